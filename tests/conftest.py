@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with real data (LINEMOD models and crops); skips where it is not at hand."""
+    beside_checkout = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RENDER_ADAPT_DATA", beside_checkout))
+    if not (folder / "linemod").is_dir():
+        pytest.skip(f"needs real data: set RENDER_ADAPT_DATA to a folder that holds linemod/ "
+                    f"(looked in {folder})")
+    return folder
