@@ -1,0 +1,17 @@
+"""CAD models: the built-in ones, BOP models folders and mesh files, ready to be rendered."""
+
+from ._bop_folder import write_models
+from ._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
+from ._registry import ModelSummary, available_models, load_models
+
+__all__ = [
+    "CadModel",
+    "ContinuousSymmetry",
+    "Mesh",
+    "ModelError",
+    "ModelSummary",
+    "Symmetries",
+    "available_models",
+    "load_models",
+    "write_models",
+]

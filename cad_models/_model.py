@@ -68,7 +68,7 @@ class CadModel:
     origin: str
     """Where it came from, for provenance: `built-in`, or the file's name."""
     sha256: str
-    """Hash of the file that it was read from."""
+    """Hash of the file that it was read from, and of the textures and materials that it names."""
 
     @property
     def bounds(self) -> NDArray[np.float64]:

@@ -1,0 +1,39 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
+
+.PHONY: help setup demo test test-slow check linemod-target shipped-adapter builtin-models
+
+help:  ## List the targets.
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: .venv/installed  ## Make .venv with everything in it, in the versions of constraints.txt.
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,test,check]'
+	@touch $@
+
+demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
+	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo
+
+test: setup  ## Run the tests.
+	$(BIN)/python -m pytest
+
+test-slow: setup  ## Run the tests that take minutes.
+	$(BIN)/python -m pytest -m slow
+
+check: setup  ## Lint, type-check, and hold the packages to their public surface.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_public_surface.py
+
+DATA ?= ../shared/data
+
+linemod-target: setup  ## Make the shipped adapter's target set in build/ from real crops in DATA.
+	$(BIN)/python -m benchmarks.linemod_target --data $(DATA) --out build/linemod_target
+
+builtin-models: setup  ## Make the built-in models again from their signed-distance functions.
+	$(BIN)/python -m cad_models.builtin.make_models

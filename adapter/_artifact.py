@@ -1,0 +1,141 @@
+"""A finished training run as an adapter on disk: description, weights, ONNX network."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapter._config import TrainConfig
+from adapter._errors import AdapterError
+from adapter._files import sha256_of, write_atomically
+from adapter._networks import Generator, build_generator
+from adapter._runtime import (
+    DESCRIPTION,
+    FORMAT,
+    ONNX,
+    WEIGHTS,
+    AdapterInfo,
+    draw_noise,
+    load_adapter,
+    read_info,
+)
+from adapter._train import read_checkpoint
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between the two runtimes, in values from [-1, 1]."""
+
+
+def save_adapter(
+    checkpoint: Path,
+    folder: Path,
+    *,
+    preset: str,
+    provenance: str,
+    figures: Mapping[str, Any] | None = None,
+    window_mm: float = 200.0,
+) -> AdapterInfo:
+    """Turn a training checkpoint into an adapter that `load_adapter` reads.
+
+    The description is written last and holds the other files' hashes, so that a folder is never
+    taken for an adapter before it is complete.
+
+    Args:
+        checkpoint: what `train` returned.
+        folder: where the adapter goes; made if absent, an older adapter in it is replaced.
+        preset: name of the settings that the training started from.
+        provenance: the data that the adapter was trained on, for people.
+        figures: measurements to keep with the adapter.
+        window_mm: side of the window that the training crops show.
+
+    Raises:
+        AdapterError: an unreadable checkpoint, a folder that cannot be written, or ONNX Runtime
+            and torch disagreeing by more than 1e-4.
+    """
+    from safetensors.torch import save_file
+
+    tensors, metadata = read_checkpoint(checkpoint)
+    config = TrainConfig(**json.loads(metadata["config"]))
+    channels, size = int(metadata["channels"]), int(metadata["size"])
+    generator = build_generator(channels, size, config)
+    prefix = "exported."
+    weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    generator.load_state_dict(weights)
+    with tempfile.TemporaryDirectory() as temporary:
+        draft = Path(temporary)
+        save_file(weights, draft / WEIGHTS)
+        export_onnx(generator.eval(), channels, size, config.noise_dimension, draft / ONNX)
+        description = {
+            "format": FORMAT,
+            "channels": channels,
+            "size": size,
+            "noise_dimension": config.noise_dimension,
+            "window_mm": float(window_mm),
+            "preset": preset,
+            "steps": int(metadata["step"]),
+            "class_names": json.loads(metadata["class_names"]),
+            "provenance": provenance,
+            "figures": dict(figures or {}),
+            "sha256": {name: sha256_of(draft / name) for name in (WEIGHTS, ONNX)},
+            "config": json.loads(metadata["config"]),
+        }
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        (draft / DESCRIPTION).write_text(text, encoding="utf-8")
+        _check_runtimes_agree(draft)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (WEIGHTS, ONNX, DESCRIPTION):
+                write_atomically(folder / name, (draft / name).read_bytes())
+        except OSError as error:
+            raise AdapterError(
+                f"the adapter cannot be written to {folder} ({error.strerror}); choose another "
+                "folder with --out"
+            ) from error
+    return read_info(folder)
+
+
+def export_onnx(
+    generator: Generator, channels: int, size: int, noise_dimension: int, path: Path
+) -> None:
+    """Write the generator, in evaluation mode, as an ONNX network with a free batch size.
+
+    Inputs `crops` (N, C, H, W) and `noise` (N, Z), output `adapted` (N, C, H, W). Batch
+    normalisation is folded into the convolutions.
+    """
+    example = torch.zeros(2, channels, size, size), torch.zeros(2, noise_dimension)
+    with warnings.catch_warnings():
+        # The exporter through TorchScript needs no further package; torch announces its end.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            generator,
+            example,
+            str(path),
+            input_names=["crops", "noise"],
+            output_names=["adapted"],
+            dynamic_axes={name: {0: "batch"} for name in ("crops", "noise", "adapted")},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def _check_runtimes_agree(folder: Path) -> None:
+    info = read_info(folder)
+    random = np.random.default_rng(0)
+    shape = (24, info.channels, info.size, info.size)
+    crops = random.uniform(-1.0, 1.0, shape).astype(np.float32)
+    crops[12:] = np.round(crops[12:])  # plain areas, as rendered crops have them
+    noise = draw_noise(0, np.arange(len(crops)), info.noise_dimension)
+    by_onnx = load_adapter(folder, "onnx").adapt(crops, noise)
+    by_torch = load_adapter(folder, "torch").adapt(crops, noise)
+    difference = float(np.abs(by_onnx - by_torch).max())
+    if not difference <= TOLERANCE:
+        raise AdapterError(
+            f"ONNX Runtime and torch disagree by {difference:.1e} about this generator, more than "
+            f"{TOLERANCE:.0e}; no adapter was written"
+        )

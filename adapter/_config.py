@@ -1,0 +1,329 @@
+"""Settings of a training run, the paper's and our presets, and what goes in and comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter._errors import AdapterError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training run learns.
+
+    Raises:
+        AdapterError: a setting out of range, or two that do not go together.
+    """
+
+    steps: int = 20_000
+    """Training steps; one is a discriminator step followed by a generator step."""
+    max_minutes: float = 0.0
+    """Stop after this long, with a checkpoint to continue from; 0 means no limit."""
+    batch: int = 32
+    """Source crops, and target crops, in each step."""
+    seed: int = 0
+    """Decides weights, order of the data, noise and dropout."""
+
+    noise_dimension: int = 10
+    """Length of the noise vector z, drawn from U(-1, 1)."""
+    width: int = 64
+    """Feature maps in the generator's layers."""
+    blocks: int = 4
+    """Residual blocks in the generator."""
+    half_resolution: bool = False
+    """Run the generator's residual blocks at half the resolution: about four times faster."""
+    dilated: bool = False
+    """Dilate the residual blocks, so that a background is drawn in view of the whole crop."""
+    noise_path: Literal["official", "paper"] = "official"
+    """How z becomes an image channel: with BN and ReLU (official code) or without (paper)."""
+    last_kernel: Literal[1, 3] = 1
+    """Kernel of the generator's last convolution: 1 (official code) or 3 (paper)."""
+    residual_output: bool = False
+    """Let the generator predict a change to the crop instead of a new crop."""
+
+    discriminator_width: int = 64
+    """Feature maps in the discriminator's first layer; each further layer doubles them."""
+    discriminator_keep: float = 0.9
+    """Probability that the discriminator's dropout keeps a value."""
+    discriminator_noise: float = 0.2
+    """Standard deviation of the noise added after each discriminator layer."""
+    discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
+    """Normalisation in the discriminator."""
+    discriminator_shift: int = 0
+    """Shift what the discriminator sees by up to this many pixels, real and adapted alike."""
+    discriminator_color: float = 0.0
+    """Change brightness and contrast of what the discriminator sees by up to this much."""
+
+    gan_loss: Literal["non-saturating", "minimax", "least-squares", "hinge"] = "non-saturating"
+    """The adversarial loss."""
+    discriminator_weight: float = 1.0
+    """Weight of the discriminator's loss."""
+    generator_weight: float = 1.0
+    """Weight of the adversarial loss in the generator step."""
+    gradient_penalty: float = 0.0
+    """Weight of the discriminator's gradient penalty on real crops (R1); 0 is off."""
+    gradient_penalty_every: int = 16
+    """Apply the gradient penalty in every so many steps, as many times stronger."""
+    diversity_weight: float = 0.0
+    """Reward for different looks from different noise; 0 is off."""
+
+    task: Literal["none", "pose", "digits"] = "pose"
+    """The task network trained beside: class and pose, class only, or none."""
+    task_on_source: bool = True
+    """Train the task network on source crops too, not on adapted ones alone."""
+    class_weight: float = 1.0
+    """Weight of the classification loss in the task loss."""
+    pose_weight: float = 0.2
+    """Weight of the pose loss in the task loss."""
+    task_weight_in_generator: float = 0.0
+    """Weight of the task loss in the generator step."""
+
+    similarity_weight: float = 0.0
+    """Weight of the content similarity loss (masked PMSE) in the generator step; 0 is off."""
+    similarity_normaliser: Literal["all", "mask"] = "all"
+    """Whether content similarity counts all pixels (paper) or the object's alone."""
+    similarity_per_channel: bool = False
+    """Compare each channel alone, so that a colour cast over the whole object costs nothing."""
+    similarity_reduction: Literal["mean", "sum"] = "mean"
+    """Content similarity averaged over the batch (paper) or doubled and summed (official code)."""
+
+    depth_weight: float = 0.0
+    """Weight of the squared error of depth on the object in the generator step; 0 is off.
+
+    Content similarity lets a channel shift as a whole, which for depth would contradict the pose.
+    """
+
+    learning_rate: float = 2e-4
+    """Adam's learning rate."""
+    discriminator_learning_rate: float = 0.0
+    """Learning rate of the discriminator and the task network; 0 means the same."""
+    schedule: Literal["constant", "staircase", "linear"] = "staircase"
+    """Learning rate over time: constant, in stairs, or linear to 0 over the second half."""
+    decay: float = 0.95
+    """Factor of each stair."""
+    decay_steps: int = 20_000
+    """Length of a stair, counting discriminator and generator steps as one each."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (paper: 1e-5; the official code's never took effect)."""
+    clip_norm: float = 5.0
+    """Clip each variable's gradient to this norm; 0 is off."""
+    ema: float = 0.999
+    """The exported generator is a moving average of the weights with this factor; 0 is off."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is two to four times faster on processors that have it."""
+    device: str = "cpu"
+    """Where to train: cpu or cuda."""
+    threads: int = 0
+    """Processor threads; 0 leaves it to torch."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        positive = "steps batch noise_dimension width blocks discriminator_width decay_steps"
+        for name in (*positive.split(), "gradient_penalty_every", "checkpoint_every"):
+            self._require(getattr(self, name) >= 1, name, "must be at least 1")
+        for field in dataclasses.fields(self):
+            if field.name.endswith("_weight") or field.name in _NOT_NEGATIVE:
+                self._require(getattr(self, field.name) >= 0, field.name, "must not be negative")
+            choices = _CHOICES.get(field.name)
+            if choices is not None:
+                names = ", ".join(str(choice) for choice in choices)
+                self._require(
+                    getattr(self, field.name) in choices, field.name, f"must be one of {names}"
+                )
+        self._require(self.learning_rate > 0, "learning_rate", "must be above 0")
+        self._require(
+            0 < self.discriminator_keep <= 1, "discriminator_keep", "must be above 0, at most 1"
+        )
+        self._require(0 <= self.ema < 1, "ema", "must be at least 0 and below 1")
+        self._require(0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
+        self._require(self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
+        if self.diversity_weight > 0:
+            self._require(
+                self.batch % 2 == 0 and self.batch >= 4,
+                "batch",
+                "must be even and at least 4 with --diversity-weight: each crop goes in twice",
+            )
+        if self.task == "none" and self.task_weight_in_generator > 0:
+            raise AdapterError(
+                "--task-weight-in-generator needs a task network: add --task pose or --task digits"
+            )
+
+    def _require(self, holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            flag = "--" + name.replace("_", "-")
+            raise AdapterError(f"{flag} {rule}; it is {getattr(self, name)}")
+
+
+_NOT_NEGATIVE = {
+    "max_minutes",
+    "seed",
+    "discriminator_noise",
+    "discriminator_shift",
+    "discriminator_color",
+    "gradient_penalty",
+    "discriminator_learning_rate",
+    "clip_norm",
+    "weight_decay",
+    "threads",
+}
+
+_CHOICES: dict[str, Sequence[object]] = {
+    "noise_path": ("official", "paper"),
+    "last_kernel": (1, 3),
+    "discriminator_norm": ("batch", "spectral", "none"),
+    "gan_loss": ("non-saturating", "minimax", "least-squares", "hinge"),
+    "task": ("none", "pose", "digits"),
+    "similarity_normaliser": ("all", "mask"),
+    "similarity_reduction": ("mean", "sum"),
+    "schedule": ("constant", "staircase", "linear"),
+    "precision": ("fp32", "bf16"),
+    "device": ("cpu", "cuda"),
+}
+
+_DIGITS = TrainConfig(
+    steps=250_000,
+    blocks=6,
+    discriminator_keep=0.9,
+    task="digits",
+    task_on_source=True,
+    class_weight=1.0,
+    pose_weight=0.0,
+    decay=0.95,
+    decay_steps=20_000,
+    ema=0.0,
+)
+_LINEMOD = TrainConfig(
+    steps=200_000,
+    blocks=4,
+    discriminator_keep=0.35,
+    task="pose",
+    task_on_source=False,
+    class_weight=1.0,
+    task_weight_in_generator=0.0,
+    decay=0.75,
+    decay_steps=95_000,
+    ema=0.0,
+)
+
+PRESETS: dict[str, TrainConfig] = {
+    "usps": dataclasses.replace(
+        _DIGITS,
+        learning_rate=2e-4,
+        discriminator_weight=1.0,
+        generator_weight=1.0,
+        task_weight_in_generator=1.0,
+    ),
+    "mnistm": dataclasses.replace(
+        _DIGITS,
+        learning_rate=1e-3,
+        discriminator_weight=0.135603587834,
+        generator_weight=0.0113173311334,
+        task_weight_in_generator=0.0100959947002,
+    ),
+    "linemod": dataclasses.replace(
+        _LINEMOD,
+        learning_rate=2.2e-4,
+        discriminator_weight=0.004,
+        generator_weight=0.011,
+        pose_weight=0.2,
+    ),
+    "linemod-masked": dataclasses.replace(
+        _LINEMOD,
+        learning_rate=2.6e-4,
+        discriminator_weight=0.0088,
+        generator_weight=0.011,
+        pose_weight=0.29,
+        similarity_weight=22.9,
+        similarity_reduction="sum",
+    ),
+    "fast": TrainConfig(
+        steps=20_000,
+        half_resolution=True,
+        blocks=4,
+        discriminator_width=32,
+        discriminator_keep=0.7,
+        task="none",
+        similarity_weight=10.0,
+        similarity_normaliser="mask",
+        similarity_per_channel=True,
+        diversity_weight=0.05,
+        learning_rate=2e-4,
+        schedule="linear",
+        ema=0.999,
+        precision="bf16",
+    ),
+}
+"""The paper's settings (supplement B; "mnistm" in full precision from the official code) and ours.
+
+"fast" is for processors without a GPU. The paper gives a training length for none of its presets
+but MNIST-M (250,000 steps as counted here); the others are ours.
+"""
+
+
+@dataclass(frozen=True)
+class LabelledCrops:
+    """The source domain: N rendered crops with their labels.
+
+    Raises:
+        AdapterError: arrays whose lengths or shapes do not go together.
+    """
+
+    images: NDArray[np.float32] | NDArray[np.float16]
+    """(N, C, H, W) in [-1, 1]."""
+    masks: NDArray[np.bool_]
+    """(N, H, W), the object."""
+    class_index: NDArray[np.int64]
+    """(N,), position in `class_names`."""
+    quaternion: NDArray[np.float32]
+    """(N, 4), unit, w, x, y, z, model to camera."""
+    class_names: tuple[str, ...]
+    pose_weight: NDArray[np.float32] | None = None
+    """(N,), factor of each crop's pose loss; None means 1."""
+
+    def __post_init__(self) -> None:
+        n, _, height, width = self.images.shape
+        expected = {
+            "masks": (n, height, width),
+            "class_index": (n,),
+            "quaternion": (n, 4),
+            "pose_weight": (n,),
+        }
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise AdapterError(f"{name} has shape {value.shape}; {shape} goes with the images")
+        if n and int(self.class_index.max()) >= len(self.class_names):
+            raise AdapterError(
+                f"class_index goes up to {int(self.class_index.max())}; "
+                f"there are {len(self.class_names)} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Steps asked for."""
+    losses: dict[str, float]
+    """Unweighted losses of the last step, by name."""
+    accuracy_real: float
+    """Fraction of real crops that the discriminator took for real."""
+    accuracy_fake: float
+    """Fraction of adapted crops that it took for adapted."""
+    steps_per_second: float
+    seconds_left: float
+    """Until `steps`, or until the time limit where that comes first."""

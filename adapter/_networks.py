@@ -1,0 +1,290 @@
+"""PixelDA's three networks: generator, discriminator, task tower.
+
+Source: Bousmalis et al., "Unsupervised Pixel-Level Domain Adaptation with Generative Adversarial
+Networks", CVPR 2017. Where the paper and the authors' released code differ, the code's choice is
+the default and the paper's is an option.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adapter._config import TrainConfig
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with an offset but no scale (the official code's setting).
+
+    `update_statistics` False leaves the running statistics alone while training: the generator's
+    move in generator steps only, the discriminator's in discriminator steps only.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, momentum: float = 0.1, epsilon: float = 1e-3) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.update_statistics = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        use_running = self.update_statistics or not self.training
+        normalised: Tensor = F.batch_norm(
+            x,
+            self.running_mean if use_running else None,
+            self.running_var if use_running else None,
+            bias=self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.epsilon,
+        )
+        return normalised
+
+
+class ResidualBlock(nn.Module):
+    """conv-BN-ReLU-conv-BN plus the input, with no activation after the sum.
+
+    Args:
+        width: feature maps.
+        dilation: of the first convolution; 1 is the paper's.
+    """
+
+    def __init__(self, width: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(
+            width, width, 3, padding=dilation, dilation=dilation, bias=False
+        )
+        self.norm1 = BatchNorm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = BatchNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = F.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        return x + y
+
+
+class Generator(nn.Module):
+    """Makes a source crop look like the target domain: G(x, z) of Eq. 1.
+
+    Args:
+        channels: 3 (RGB) or 4 (RGB and depth).
+        size: crops are size x size pixels.
+        noise_dimension: length of z.
+        width: feature maps of every hidden layer.
+        blocks: residual blocks (paper: 6 for digits, 4 for LineMod).
+        half_resolution: the residual blocks work on half the resolution (pixel-unshuffle in,
+            pixel-shuffle out), which makes them four times cheaper.
+        dilated: the first convolutions of the blocks are dilated by 1, 2, 4, 8, 8, ..., so that
+            each pixel is decided in view of the whole crop; four undilated blocks see 38 pixels
+            of it at half resolution.
+        noise_path: "official": z -> linear -> BN -> ReLU -> channel; "paper": z -> linear ->
+            channel.
+        last_kernel: 1 (official code) or 3 (paper).
+        residual_output: the last layer predicts a change to the input, added before tanh.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        noise_dimension: int = 10,
+        width: int = 64,
+        blocks: int = 4,
+        half_resolution: bool = False,
+        dilated: bool = False,
+        noise_path: Literal["official", "paper"] = "official",
+        last_kernel: Literal[1, 3] = 1,
+        residual_output: bool = False,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.scale = 2 if half_resolution else 1
+        self.residual_output = residual_output
+        official = noise_path == "official"
+        self.noise = nn.Linear(noise_dimension, size * size, bias=not official)
+        self.noise_norm = BatchNorm(size * size) if official else None
+        fold = self.scale**2
+        self.conv_in = nn.Conv2d((channels + 1) * fold, width, 3, padding=1)
+        dilations = [min(2**block, 8) if dilated else 1 for block in range(blocks)]
+        self.blocks = nn.Sequential(*[ResidualBlock(width, d) for d in dilations])
+        self.conv_out = nn.Conv2d(width, channels * fold, last_kernel, padding=last_kernel // 2)
+        initialise(self)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] and (N, noise_dimension) to (N, C, H, W) in [-1, 1]."""
+        noise = self.noise(z)  # (N, H * W)
+        if self.noise_norm is not None:
+            noise = F.relu(self.noise_norm(noise))
+        noise = noise.reshape(-1, 1, self.size, self.size).to(x.dtype)
+        h = torch.cat([x, noise], dim=1)  # (N, C + 1, H, W)
+        if self.scale > 1:
+            h = F.pixel_unshuffle(h, self.scale)  # (N, 4 (C + 1), H / 2, W / 2)
+        h = self.conv_out(self.blocks(F.relu(self.conv_in(h))))
+        if self.scale > 1:
+            h = F.pixel_shuffle(h, self.scale)
+        if self.residual_output:
+            # atanh of the input, held away from +-1, so that a change of 0 gives the input back.
+            h = h + torch.atanh(0.97 * x)
+        return torch.tanh(h)
+
+
+class Discriminator(nn.Module):
+    """Tells real crops from adapted ones: one logit, positive for real.
+
+    Each layer is conv, BN (not in the first), leaky ReLU 0.2, dropout, additive Gaussian noise.
+    The first has stride 1, the others stride 2 and twice the width, down to 4x4 pixels.
+
+    Args:
+        channels, size: of the crops.
+        width: feature maps of the first layer (paper: 64).
+        keep: probability that dropout keeps a value (paper: 0.9 digits, 0.35 LineMod).
+        noise: standard deviation of the noise after every layer, in training and evaluation.
+        norm: "batch" (paper), "spectral" (spectral normalisation of the weights) or "none".
+    """
+
+    noise_pool: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        width: int = 64,
+        keep: float = 0.9,
+        noise: float = 0.2,
+        norm: Literal["batch", "spectral", "none"] = "batch",
+    ) -> None:
+        super().__init__()
+        self.keep = keep
+        self.noise = noise
+        batch = norm == "batch"
+        convs: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
+        norms: list[nn.Module] = [nn.Identity()]
+        while size > 4:
+            convs.append(nn.Conv2d(width, 2 * width, 3, stride=2, bias=not batch))
+            norms.append(BatchNorm(2 * width) if batch else nn.Identity())
+            width, size = 2 * width, size // 2
+        pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("noise_pool", pool, persistent=False)
+        self.convs = nn.ModuleList(convs)
+        self.norms = nn.ModuleList(norms)
+        self.logit: nn.Module = nn.Linear(width * size * size, 1)
+        initialise(self)
+        if norm == "spectral":
+            self.convs = nn.ModuleList(nn.utils.parametrizations.spectral_norm(c) for c in convs)
+            self.logit = nn.utils.parametrizations.spectral_norm(self.logit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] to (N,) logits."""
+        # The generator's images come channels-last; this network is faster on plain layout.
+        x = x.contiguous()
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if layer > 0:
+                x = F.pad(x, (0, 1, 0, 1))  # as TensorFlow pads "SAME" at stride 2
+            x = F.leaky_relu(norm(conv(x)), 0.2)
+            if self.training and self.keep < 1:
+                x = _dropout(x, self.keep)
+            if self.noise > 0:
+                x = x + _gaussian(x, self.noise_pool) * self.noise
+        logits: Tensor = self.logit(x.flatten(1))
+        return logits.squeeze(1)
+
+
+class TaskTower(nn.Module):
+    """The task network T: a private first layer per domain, everything else shared.
+
+    Convention:
+        domain 0 is the source, domain 1 the adapted source; real crops take the path of domain 1.
+
+    Args:
+        channels, size: of the crops.
+        classes: number of object classes.
+        kind: "pose" (the LineMod tower: class and quaternion) or "digits" (class only).
+    """
+
+    def __init__(
+        self, channels: int, size: int, classes: int, kind: Literal["pose", "digits"] = "pose"
+    ) -> None:
+        super().__init__()
+        pose = kind == "pose"
+        width = 64 if pose else 48
+        self.private = nn.ModuleList(nn.Conv2d(channels, 32, 5, padding=2) for _ in range(2))
+        self.shared = nn.Conv2d(32, width, 5, padding=2)
+        flat = width * (size // 4) ** 2
+        self.hidden = nn.Sequential(
+            *(
+                [nn.Linear(flat, 128), nn.ReLU(), nn.Dropout(0.5)]
+                if pose
+                else [nn.Linear(flat, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU()]
+            )
+        )
+        features = 128 if pose else 100
+        self.class_logits = nn.Linear(features, classes)
+        self.quaternion = nn.Linear(features, 4) if pose else None
+        initialise(self)
+
+    def forward(self, x: Tensor, domain: int) -> tuple[Tensor, Tensor | None]:
+        """(N, C, H, W) to (N, classes) logits and (N, 4) unit quaternions (None for digits)."""
+        h = F.max_pool2d(F.relu(self.private[domain](x.contiguous())), 2)
+        h = F.max_pool2d(F.relu(self.shared(h)), 2)
+        h = self.hidden(h.flatten(1))
+        if self.quaternion is None:
+            return self.class_logits(h), None
+        return self.class_logits(h), F.normalize(torch.tanh(self.quaternion(h)).float(), dim=1)
+
+
+_POOL = 1 << 21
+
+
+def _gaussian(x: Tensor, pool: Tensor) -> Tensor:
+    """Noise from N(0, 1) for every sample of x, from random places in a pool of normal values.
+
+    Drawing afresh took a tenth of a training step on a processor.
+    """
+    values = x[0].numel()
+    places = torch.randint(0, len(pool) - values + 1, (len(x),)).tolist()
+    pool = pool.to(x.dtype)
+    return torch.stack([pool[place : place + values] for place in places]).view(x.shape)
+
+
+def _dropout(x: Tensor, keep: float) -> Tensor:
+    """As F.dropout, with the probability rounded to 1/65536: a quarter of a step faster."""
+    quarter = (x.numel() + 3) // 4
+    bits = torch.empty(quarter, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    draws = bits.view(torch.int16)[: x.numel()].view(x.shape)
+    return x * (draws < round(keep * 65536) - 32768).to(x.dtype) * (1.0 / keep)
+
+
+def build_generator(channels: int, size: int, config: TrainConfig) -> Generator:
+    """The generator that a configuration describes, freshly initialised."""
+    return Generator(
+        channels,
+        size,
+        noise_dimension=config.noise_dimension,
+        width=config.width,
+        blocks=config.blocks,
+        half_resolution=config.half_resolution,
+        dilated=config.dilated,
+        noise_path=config.noise_path,
+        last_kernel=config.last_kernel,
+        residual_output=config.residual_output,
+    )
+
+
+def initialise(network: nn.Module) -> None:
+    """Weights from N(0, 0.02^2), biases 0, as the official code does for all three networks."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,316 @@
+"""Adapters at work: crops in, crops of the target domain out."""
+
+from __future__ import annotations
+
+import abc
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter._errors import AdapterError
+from adapter._files import sha256_of
+
+if TYPE_CHECKING:
+    from adapter._networks import Generator
+
+FORMAT = "render-adapt adapter 1"
+DESCRIPTION = "adapter.json"
+WEIGHTS = "generator.safetensors"
+ONNX = "generator.onnx"
+
+SHIPPED_ADAPTER = Path(__file__).parent / "shipped" / "linemod-rgbd-fast"
+"""The adapter that comes with the package."""
+
+NOISE_STREAM = 2
+"""Last member of the noise's random seeds; the renderer's plans use 1."""
+
+CHUNK = 16
+"""Crops that go through the network at once, always: results do not depend on the batching."""
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """What an adapter takes and where it came from."""
+
+    channels: int
+    """3 (RGB) or 4 (RGB and depth)."""
+    size: int
+    """Crops are `size` x `size` pixels."""
+    noise_dimension: int
+    """Length of the noise vector z."""
+    window_mm: float
+    """Side of the crop's window in millimetres, which also scales depth."""
+    preset: str
+    """Name of the settings that the training started from."""
+    config: dict[str, Any]
+    """All settings of the training."""
+    steps: int
+    """Training steps done."""
+    class_names: tuple[str, ...]
+    """Objects in the source crops."""
+    provenance: str
+    """The data that the adapter was trained on."""
+    figures: dict[str, Any]
+    """Measurements of the adapter's quality, by name."""
+    sha256: dict[str, str]
+    """Hash of each weight file, by file name."""
+
+
+class Adapter(abc.ABC):
+    """The seam between the pipeline and whatever makes crops look real."""
+
+    info: AdapterInfo
+
+    @abc.abstractmethod
+    def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Adapted crops: (N, C, H, W) in [-1, 1], as `encode` makes them.
+
+        Each result depends on its own crop and noise alone, to the last bit, however many are
+        given at once.
+
+        Args:
+            crops: (N, C, H, W) float32 in [-1, 1].
+            noise: (N, noise_dimension) float32, from `draw_noise`.
+
+        Raises:
+            AdapterError: arrays of other shapes than this adapter takes.
+        """
+
+    def _check(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> None:
+        info = self.info
+        if crops.ndim != 4 or crops.shape[1:] != (info.channels, info.size, info.size):
+            raise AdapterError(
+                f"crops have shape {crops.shape}; this adapter takes "
+                f"(N, {info.channels}, {info.size}, {info.size})"
+            )
+        if noise.shape != (len(crops), info.noise_dimension):
+            raise AdapterError(
+                f"noise has shape {noise.shape}; {len(crops)} crops take "
+                f"({len(crops)}, {info.noise_dimension})"
+            )
+
+
+class IdentityAdapter(Adapter):
+    """Gives the crops back as they came; for rendering without adaptation, and for tests."""
+
+    def __init__(self, channels: int = 4, size: int = 64, noise_dimension: int = 10) -> None:
+        self.info = AdapterInfo(
+            channels=channels,
+            size=size,
+            noise_dimension=noise_dimension,
+            window_mm=200.0,
+            preset="none",
+            config={},
+            steps=0,
+            class_names=(),
+            provenance="no adaptation",
+            figures={},
+            sha256={},
+        )
+
+    def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._check(crops, noise)
+        return crops.copy()
+
+
+class OnnxAdapter(Adapter):
+    """Runs `generator.onnx` with ONNX Runtime on the processor."""
+
+    def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        self.info = info
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        # Threads that spin while they wait slow down the renderer's and the writers'.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(folder / ONNX), options, providers=["CPUExecutionProvider"]
+            )
+        except (
+            errors.Fail,
+            errors.InvalidArgument,
+            errors.InvalidGraph,
+            errors.InvalidProtobuf,
+            errors.NotImplemented,
+            errors.RuntimeException,
+        ) as error:
+            raise AdapterError(
+                f"{folder / ONNX} is not a network that ONNX Runtime can read; copy the adapter "
+                "again or train it anew"
+            ) from error
+        shapes = {node.name: node.shape[1:] for node in self._session.get_inputs()}
+        expected = {
+            "crops": [info.channels, info.size, info.size],
+            "noise": [info.noise_dimension],
+        }
+        if shapes != expected:
+            raise AdapterError(
+                f"{folder / ONNX} takes {shapes} where {DESCRIPTION} says {expected}; copy the "
+                "adapter again or train it anew"
+            )
+
+    def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._check(crops, noise)
+        adapted = np.empty(crops.shape, dtype=np.float32)
+        for start in range(0, len(crops), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            inputs = {"crops": _filled(crops[chunk]), "noise": _filled(noise[chunk])}
+            (outputs,) = self._session.run(None, inputs)
+            adapted[chunk] = outputs[: len(crops) - start]
+        return adapted
+
+
+class TorchAdapter(Adapter):
+    """Runs `generator.safetensors` with torch on the processor."""
+
+    def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
+        self.info = info
+        self._threads = threads
+        self._generator = _read_generator(folder, info)
+
+    def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        self._check(crops, noise)
+        adapted = np.empty(crops.shape, dtype=np.float32)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                for start in range(0, len(crops), CHUNK):
+                    chunk = slice(start, start + CHUNK)
+                    x = torch.from_numpy(_filled(crops[chunk]))
+                    z = torch.from_numpy(_filled(noise[chunk]))
+                    adapted[chunk] = self._generator(x, z)[: len(crops) - start].numpy()
+        finally:
+            torch.set_num_threads(threads)
+        return adapted
+
+
+def load_adapter(
+    path: Path | str, runtime: Literal["onnx", "torch"] = "onnx", threads: int = 1
+) -> Adapter:
+    """The adapter in a folder, ready to run.
+
+    Args:
+        path: folder that holds adapter.json, or "shipped" for the one in the package.
+        runtime: "onnx" (needs onnxruntime only) or "torch".
+        threads: processor threads.
+
+    Raises:
+        AdapterError: no adapter there, or one that is damaged or of another version.
+    """
+    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    info = read_info(folder)
+    for name, recorded in info.sha256.items():
+        file = folder / name
+        if not file.is_file():
+            raise AdapterError(f"the adapter {folder} lacks {name}; copy it again whole")
+        if sha256_of(file) != recorded:
+            raise AdapterError(
+                f"{file} is not the file that {DESCRIPTION} describes (its SHA-256 differs); copy "
+                "the adapter again or train it anew"
+            )
+    if runtime == "torch":
+        return TorchAdapter(folder, info, threads)
+    return OnnxAdapter(folder, info, threads)
+
+
+def read_info(folder: Path) -> AdapterInfo:
+    """What adapter.json says, without looking at the weights.
+
+    Raises:
+        AdapterError: it is absent, unreadable, of another version or incomplete.
+    """
+    file = folder / DESCRIPTION
+    if not file.is_file():
+        raise AdapterError(
+            f"{folder} is not an adapter: it has no {DESCRIPTION}; give the folder that "
+            "`render-adapt train --out` made"
+        )
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        found = fields.get("format") if isinstance(fields, dict) else None
+        raise AdapterError(f"{file} has format {found!r}; this version reads {FORMAT!r}")
+    wanted = {
+        "channels": int,
+        "size": int,
+        "noise_dimension": int,
+        "window_mm": float,
+        "preset": str,
+        "config": dict,
+        "steps": int,
+        "class_names": list,
+        "provenance": str,
+        "figures": dict,
+        "sha256": dict,
+    }
+    for name, kind in wanted.items():
+        if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
+            raise AdapterError(f"{file} lacks {name!r}, or it is not a {kind.__name__}")
+    if not {WEIGHTS, ONNX} <= fields["sha256"].keys():
+        raise AdapterError(f"{file} lacks the SHA-256 of {WEIGHTS} or {ONNX}")
+    values = {name: fields[name] for name in wanted}
+    return AdapterInfo(**{**values, "class_names": tuple(fields["class_names"])})
+
+
+def draw_noise(seed: int, index: NDArray[np.int64], dimension: int = 10) -> NDArray[np.float32]:
+    """The noise vectors of some crops: each depends on the run's seed and the crop's number only.
+
+    Args:
+        seed: the run's seed.
+        index: (N,), the crops' numbers within the run.
+        dimension: length of a vector.
+
+    Returns:
+        (N, dimension), uniform in [-1, 1).
+    """
+    noise = np.empty((len(index), dimension), dtype=np.float32)
+    for row, number in enumerate(index):
+        random = np.random.default_rng([seed, int(number), NOISE_STREAM])
+        noise[row] = 2.0 * random.random(dimension, dtype=np.float32) - 1.0
+    return noise
+
+
+def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The chunk as a whole one, zeros in the rows that it lacks."""
+    filled = np.zeros((CHUNK, *chunk.shape[1:]), dtype=np.float32)
+    filled[: len(chunk)] = chunk
+    return filled
+
+
+def _read_generator(folder: Path, info: AdapterInfo) -> Generator:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from adapter._config import TrainConfig
+    from adapter._networks import build_generator
+
+    again = "copy the adapter again or train it anew"
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(
+            f"{folder / WEIGHTS} cannot be read as safetensors ({error}); {again}"
+        ) from error
+    try:
+        generator = build_generator(info.channels, info.size, TrainConfig(**info.config))
+        generator.load_state_dict(weights)
+    except (TypeError, RuntimeError) as error:
+        raise AdapterError(
+            f"{folder / WEIGHTS} does not fit the network that {DESCRIPTION} describes; {again}"
+        ) from error
+    return generator.eval()

@@ -1,0 +1,261 @@
+"""Which objects there are: built in, in a BOP models folder, or in mesh files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import _ply
+from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
+from ._geometry import RawMesh, checked, finished, largest_distance
+from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
+from ._names import LINEMOD_DIAMETERS, LINEMOD_IDS, check_name, spelling, unknown_name
+from ._source_files import SourceFiles
+from ._units import check_units, millimetres_per_unit
+
+BUILT_IN = Path(__file__).parent / "builtin"
+_FIRST_FILE_ID = 101
+_LINEMOD_TOLERANCE = 0.03
+_DIAMETER_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What `render-adapt models list` says of one object."""
+
+    name: str
+    object_id: int
+    diameter: float
+    """Millimetres."""
+    faces: int
+    """Triangles in the file."""
+    symmetric: bool
+    origin: str
+
+
+def load_models(
+    objects: Sequence[str], *, models: Path | None = None, units: str | None = None
+) -> list[CadModel]:
+    """Load the objects of a run, in the order given.
+
+    Each entry is a name (`ape`) or `NAME=FILE` (`widget=part.stl`, any of STL, PLY, OBJ, OFF, GLB,
+    glTF and 3MF). Without `models`, names are those of the built-in models. With it, they are of
+    the objects in that folder: an id (`5`), `obj_000005`, the `name` in `models_info.json`, or a
+    LINEMOD name where the object of that id has LINEMOD's diameter. Spelling is taken lightly
+    (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
+
+    Mesh files get the ids 101, 102, ... in their order, or further ones where the run's other
+    objects have ids above 100.
+
+    Args:
+        objects: names and `NAME=FILE` entries.
+        models: a folder in BOP's layout.
+        units: the unit of the mesh files: `m`, `cm`, `mm` or `in`. Where no entry is a mesh file,
+            the unit of the models folder. None takes the unit that the format states (glTF: metres;
+            3MF: written in the file) or else millimetres, and refuses objects under 5 mm or over
+            2 m.
+
+    Convention:
+        Millimetres. Axes and origin stay as in the file: poses are those of the file's own
+        coordinates, scaled.
+
+    Raises:
+        ModelError: an object is not known or not usable; one sentence with what to do.
+    """
+    check_units(units)
+    entries = [_parse_entry(entry) for entry in objects]
+    if not entries:
+        raise ModelError("--objects is empty; name at least one object, such as --objects ape")
+    has_files = any(path is not None for _, path in entries)
+    folder: dict[int, FolderObject] = {}
+    if any(path is None for _, path in entries):
+        folder = read_folder(BUILT_IN if models is None else models)
+    loaded: dict[int, CadModel] = {}
+    for index, (name, path) in enumerate(entries):
+        if path is None:
+            entry = _find(name, folder, models)
+            model = _load_from_folder(entry, models, None if has_files else units)
+            if entry.name is None and linemod_id(name) == entry.object_id:
+                _check_is_linemod(model, name, entry)
+            loaded[index] = model
+    next_id = max([_FIRST_FILE_ID - 1, *(model.object_id for model in loaded.values())]) + 1
+    for index, (name, path) in enumerate(entries):
+        if path is not None:
+            loaded[index] = _load_file(name, path, next_id, units)
+            next_id += 1
+    ordered = [loaded[index] for index in range(len(entries))]
+    _check_names_differ(ordered)
+    return ordered
+
+
+def available_models(models: Path | None = None) -> list[ModelSummary]:
+    """What can be named in `--objects`, by id: the built-in models, or those of a BOP folder.
+
+    Raises:
+        ModelError: as `load_models`.
+    """
+    return [
+        _summary(entry, models)
+        for entry in read_folder(BUILT_IN if models is None else models).values()
+    ]
+
+
+def _parse_entry(entry: str) -> tuple[str, Path | None]:
+    name, equals, file = (part.strip() for part in entry.partition("="))
+    if not name and not equals:
+        raise ModelError("--objects has an empty name; separate names by single commas")
+    if equals and not (name and file):
+        raise ModelError(f"--objects {entry}: write NAME=FILE, such as widget=part.stl")
+    if equals:
+        check_name(name, entry)
+        return name, Path(file).expanduser()
+    if "/" in name or "\\" in name or Path(name).suffix:
+        raise ModelError(
+            f"--objects {entry}: not a name; for a mesh file write NAME=FILE, such as widget={name}"
+        )
+    return name, None
+
+
+def _find(name: str, folder: dict[int, FolderObject], models: Path | None) -> FolderObject:
+    """The object that `name` means."""
+    wanted = spelling(name)
+    if id_ := re.fullmatch(r"(?:obj)?0*([1-9]\d{0,8})", wanted):
+        entry = folder.get(int(id_[1]))
+    else:
+        by_name = {spelling(entry.name): entry for entry in folder.values() if entry.name}
+        entry = by_name.get(wanted)
+    linemod = linemod_id(name)
+    if entry is None and linemod in folder and folder[linemod].name is None:
+        entry = folder[linemod]
+    if entry is not None:
+        return entry
+    if models is not None and linemod is not None and missing_from(models, linemod):
+        raise ModelError(
+            f"--objects {name}: {models} has no obj_{linemod:06d}.ply; choose another object or "
+            "add the file"
+        )
+    where = "the built-in models" if models is None else f"the objects of --models {models}"
+    raise unknown_name(name, [_known_as(entry) for entry in folder.values()], where)
+
+
+def _known_as(entry: FolderObject) -> str:
+    """The name of an object whose mesh need not be read."""
+    if entry.name is not None:
+        return entry.name
+    if entry.diameter is not None and _is_linemod(entry.object_id, entry.diameter):
+        return _LINEMOD_NAMES[entry.object_id]
+    return f"obj_{entry.object_id:06d}"
+
+
+_LINEMOD_NAMES = {id_: name for name, id_ in LINEMOD_IDS.items()}
+
+
+def _is_linemod(object_id: int, diameter: float) -> bool:
+    expected = LINEMOD_DIAMETERS.get(object_id)
+    return expected is not None and abs(diameter / expected - 1) <= _LINEMOD_TOLERANCE
+
+
+def _check_is_linemod(model: CadModel, name: str, entry: FolderObject) -> None:
+    if not _is_linemod(model.object_id, model.diameter):
+        raise ModelError(
+            f"--objects {name}: {entry.path} is {model.diameter:.1f} mm across and LINEMOD's "
+            f"{_LINEMOD_NAMES[model.object_id]} {LINEMOD_DIAMETERS[model.object_id]:.1f} mm, so it "
+            f"is another object; call it obj_{model.object_id:06d} if you mean it"
+        )
+
+
+def _load_from_folder(entry: FolderObject, models: Path | None, units: str | None) -> CadModel:
+    files = SourceFiles(entry.path)
+    raw, stated = _read(files)
+    scale, diameter = 1.0, entry.diameter
+    if models is not None:
+        extent = largest_distance(raw.vertices)
+        if diameter is not None and abs(diameter / extent - 1) > _DIAMETER_TOLERANCE:
+            raise ModelError(
+                f"{entry.path} is {extent:.6g} across but models_info.json says {diameter:.6g}; "
+                "correct the diameter there or take the mesh that it was measured on"
+            )
+        scale = millimetres_per_unit(extent, str(entry.path), units, stated)
+    mesh = finished(raw, scale, str(entry.path))
+    diameter = largest_distance(mesh.vertices) if diameter is None else diameter * scale
+    return CadModel(
+        name=_known_as(replace(entry, diameter=diameter)),
+        object_id=entry.object_id,
+        mesh=mesh,
+        diameter=diameter,
+        symmetries=_scaled(entry.symmetries, scale),
+        origin="built-in" if models is None else entry.path.name,
+        sha256=files.sha256,
+    )
+
+
+def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadModel:
+    files = SourceFiles(path)
+    raw, stated = _read(files)
+    scale = millimetres_per_unit(largest_distance(raw.vertices), str(path), units, stated)
+    mesh = finished(raw, scale, str(path))
+    return CadModel(
+        name=name,
+        object_id=object_id,
+        mesh=mesh,
+        diameter=largest_distance(mesh.vertices),
+        symmetries=Symmetries(),
+        origin=path.name,
+        sha256=files.sha256,
+    )
+
+
+def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
+    """The checked mesh in the file's unit, and millimetres per unit where the format says."""
+    raw, stated = None, None
+    if files.path.suffix.lower() == ".ply":
+        raw = _ply.read(files)
+    if raw is None:
+        # Blender's Python has no trimesh; plain PLY files can be read without it.
+        from . import _trimesh_files
+
+        raw, stated = _trimesh_files.read(files)
+    return checked(raw, str(files.path)), stated
+
+
+def _scaled(symmetries: Symmetries, scale: float) -> Symmetries:
+    discrete = symmetries.discrete.copy()
+    discrete[:, :3, 3] *= scale
+    continuous = tuple(
+        ContinuousSymmetry(
+            entry.axis,
+            (entry.offset[0] * scale, entry.offset[1] * scale, entry.offset[2] * scale),
+        )
+        for entry in symmetries.continuous
+    )
+    return Symmetries(discrete, continuous)
+
+
+def _summary(entry: FolderObject, models: Path | None) -> ModelSummary:
+    header = _ply.parse_header(SourceFiles(entry.path).content)
+    if header is None or entry.diameter is None:
+        model = _load_from_folder(entry, models, None)
+        name, diameter, faces = model.name, model.diameter, len(model.mesh.faces)
+    else:
+        name, diameter, faces = _known_as(entry), entry.diameter, header.face_count
+    return ModelSummary(
+        name=name,
+        object_id=entry.object_id,
+        diameter=diameter,
+        faces=faces,
+        symmetric=bool(len(entry.symmetries.discrete) or entry.symmetries.continuous),
+        origin="built-in" if models is None else entry.path.name,
+    )
+
+
+def _check_names_differ(models: Sequence[CadModel]) -> None:
+    seen: dict[str, str] = {}
+    for model in models:
+        if model.name.casefold() in seen:
+            raise ModelError(
+                f"--objects names {model.name} twice; give each object once and each file a name "
+                "of its own"
+            )
+        seen[model.name.casefold()] = model.name

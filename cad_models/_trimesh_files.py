@@ -1,0 +1,192 @@
+"""Mesh files of every other kind, read with trimesh.
+
+Convention:
+    Coordinates and axes stay as in the file, transforms between a scene's parts applied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from trimesh.resolvers import Resolver
+from trimesh.visual.color import DEFAULT_COLOR
+from trimesh.visual.material import PBRMaterial, empty_material
+
+from ._atlas import joined
+from ._geometry import RawMesh
+from ._model import ModelError
+from ._source_files import SourceFiles
+
+SUFFIXES = (".stl", ".ply", ".obj", ".off", ".glb", ".gltf", ".3mf")
+
+
+def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
+    """The mesh of a file, and millimetres per unit where the format says what its unit is.
+
+    glTF is in metres by definition, 3MF says its unit; the other formats do not. The parts of a
+    scene become one mesh. Textures of several parts are put side by side in one.
+
+    Raises:
+        ModelError: the file is of another kind or cannot be parsed, or a file that it names is
+            missing or not a picture.
+    """
+    kind = files.path.suffix.lower()
+    if kind not in SUFFIXES:
+        raise ModelError(
+            f"{files.path} is not a mesh file that can be read; export it as one of "
+            f"{', '.join(SUFFIXES)}"
+        )
+    text = _is_text(kind, files.content)
+    content = _as_utf8(files.content) if text else files.content
+    if kind == ".stl" and text and b"endsolid" not in content.lower():
+        raise ModelError(f"{files.path} breaks off before its end; copy or export it again")
+    # trimesh raises whatever its parsing runs into. Damaged files were seen to give ValueError,
+    # IndexError, KeyError, TypeError, UnboundLocalError, NotImplementedError, UnicodeDecodeError,
+    # json.JSONDecodeError, zipfile.BadZipFile and zlib.error: all of them mean that the file is
+    # bad, and none of them can come from elsewhere.
+    try:
+        with _silence():
+            scene = trimesh.load_scene(
+                io.BytesIO(content), file_type=kind[1:], resolver=_Resolver(files), process=False
+            )
+            parts = list(_parts(scene))
+            unit = scene.units
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise files.unusable or ModelError(
+            f"{files.path} cannot be read as {kind[1:].upper()} ({reason}); export it again"
+        ) from None
+    if files.unusable is not None:
+        raise files.unusable
+    if not parts:
+        raise ModelError(f"{files.path} has no triangles; export it as a surface")
+    return joined(parts), _millimetres(kind, unit)
+
+
+def _is_text(kind: str, content: bytes) -> bool:
+    if kind == ".stl":
+        triangles = int.from_bytes(content[80:84], "little")
+        return content.lstrip()[:5].lower() == b"solid" and len(content) != 84 + 50 * triangles
+    return kind in (".obj", ".off")
+
+
+def _as_utf8(text: bytes) -> bytes:
+    """Text in UTF-8 for trimesh, which without it asks for a package that guesses encodings."""
+    try:
+        return text.decode("utf-8").encode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode("utf-8")
+
+
+class _Resolver(Resolver):  # type: ignore[misc]
+    """Gives trimesh the files that a mesh file names, and keeps account of them."""
+
+    def __init__(self, files: SourceFiles) -> None:
+        self._files = files
+
+    def get(self, name: str) -> bytes:
+        content = self._files.named(name)
+        return _as_utf8(content) if name.lower().endswith(".mtl") else content
+
+    def keys(self) -> list[str]:
+        return []
+
+    def write(self, name: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    def namespaced(self, namespace: str) -> Resolver:
+        raise NotImplementedError
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """No log lines, tracebacks or warnings on the terminal about a file that we report on."""
+    log = logging.getLogger("trimesh")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def _millimetres(kind: str, unit: str | None) -> float | None:
+    if kind in (".glb", ".gltf"):
+        return 1000.0
+    return None if unit is None else float(trimesh.units.unit_conversion(unit, "mm"))
+
+
+def _parts(scene: Any) -> Iterator[RawMesh]:
+    for node in scene.graph.nodes_geometry:
+        transform, name = scene.graph[node]
+        geometry = scene.geometry[name]
+        if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
+            yield _transformed(_part(geometry), np.asarray(transform, dtype=np.float64))
+
+
+def _transformed(part: RawMesh, transform: NDArray[np.float64]) -> RawMesh:
+    linear = transform[:3, :3]
+    normals = part.normals
+    if normals is not None:
+        normals = normals @ np.linalg.pinv(linear)
+    mirrored = np.linalg.det(linear) < 0
+    return replace(
+        part,
+        vertices=part.vertices @ linear.T + transform[:3, 3],
+        faces=part.faces[:, ::-1] if mirrored else part.faces,
+        normals=normals,
+    )
+
+
+def _part(geometry: Any) -> RawMesh:
+    vertices = np.array(geometry.vertices, dtype=np.float64)
+    faces = np.array(geometry.faces, dtype=np.int64)
+    # `geometry.vertex_normals` would compute what the file does not hold.
+    normals = geometry._cache.cache.get("vertex_normals")
+    if normals is not None and np.shape(normals) != vertices.shape:
+        normals = None
+    part = RawMesh(
+        vertices, faces, normals=None if normals is None else np.array(normals, dtype=np.float64)
+    )
+    visual = geometry.visual
+    if visual.kind == "vertex":
+        return replace(part, colors=np.array(visual.vertex_colors[:, :3], dtype=np.uint8))
+    if visual.kind == "face":
+        colors = np.repeat(np.array(visual.face_colors[:, :3], dtype=np.uint8), 3, axis=0)
+        apart = part.select(faces.reshape(-1), np.arange(faces.size).reshape(-1, 3))
+        return replace(apart, colors=colors)
+    if visual.kind == "texture":
+        return _with_material(part, visual)
+    return part
+
+
+def _with_material(part: RawMesh, visual: Any) -> RawMesh:
+    """The part with its texture, or else in its material's colour."""
+    material = visual.material
+    if isinstance(material, PBRMaterial):
+        picture, color = material.baseColorTexture, material.baseColorFactor
+        color = np.full(4, 255) if color is None else np.asarray(color)
+    else:
+        picture, color = material.image, np.asarray(material.main_color)
+        if np.array_equal(color, DEFAULT_COLOR):
+            color = None
+    if picture is not None and np.shape(visual.uv) == (len(part.vertices), 2):
+        texture = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+        placeholder = np.asarray(empty_material().image.convert("RGB"))
+        if not np.array_equal(texture, placeholder):
+            coordinates = np.array(visual.uv, dtype=np.float64)
+            return replace(part, texture_coordinates=coordinates, texture=texture)
+    if color is None:
+        return part
+    return replace(part, colors=np.tile(color[:3].astype(np.uint8), (len(part.vertices), 1)))

@@ -1,0 +1,63 @@
+"""Whether a mesh is in millimetres, and what it is in when it is not."""
+
+from __future__ import annotations
+
+import math
+
+from ._model import ModelError
+
+MILLIMETRES = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4}
+_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
+_SMALLEST, _LARGEST = 5.0, 2000.0
+_SMALLEST_AT_ALL, _LARGEST_AT_ALL = 0.1, 100_000.0
+_TYPICAL = 150.0
+
+
+def check_units(units: str | None) -> None:
+    """Raise `ModelError` unless `units` is one that `--units` knows."""
+    if units is not None and units not in MILLIMETRES:
+        raise ModelError(f"--units {units}: not a unit; use one of {', '.join(MILLIMETRES)}")
+
+
+def millimetres_per_unit(
+    extent: float, label: str, units: str | None, stated: float | None = None
+) -> float:
+    """The factor that brings a mesh to millimetres.
+
+    Args:
+        extent: the mesh's diameter in its own unit.
+        label: what messages begin with.
+        units: what the user says, which counts before all else.
+        stated: millimetres per unit where the file's format says so.
+
+    Raises:
+        ModelError: nobody says what the unit is and read as millimetres the diameter is under
+            5 mm or over 2 m, or the format's unit leads there; or, whoever says it, the diameter
+            is under 0.1 mm or over 100 m.
+    """
+    if units is not None:
+        factor = MILLIMETRES[units]
+        if not _SMALLEST_AT_ALL <= extent * factor <= _LARGEST_AT_ALL:
+            raise ModelError(
+                f"{label} is {_digits(extent * factor)} mm across with --units {units}; "
+                "no object of 0.1 mm to 100 m, so try another unit or scale the mesh"
+            )
+        return factor
+    factor = 1.0 if stated is None else stated
+    if _SMALLEST <= extent * factor <= _LARGEST:
+        return factor
+    reading = "read as millimetres" if stated is None else "read in the unit its format states"
+    plausible = [unit for unit, mm in MILLIMETRES.items() if _SMALLEST <= extent * mm <= _LARGEST]
+    plausible.sort(key=lambda unit: abs(math.log(extent * MILLIMETRES[unit] / _TYPICAL)))
+    if plausible:
+        advice = (
+            f"it is probably in {' or '.join(_WORDS[unit] for unit in plausible)}: "
+            f"pass {' or '.join(f'--units {unit}' for unit in plausible)}"
+        )
+    else:
+        advice = "scale the mesh to millimetres, or pass --units mm if that is its true size"
+    raise ModelError(f"{label} is {_digits(extent * factor)} mm across if {reading}; {advice}")
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}" if value < 1e9 else f"{value:.0e}"

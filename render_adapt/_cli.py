@@ -1,0 +1,173 @@
+"""The command line: `render-adapt`, `render-adapt train`, `render-adapt models list`.
+
+Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
+standard error); 2 the command line itself is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import App, Parameter
+from docstring_parser import parse_from_object
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from adapter import PRESETS, TrainConfig
+from adapter import Progress as TrainProgress
+from cad_models import available_models
+from render_adapt._config import RunConfig
+from render_adapt._exceptions import USER_ERRORS, ConfigError
+from render_adapt._pipeline import RunSummary, generate
+from render_adapt._train import TrainRun, train_adapter
+
+_output = Console(highlight=False)
+_errors = Console(stderr=True, highlight=False)
+
+app = App(
+    name="render-adapt",
+    help="Make labelled crops that look like your camera's: render CAD models, adapt, write.",
+    version=version("render-adapt"),
+)
+models_app = App(name="models", help="The objects that can be rendered.")
+app.command(models_app)
+
+
+def main() -> None:
+    """Run the command line; an error that the user can act on is one sentence, not a traceback."""
+    try:
+        app()
+    except USER_ERRORS as error:
+        _errors.print(f"render-adapt: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _errors.print("render-adapt: interrupted; the same command continues", markup=False)
+        sys.exit(130)
+
+
+@app.default
+def run(*, config: Annotated[RunConfig, Parameter(name="*")]) -> None:
+    """Make a labelled dataset of rendered and adapted crops."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_errors) as progress:
+        task = progress.add_task("starting", total=config.n, rate="")
+        at_start: list[int] = []
+
+        def show(done: int, total: int) -> None:
+            at_start.append(done)
+            elapsed = progress.tasks[0].elapsed or 0.0
+            made = done - at_start[0]
+            rate = f"{made / elapsed:.0f} crops/s" if made and elapsed else ""
+            progress.update(task, description="crops", completed=done, total=total, rate=rate)
+
+        summary = generate(config, show)
+    _print_summary(summary)
+
+
+def _print_summary(summary: RunSummary) -> None:
+    if summary.crops_made:
+        rate = summary.crops_made / summary.seconds
+        _output.print(
+            f"{summary.crops_made} crops in {summary.seconds:.1f} s ({rate:.0f} crops/s), "
+            f"{summary.bytes / 1e6:.1f} MB"
+        )
+        spent = ", ".join(f"{stage} {s:.1f} s" for stage, s in summary.stage_seconds.items())
+        _output.print(f"time by stage, all workers: {spent}", style="dim")
+    else:
+        _output.print(f"all {summary.crops} crops were there already")
+    _output.print(f"dataset: {summary.folder}", soft_wrap=True)
+    _output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
+
+
+def _settings_type() -> type[Any]:
+    """`TrainConfig` with every field optional: what is not given is the preset's."""
+    documents = {param.arg_name: param.description for param in parse_from_object(TrainConfig).params}
+    hints = get_type_hints(TrainConfig)
+    fields: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(TrainConfig):
+        help_text = f"{documents[field.name]} [default: the preset's]"
+        hint = Annotated[hints[field.name] | None, Parameter(help=help_text, show_default=False)]
+        fields.append((field.name, hint, None))
+    return dataclasses.make_dataclass("Settings", fields, frozen=True)
+
+
+_Settings = _settings_type()
+
+
+@app.command
+def train(
+    *,
+    run: Annotated[TrainRun, Parameter(name="*")],
+    preset: str = "fast",
+    settings: Annotated[_Settings, Parameter(name="*")] | None = None,  # type: ignore[valid-type]
+) -> None:
+    """Train an adapter on unlabelled crops of your camera.
+
+    Parameters
+    ----------
+    preset
+        Settings to start from: fast (for processors without a GPU), or the paper's linemod,
+        linemod-masked, mnistm, usps.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
+    given = {} if settings is None else vars(settings)
+    config = dataclasses.replace(
+        PRESETS[preset], **{name: value for name, value in given.items() if value is not None}
+    )
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_errors) as progress:
+        task = progress.add_task("rendering the source crops", total=config.steps)
+
+        def show(state: TrainProgress) -> None:
+            losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+            progress.update(
+                task,
+                description=f"step {state.step}/{state.steps}: {losses}; "
+                f"{state.steps_per_second:.2f} steps/s",
+                completed=state.step,
+                total=state.steps,
+            )
+
+        folder = train_adapter(run, config, show)
+    _output.print(f"adapter: {folder}", soft_wrap=True)
+    _output.print(f"use it with --adapter {folder}", soft_wrap=True)
+
+
+@models_app.command(name="list")
+def list_models(*, models: Path | None = None) -> None:
+    """List the objects that --objects can name.
+
+    Parameters
+    ----------
+    models
+        A BOP models folder in place of the built-in models.
+    """
+    table = Table("name", "id", "diameter (mm)", "faces", "symmetric", box=None)
+    for model in available_models(models):
+        symmetric = "yes" if model.symmetric else ""
+        table.add_row(
+            model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric
+        )
+    _output.print(table)
+
+

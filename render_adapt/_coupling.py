@@ -1,0 +1,97 @@
+"""Where the renderer meets the adapter: a batch of renders in, the same batch adapted out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter import Adapter, decode, draw_noise, encode
+from renderer import CropBatch
+
+
+def adapt_crops(crops: CropBatch, adapter: Adapter, seed: int, window: float) -> CropBatch:
+    """Pass renders through an adapter; poses and masks stay as they are.
+
+    Each crop's noise vector is drawn from the seed and its index alone. Crops of another size than
+    the adapter's are adapted at the adapter's size, and what it changed is carried over: see
+    `carry_over`. An RGB adapter leaves depth as rendered.
+
+    Args:
+        crops: N renders.
+        adapter: a trained generator.
+        seed: the run's seed.
+        window: side of the crop's window, millimetres.
+    """
+    plans = crops.plans
+    noise = draw_noise(seed, plans.index, adapter.info.noise_dimension)
+    depth = crops.depth if adapter.info.channels == 4 else None
+    source = encode(crops.rgb, depth, plans.centre_depth, window)
+    if plans.size == adapter.info.size:
+        adapted = adapter.adapt(source, noise)
+    else:
+        small = _resize(source, crops.mask, adapter.info.size)
+        adapted = carry_over(source, crops.mask, small, adapter.adapt(small, noise))
+    rgb, new_depth = decode(adapted, plans.centre_depth, window)
+    return replace(crops, rgb=rgb, depth=crops.depth if new_depth is None else new_depth)
+
+
+def carry_over(
+    source: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    small_source: NDArray[np.float32],
+    small_adapted: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Carry what an adapter changed at its own size over to crops of another size.
+
+    The change (adapted - source) is resampled on the object and off it separately, so that neither
+    bleeds over the outline, and added to the full-size render: the render's own detail, and with it
+    the pose, stays sharp.
+
+    Args:
+        source: (N, C, H, W), full-size renders in [-1, 1].
+        mask: (N, H, W), the object.
+        small_source, small_adapted: (N, C, h, w), before and after the adapter.
+
+    Returns:
+        (N, C, H, W), in [-1, 1].
+    """
+    size = source.shape[-1]
+    change = small_adapted - small_source
+    result = np.empty_like(source)
+    for row in range(len(source)):
+        inside = _shrink(mask[row].astype(np.float32), change.shape[-1])
+        on_object = _spread(change[row], inside, size)
+        off_object = _spread(change[row], 1 - inside, size)
+        result[row] = source[row] + np.where(mask[row], on_object, off_object)
+    return np.clip(result, -1.0, 1.0)
+
+
+def _resize(images: NDArray[np.float32], mask: NDArray[np.bool_], size: int) -> NDArray[np.float32]:
+    """(N, C, size, size): colour averaged over area; depth averaged on the object alone."""
+    small = np.stack([[_shrink(channel, size) for channel in image] for image in images])
+    if images.shape[1] == 4:
+        for row, inside in enumerate(mask):
+            weight = _shrink(inside.astype(np.float32), size)
+            inner = _shrink(np.where(inside, images[row, 3], np.float32(0)), size)
+            small[row, 3] = np.where(weight >= 0.5, inner / np.maximum(weight, 1e-6), 1.0)
+    return small
+
+
+def _shrink(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def _spread(
+    change: NDArray[np.float32], weight: NDArray[np.float32], size: int
+) -> NDArray[np.float32]:
+    """(C, size, size): `change` where `weight` is, resampled, and grown past its border."""
+    planes = [*(channel * weight for channel in change), weight]
+    # A trace of a wide blur reaches the pixels that have no weighted neighbour in the small crop.
+    grown = [
+        cv2.resize(plane + 1e-4 * cv2.GaussianBlur(plane, (0, 0), 3.0), (size, size))
+        for plane in planes
+    ]
+    return np.asarray(np.stack(grown[:-1]) / np.maximum(grown[-1], 1e-9), dtype=np.float32)

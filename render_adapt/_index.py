@@ -1,0 +1,81 @@
+"""The index: one row per crop with its pose as a quaternion and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cad_models import CadModel
+from render_adapt._labels import CropLabel
+from renderer import CropBatch, quaternion_from_matrix
+
+
+def index_rows(
+    crops: CropBatch,
+    labels: Sequence[CropLabel],
+    models: Sequence[CadModel],
+    *,
+    seed: int,
+    shard: int,
+    first_image: int,
+) -> list[dict[str, Any]]:
+    """Rows for a batch of crops.
+
+    Convention:
+        `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
+        is row-major and has pixel centres at +0.5. `seed` and `index` redraw the crop: its plan is
+        stream 1 and its noise vector stream 2 of `numpy.random.default_rng([seed, index, stream])`.
+    """
+    plans = crops.plans
+    quaternions = quaternion_from_matrix(plans.rotation)
+    rows = []
+    for row, label in enumerate(labels):
+        model = models[plans.object_index[row]]
+        rows.append(
+            {
+                "index": int(plans.index[row]),
+                "scene_id": shard,
+                "im_id": first_image + row,
+                "object": model.name,
+                "obj_id": model.object_id,
+                "quaternion": quaternions[row].tolist(),
+                "translation": plans.translation[row].tolist(),
+                "camera_matrix": plans.camera_matrix[row].ravel().tolist(),
+                "centre_depth": float(plans.centre_depth[row]),
+                "bbox_obj": list(label.bbox_obj),
+                "bbox_visib": list(label.bbox_visib),
+                "visib_fract": label.visib_fract,
+                "light_direction": plans.light_direction[row].astype(float).tolist(),
+                "seed": seed,
+            }
+        )
+    return rows
+
+
+def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as a Parquet file."""
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    number, vector = arrow.float64(), arrow.list_(arrow.float64())
+    box = arrow.list_(arrow.int32(), 4)
+    schema = arrow.schema(
+        {
+            "index": arrow.int64(),
+            "scene_id": arrow.int32(),
+            "im_id": arrow.int32(),
+            "object": arrow.string(),
+            "obj_id": arrow.int32(),
+            "quaternion": vector,
+            "translation": vector,
+            "camera_matrix": vector,
+            "centre_depth": number,
+            "bbox_obj": box,
+            "bbox_visib": box,
+            "visib_fract": number,
+            "light_direction": vector,
+            "seed": arrow.int64(),
+        }
+    )
+    parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), path)

@@ -1,0 +1,92 @@
+"""Training: rendered crops of the user's objects beside crops of the user's camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adapter import LabelledCrops, Progress, TrainConfig, encode
+from cad_models import CadModel, load_models
+from render_adapt._config import Units, available_cores, split_names
+from render_adapt._exceptions import ConfigError
+from renderer import PlanConfig, make_plans, quaternion_from_matrix
+
+SIZE = 64
+"""Adapters are trained on crops of this size, LineMod's."""
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """What to train an adapter on.
+
+    Raises:
+        ConfigError: a value is out of range; the message names the flag.
+    """
+
+    objects: tuple[str, ...]
+    """Objects that the camera's crops show: names, or NAME=FILE for a mesh of your own."""
+    target: Path
+    """Unlabelled camera crops: a folder of images (with or without depth) or a BOP dataset."""
+    out: Path
+    """Folder of the trained adapter; a run that was stopped continues from OUT.training."""
+    models: Path | None = None
+    """A BOP models folder in place of the built-in models."""
+    units: Units | None = None
+    """Unit of the mesh files, where it is not millimetres."""
+    source_crops: int = 10_000
+    """Renders to train on."""
+    window: float = 200.0
+    """Millimetres of the object's surroundings that a crop shows."""
+
+    def __post_init__(self) -> None:
+        """Split comma-separated names and check the numbers."""
+        object.__setattr__(self, "objects", split_names(self.objects))
+        if self.source_crops < 2:
+            raise ConfigError(f"--source-crops is {self.source_crops}: it must be at least 2")
+
+
+def train_adapter(
+    run: TrainRun, config: TrainConfig, on_progress: Callable[[Progress], None] | None = None
+) -> Path:
+    """Render the source crops, read the target crops, train, and save the adapter.
+
+    Returns:
+        The adapter's folder, `run.out`.
+
+    Raises:
+        AdapterError, ConfigError, ModelError, RenderError: one sentence each.
+    """
+    from adapter import read_target, save_adapter, train
+
+    models = load_models(run.objects, models=run.models, units=run.units)
+    target = read_target(run.target, size=SIZE)
+    source = render_source(models, run, config.seed, with_depth=target.has_depth)
+    working = run.out.with_name(run.out.name + ".training")
+    checkpoint = train(source, target.images, config, working, on_progress=on_progress)
+    provenance = (
+        f"{len(source)} renders of {', '.join(run.objects)}; "
+        f"{len(target.images)} unlabelled crops from {run.target.name}"
+    )
+    return save_adapter(checkpoint, run.out, provenance=provenance, window=run.window)
+
+
+def render_source(
+    models: list[CadModel], run: TrainRun, seed: int, *, with_depth: bool
+) -> LabelledCrops:
+    """The source domain: renders of the models with their labels."""
+    from renderer import RasterRenderer
+
+    plans = make_plans(PlanConfig(size=SIZE, window=run.window), models, seed, 0, run.source_crops)
+    crops = RasterRenderer(models, threads=available_cores()).render(plans)
+    depth = crops.depth if with_depth else None
+    images = encode(crops.rgb, depth, plans.centre_depth, run.window).astype(np.float16)
+    return LabelledCrops(
+        images=images,
+        masks=crops.mask,
+        class_index=plans.object_index.astype(np.int64),
+        quaternion=quaternion_from_matrix(plans.rotation).astype(np.float32),
+        class_names=tuple(model.name for model in models),
+    )
