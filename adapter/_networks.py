@@ -59,9 +59,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(
-            width, width, 3, padding=dilation, dilation=dilation, bias=False
-        )
+        self.conv1 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
         self.norm1 = BatchNorm(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm2 = BatchNorm(width)

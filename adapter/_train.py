@@ -143,7 +143,7 @@ def _fit(
     config = run.config
     batches = _Batches(source, target, config)
     started, first = time.monotonic(), run.step
-    saved = -1
+    saved = run.step if run.step > 0 else -1
     run.generator.train()
     run.discriminator.train()
     if run.task is not None:
@@ -156,8 +156,8 @@ def _fit(
         # of random generators and a continued run draws what an unbroken one would have drawn.
         torch.manual_seed(_seed(config.seed, run.step, _STEP))
         _set_learning_rate(run)
-        report = _discriminator_step(run, *batches.draw(2 * run.step))
-        report |= _generator_step(run, *batches.draw(2 * run.step + 1))
+        report = _discriminator_step(run, batches.draw(2 * run.step))
+        report |= _generator_step(run, batches.draw(2 * run.step + 1))
         _move_average(run)
         run.step += 1
         broken = [name for name, value in report.items() if not np.isfinite(value)]
@@ -176,17 +176,28 @@ def _fit(
         _save(run, source, target, checkpoint, fingerprint)
 
 
-_Labels = tuple[Tensor, Tensor, Tensor]  # class (N,), quaternion (N, 4), pose weight (N,)
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """Source crops with their labels, and as many target crops, which belong to none of them."""
+
+    x: Tensor  # (N, C, H, W)
+    mask: Tensor  # (N, H, W)
+    class_index: Tensor  # (N,)
+    quaternion: Tensor  # (N, 4)
+    pose_weight: Tensor  # (N,)
+    real: Tensor  # (N, C, H, W)
+
+    def first_half_twice(self) -> _Batch:
+        half = len(self.x) // 2
+        return _Batch(**{name: torch.cat([v[:half]] * 2) for name, v in vars(self).items()})
 
 
-def _discriminator_step(
-    run: _Run, x: Tensor, mask: Tensor, labels: _Labels, real: Tensor
-) -> dict[str, float]:
+def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
     """Train the discriminator, and the task network, on adapted crops as they are now."""
     config = run.config
     with torch.no_grad(), _frozen_statistics(run.generator), _autocast(config):
-        adapted = run.generator(x, _noise(len(x), config)).float()
-    real_seen, adapted_seen = _augment(real, config), _augment(adapted, config)
+        adapted = run.generator(batch.x, _noise(len(batch.x), config)).float()
+    real_seen, adapted_seen = _augment(batch.real, config), _augment(adapted, config)
     with _autocast(config):
         logits_real = run.discriminator(real_seen).float()
         logits_fake = run.discriminator(adapted_seen).float()
@@ -198,7 +209,9 @@ def _discriminator_step(
         loss = loss + config.gradient_penalty * config.gradient_penalty_every * penalty
         report["gradient penalty"] = penalty
     if run.task is not None:
-        report["task"] = _task_loss(run, run.task, adapted, x, labels)
+        report["task"] = _task_loss(
+            run.task, adapted, batch, config, on_source=config.task_on_source
+        )
         loss = loss + report["task"]
     _descend(run.adam_discriminator, loss, config.clip_norm)
     # The neutral point is 1/2 for least squares, whose aims are 0 and 1, and 0 for all others.
@@ -210,40 +223,37 @@ def _discriminator_step(
     }
 
 
-def _generator_step(
-    run: _Run, x: Tensor, mask: Tensor, labels: _Labels, real: Tensor
-) -> dict[str, float]:
+def _generator_step(run: _Run, batch: _Batch) -> dict[str, float]:
     """Train the generator against the discriminator as it is now."""
     config = run.config
     if config.diversity_weight > 0:
         # Half of the crops, each with two noise vectors, costs no more than all of them once.
-        half = len(x) // 2
-        x, mask = torch.cat([x[:half]] * 2), torch.cat([mask[:half]] * 2)
-        labels = tuple(torch.cat([label[:half]] * 2) for label in labels)  # type: ignore[assignment]
-    z = _noise(len(x), config)
+        batch = batch.first_half_twice()
+    z = _noise(len(batch.x), config)
     judges = [run.discriminator] if run.task is None else [run.discriminator, run.task]
     with _frozen_statistics(run.discriminator), _without_gradient(judges):
         with _autocast(config):
-            adapted = run.generator(x, z).float()
+            adapted = run.generator(batch.x, z).float()
             logits = run.discriminator(_augment(adapted, config)).float()
         adversarial = losses.generator_loss(logits, config.gan_loss)
         loss = config.generator_weight * adversarial
         report = {"generator": adversarial}
         if run.task is not None and config.task_weight_in_generator > 0:
-            task = _task_loss(run, run.task, adapted, None, labels)
+            # Source crops would add nothing that the generator could change.
+            task = _task_loss(run.task, adapted, batch, config, on_source=False)
             loss = loss + config.task_weight_in_generator * task
         if config.similarity_weight > 0:
             report["similarity"] = losses.masked_pmse(
-                x,
+                batch.x,
                 adapted,
-                mask,
+                batch.mask,
                 normaliser=config.similarity_normaliser,
                 per_channel=config.similarity_per_channel,
                 reduction=config.similarity_reduction,
             )
             loss = loss + config.similarity_weight * report["similarity"]
         if config.depth_weight > 0 and run.channels == 4:
-            report["depth"] = losses.masked_depth_error(x, adapted, mask)
+            report["depth"] = losses.masked_depth_error(batch.x, adapted, batch.mask)
             loss = loss + config.depth_weight * report["depth"]
         if config.diversity_weight > 0:
             report["diversity"] = losses.diversity_loss(*adapted.chunk(2), *z.chunk(2))
@@ -253,25 +263,21 @@ def _generator_step(
 
 
 def _task_loss(
-    run: _Run, task: TaskTower, adapted: Tensor, x: Tensor | None, labels: _Labels
+    task: TaskTower, adapted: Tensor, batch: _Batch, config: TrainConfig, *, on_source: bool
 ) -> Tensor:
-    """Task loss of adapted crops, plus that of the source crops where they are given and wanted."""
-    config = run.config
-    domains = [(1, adapted)]
-    if config.task_on_source and x is not None:
-        domains.append((0, x))
+    """Task loss of adapted crops, and of the source crops where wanted (Eq. 3)."""
     total = torch.zeros((), device=adapted.device)
-    for domain, crops in domains:
+    for domain, crops in ((0, batch.x), (1, adapted)) if on_source else ((1, adapted),):
         with _autocast(config):
             class_logits, predicted = task(crops, domain)
         total = total + losses.task_loss(
             class_logits,
             predicted,
-            labels[0],
-            labels[1],
+            batch.class_index,
+            batch.quaternion,
             class_weight=config.class_weight,
             pose_weight=config.pose_weight,
-            sample_weight=labels[2],
+            sample_weight=batch.pose_weight,
         )
     return total
 
@@ -290,7 +296,8 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -
     loss.backward()  # type: ignore[no-untyped-call]
     if clip_norm > 0:
         # Each variable alone, as the official code clips, not all gradients by one norm.
-        gradients = [p.grad for g in optimizer.param_groups for p in g["params"]]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         norms = torch._foreach_norm(gradients)
         factors = [(clip_norm / (norm + 1e-6)).clamp(max=1.0) for norm in norms]
         torch._foreach_mul_(gradients, factors)
@@ -383,20 +390,19 @@ class _Batches:
         self.source, self.target, self.config = source, target, config
         self.orders: dict[tuple[int, int], NDArray[np.int64]] = {}
 
-    def draw(self, draw: int) -> tuple[Tensor, Tensor, _Labels, Tensor]:
-        """Images (N, C, H, W), masks (N, H, W) and labels of the source; images of the target."""
+    def draw(self, draw: int) -> _Batch:
         source = self.source
         rows = self._rows(draw, len(source), _ORDER_SOURCE)
         real = self._rows(draw, len(self.target), _ORDER_TARGET)
         weight = np.ones(len(source)) if source.pose_weight is None else source.pose_weight
-        labels = (
-            self._tensor(source.class_index[rows].astype(np.int64)),
-            self._tensor(source.quaternion[rows].astype(np.float32)),
-            self._tensor(weight[rows].astype(np.float32)),
+        return _Batch(
+            x=self._tensor(source.images[rows].astype(np.float32)),
+            mask=self._tensor(source.masks[rows]),
+            class_index=self._tensor(source.class_index[rows].astype(np.int64)),
+            quaternion=self._tensor(source.quaternion[rows].astype(np.float32)),
+            pose_weight=self._tensor(weight[rows].astype(np.float32)),
+            real=self._tensor(self.target[real].astype(np.float32)),
         )
-        images = self._tensor(source.images[rows].astype(np.float32))
-        masks = self._tensor(source.masks[rows])
-        return images, masks, labels, self._tensor(self.target[real].astype(np.float32))
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.config.device)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ._model import Mesh, ModelError
 
-MAX_FACES = 5_000_000
+MAX_FACES = 2_000_000
 PLAIN_COLOR = 190
 """The grey of a mesh that has no colours."""
 CREASE_DEGREES = 40.0
@@ -208,7 +208,9 @@ def _inside_out(
         return False
     centred = vertices - vertices.mean(axis=0)
     a, b, c = (centred[faces[:, corner]] for corner in range(3))
-    return float(np.einsum("ij,ij->", a, np.cross(b, c))) < 0
+    volume = float(np.einsum("ij,ij->", a, np.cross(b, c))) / 6
+    # The two sides of a sheet enclose nothing but rounding errors.
+    return volume < -1e-9 * float(np.ptp(vertices, axis=0).max()) ** 3
 
 
 def _usable(

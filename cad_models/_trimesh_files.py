@@ -45,14 +45,15 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             f"{files.path} is not a mesh file that can be read; export it as one of "
             f"{', '.join(SUFFIXES)}"
         )
-    text = _is_text(kind, files.content)
-    content = _as_utf8(files.content) if text else files.content
-    if kind == ".stl" and text and b"endsolid" not in content.lower():
-        raise ModelError(f"{files.path} breaks off before its end; copy or export it again")
+    content = files.content
+    if kind == ".stl":
+        content = _checked_stl(files)
+    elif kind in (".obj", ".off"):
+        content = _as_utf8(content)
     # trimesh raises whatever its parsing runs into. Damaged files were seen to give ValueError,
-    # IndexError, KeyError, TypeError, UnboundLocalError, NotImplementedError, UnicodeDecodeError,
-    # json.JSONDecodeError, zipfile.BadZipFile and zlib.error: all of them mean that the file is
-    # bad, and none of them can come from elsewhere.
+    # IndexError, KeyError, TypeError, UnboundLocalError, NotImplementedError, EOFError,
+    # UnicodeDecodeError, ModuleNotFoundError (a package that guesses encodings),
+    # json.JSONDecodeError, zipfile.BadZipFile and zlib.error. All mean that the file is bad.
     try:
         with _silence():
             scene = trimesh.load_scene(
@@ -62,6 +63,8 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             unit = scene.units
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, ModuleNotFoundError) and error.name == "charset_normalizer":
+            reason = "text that is not UTF-8"
         raise files.unusable or ModelError(
             f"{files.path} cannot be read as {kind[1:].upper()} ({reason}); export it again"
         ) from None
@@ -72,11 +75,16 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     return joined(parts), _millimetres(kind, unit)
 
 
-def _is_text(kind: str, content: bytes) -> bool:
-    if kind == ".stl":
-        triangles = int.from_bytes(content[80:84], "little")
-        return content.lstrip()[:5].lower() == b"solid" and len(content) != 84 + 50 * triangles
-    return kind in (".obj", ".off")
+def _checked_stl(files: SourceFiles) -> bytes:
+    """The content, text as UTF-8; trimesh takes every file that is not a binary STL for text."""
+    content = files.content
+    if len(content) == 84 + 50 * int.from_bytes(content[80:84], "little"):
+        return content
+    if content.lstrip()[:5].lower() == b"solid" and b"endsolid" in content.lower():
+        return _as_utf8(content)
+    raise ModelError(
+        f"{files.path} breaks off before its end or is not an STL file; copy or export it again"
+    )
 
 
 def _as_utf8(text: bytes) -> bytes:

@@ -61,7 +61,7 @@ class SceneWriter:
             self._add_one(crops, row, label)
 
     def close(self) -> None:
-        """Write `scene_camera.json`, `scene_gt.json`, `scene_gt_info.json`, `scene_gt_coco.json`."""
+        """Write the scene's camera, pose, count and COCO files."""
         for name, content in (
             ("scene_camera", self._camera),
             ("scene_gt", self._gt),

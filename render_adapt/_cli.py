@@ -97,17 +97,22 @@ def _print_summary(summary: RunSummary) -> None:
 
 def _settings_type() -> type[Any]:
     """`TrainConfig` with every field optional: what is not given is the preset's."""
-    documents = {param.arg_name: param.description for param in parse_from_object(TrainConfig).params}
+    documents = {
+        param.arg_name: param.description for param in parse_from_object(TrainConfig).params
+    }
     hints = get_type_hints(TrainConfig)
     fields: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(TrainConfig):
         help_text = f"{documents[field.name]} [default: the preset's]"
-        hint = Annotated[hints[field.name] | None, Parameter(help=help_text, show_default=False)]
-        fields.append((field.name, hint, None))
-    return dataclasses.make_dataclass("Settings", fields, frozen=True)
+        optional: Any = hints[field.name] | None
+        parameter = Parameter(help=help_text, show_default=False)
+        fields.append((field.name, Annotated[optional, parameter], None))
+    # cyclopts reads the fields of classes that say which module they are from.
+    named = {"__module__": __name__}
+    return dataclasses.make_dataclass("Settings", fields, frozen=True, namespace=named)
 
 
-_Settings = _settings_type()
+_Settings: Any = _settings_type()
 
 
 @app.command
@@ -115,7 +120,7 @@ def train(
     *,
     run: Annotated[TrainRun, Parameter(name="*")],
     preset: str = "fast",
-    settings: Annotated[_Settings, Parameter(name="*")] | None = None,  # type: ignore[valid-type]
+    settings: Annotated[_Settings, Parameter(name="*")] = None,
 ) -> None:
     """Train an adapter on unlabelled crops of your camera.
 
@@ -127,7 +132,7 @@ def train(
     """
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
-    given = {} if settings is None else vars(settings)
+    given: dict[str, Any] = {} if settings is None else vars(settings)
     config = dataclasses.replace(
         PRESETS[preset], **{name: value for name, value in given.items() if value is not None}
     )
@@ -148,9 +153,9 @@ def train(
                 total=state.steps,
             )
 
-        folder = train_adapter(run, config, show)
-    _output.print(f"adapter: {folder}", soft_wrap=True)
-    _output.print(f"use it with --adapter {folder}", soft_wrap=True)
+        info = train_adapter(run, config, preset, show)
+    _output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
+    _output.print(f"use it with --adapter {run.out}", soft_wrap=True)
 
 
 @models_app.command(name="list")
@@ -169,5 +174,3 @@ def list_models(*, models: Path | None = None) -> None:
             model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric
         )
     _output.print(table)
-
-

@@ -39,7 +39,7 @@ class RunConfig:
     adapter: str = "shipped"
     """`shipped`, a trained adapter's folder, or `none` for plain renders."""
     models: Path | None = None
-    """A BOP models folder (obj_000001.ply, ..., models_info.json) in place of the built-in models."""
+    """A BOP models folder (obj_000001.ply, models_info.json) in place of the built-in models."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
     renderer: RendererName = "raster"

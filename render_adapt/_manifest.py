@@ -122,7 +122,7 @@ class RunFolder:
             )
 
 
-class writing:  # noqa: N801
+class writing:
     """Turns an OSError into one sentence about the dataset's folder."""
 
     def __init__(self, path: Path) -> None:

@@ -134,7 +134,7 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
     """What decides a run's bytes, and the conventions that its readers need."""
     info = studio.adapter.info if studio.adapter else None
     decisive = {
-        "adapter": {"name": info.name, "sha256": info.sha256} if info else None,
+        "adapter": info.sha256 if info else None,
         "n": config.n,
         "objects": {
             model.name: {"obj_id": model.object_id, "origin": model.origin, "sha256": model.sha256}
@@ -233,7 +233,7 @@ class ShardMaker:
             )
 
 
-class _timed:  # noqa: N801
+class _timed:
     """Adds the time that a block takes to a stage's total."""
 
     def __init__(self, seconds: dict[str, float], stage: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapter import LabelledCrops, Progress, TrainConfig, encode
+from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
 from cad_models import CadModel, load_models
 from render_adapt._config import Units, available_cores, split_names
 from render_adapt._exceptions import ConfigError
@@ -49,12 +49,21 @@ class TrainRun:
 
 
 def train_adapter(
-    run: TrainRun, config: TrainConfig, on_progress: Callable[[Progress], None] | None = None
-) -> Path:
+    run: TrainRun,
+    config: TrainConfig,
+    preset: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> AdapterInfo:
     """Render the source crops, read the target crops, train, and save the adapter.
 
+    Args:
+        run: what to train on.
+        config: how to train.
+        preset: name of the settings that `config` started from, for the adapter's description.
+        on_progress: called after each step.
+
     Returns:
-        The adapter's folder, `run.out`.
+        The description of the adapter, which is in `run.out`.
 
     Raises:
         AdapterError, ConfigError, ModelError, RenderError: one sentence each.
@@ -62,7 +71,7 @@ def train_adapter(
     from adapter import read_target, save_adapter, train
 
     models = load_models(run.objects, models=run.models, units=run.units)
-    target = read_target(run.target, size=SIZE)
+    target = read_target(run.target, size=SIZE, window_mm=run.window)
     source = render_source(models, run, config.seed, with_depth=target.has_depth)
     working = run.out.with_name(run.out.name + ".training")
     checkpoint = train(source, target.images, config, working, on_progress=on_progress)
@@ -70,7 +79,9 @@ def train_adapter(
         f"{len(source)} renders of {', '.join(run.objects)}; "
         f"{len(target.images)} unlabelled crops from {run.target.name}"
     )
-    return save_adapter(checkpoint, run.out, provenance=provenance, window=run.window)
+    return save_adapter(
+        checkpoint, run.out, preset=preset, provenance=provenance, window_mm=run.window
+    )
 
 
 def render_source(

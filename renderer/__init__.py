@@ -12,7 +12,7 @@ from renderer._geometry import (
     quaternion_from_matrix,
     rotation_about,
 )
-from renderer._plan import PLAN_STREAM, PlanConfig, make_plans, plans_from_poses
+from renderer._plan import PlanConfig, make_plans, plans_from_poses
 from renderer._sensor import StructuredLight, board_depth, simulate_structured_light_depth
 from renderer._symmetry import canonical_pose, canonical_rotation
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from renderer._raster import RasterRenderer
 
 __all__ = [
-    "PLAN_STREAM",
     "CropBatch",
     "FakeRenderer",
     "PlanConfig",

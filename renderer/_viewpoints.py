@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from renderer._geometry import matrix_from_quaternion, rotation_about
 
 
+_TINY = 1e-9
+
+
 @functools.cache
 def hemisphere_viewpoints(subdivisions: int) -> NDArray[np.float64]:
     """The vertices of a subdivided icosahedron above the object, the equator left out.
@@ -32,10 +35,10 @@ def hemisphere_viewpoints(subdivisions: int) -> NDArray[np.float64]:
     vertices, faces = _icosahedron()
     for _ in range(subdivisions):
         vertices, faces = _subdivide(vertices, faces)
-    # Rounding puts the vertices of a ring on one elevation, so that the azimuth decides there.
-    above = vertices[vertices[:, 2] > 1e-9]
-    azimuth = np.round(np.arctan2(above[:, 1], above[:, 0]) % (2 * np.pi), 9)
-    order = np.lexsort((azimuth % round(2 * np.pi, 9), np.round(above[:, 2], 9)))
+    above = vertices[vertices[:, 2] > _TINY]
+    # Round-off must neither split a ring of equal elevation nor wrap azimuth 0 round to 360.
+    azimuth = (np.arctan2(above[:, 1], above[:, 0]) + _TINY) % (2 * np.pi)
+    order = np.lexsort((azimuth, np.round(above[:, 2], 9)))
     viewpoints = above[order]
     viewpoints.setflags(write=False)
     return viewpoints
@@ -58,7 +61,7 @@ def look_at(direction: ArrayLike) -> NDArray[np.float64]:
     towards = np.asarray(direction, np.float64)
     forward = -towards / np.linalg.norm(towards, axis=-1, keepdims=True)
     horizontal = np.hypot(forward[..., 0], forward[..., 1])[..., None]
-    at_pole = horizontal < 1e-9
+    at_pole = horizontal < _TINY
     east = np.array([1.0, 0.0, 0.0])
     outward = np.where(
         at_pole, east, -forward * [1.0, 1.0, 0.0] / np.where(at_pole, 1.0, horizontal)

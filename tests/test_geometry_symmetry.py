@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cad_models import ContinuousSymmetry, Symmetries
-from renderer import angle_between, canonical_pose, canonical_rotation, rotation_about
-from renderer import uniform_rotation
+from renderer import (
+    angle_between,
+    canonical_pose,
+    canonical_rotation,
+    rotation_about,
+    uniform_rotation,
+)
 
 
 def about(axis: list[float], degrees: float, through: list[float]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 
 from cad_models import ContinuousSymmetry, Symmetries
 from renderer import (
-    PLAN_STREAM,
     PlanConfig,
     Plans,
     angle_between,
@@ -22,6 +22,7 @@ from renderer import (
     plans_from_poses,
     uniform_rotation,
 )
+from renderer._plan import PLAN_STREAM
 from tests.shapes import ball, lopsided, rectangle
 
 BOTTLE = dataclasses.replace(
@@ -48,7 +49,7 @@ def test_a_plan_depends_on_seed_and_number_alone(
 ) -> None:
     whole = make_plans(config, MODELS, seed, 0, 60)
     edges = [0, *sorted(cuts), 60]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         assert_same(whole[start:stop], make_plans(config, MODELS, seed, start, stop))
 
 

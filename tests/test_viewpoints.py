@@ -46,7 +46,7 @@ def test_every_level_holds_the_viewpoints_of_the_coarser_one() -> None:
 def test_viewpoints_are_sorted_by_elevation_then_azimuth() -> None:
     viewpoints = hemisphere_viewpoints(3)
     elevation = np.round(viewpoints[:, 2], 9)
-    azimuth = np.round(np.arctan2(viewpoints[:, 1], viewpoints[:, 0]) % (2 * np.pi), 9)
+    azimuth = (np.arctan2(viewpoints[:, 1], viewpoints[:, 0]) + 1e-9) % (2 * np.pi)
     steps = np.diff(elevation)
     assert (steps >= 0).all()
     assert (np.diff(azimuth)[steps == 0] > 0).all()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,8 @@ _REACH = 220.0
 """Half the side of the cube in which a solid is looked for, millimetres."""
 _CHUNK = 1 << 15
 """Points evaluated at a time, so that the intermediate arrays stay in the processor's cache."""
+_STRIDE = 4
+"""Every so many nodes of a grid are evaluated first, to find where the surface is."""
 _LIGHTNESS = np.array([0.5, 0.3, 0.2])
 """Weights of R, G and B in one number; not the eye's, but it tells all the colours in use apart."""
 _NORMAL_STEP = 0.4
@@ -29,7 +29,6 @@ def mesh_from_solid(solid: Solid, face_count: int, spacing: float, mirrored: str
     or quarter is meshed, and the rest is its exact mirror image.
     """
     vertices, faces = _march(solid, spacing, mirrored)
-    vertices = _onto_surface(solid, vertices, spacing)
     normals = _gradient(solid, vertices)
     relief = _relief(solid, vertices, normals, faces)
     vertices, faces = _simplified(
@@ -99,20 +98,29 @@ def _evaluated(solid: Solid, vertices: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def _sampled(solid: Solid, axes: Sequence[Floats]) -> Floats:
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    return _evaluated(solid, grid.reshape(-1, 3)).reshape(grid.shape[:3])
+def _sampled(solid: Solid, axes: list[Floats]) -> Floats:
+    """Distances at the nodes of a grid; far from the surface, those of a node nearby."""
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    distances = _evaluated(solid, nodes[::_STRIDE, ::_STRIDE, ::_STRIDE].reshape(-1, 3))
+    distances = distances.reshape([len(axis[::_STRIDE]) for axis in axes])
+    for dimension, axis in enumerate(axes):
+        distances = np.repeat(distances, _STRIDE, axis=dimension)
+        distances = np.take(distances, np.arange(len(axis)), axis=dimension)
+    near = np.abs(distances) < 3 * _STRIDE * (axes[0][1] - axes[0][0])
+    distances[near] = _evaluated(solid, nodes[near])
+    return distances
 
 
-def _march(solid: Solid, spacing: float, mirrored: str) -> tuple[Floats, NDArray[np.int32]]:
-    coarse = np.arange(-_REACH, _REACH + 1, 8.0)
+def _march(solid: Solid, spacing: float, mirrored: str) -> tuple[Floats, NDArray[np.integer]]:
+    coarse: Floats = np.arange(-_REACH, _REACH + 1, 8.0)
     near = np.argwhere(_sampled(solid, [coarse] * 3) < 8.0)
     low, high = coarse[near.min(axis=0)] - 8.0, coarse[near.max(axis=0)] + 8.0
-    axes = []
+    axes: list[Floats] = []
     for index, name in enumerate("xyz"):
         # A grid that is off every round number keeps flat faces from lying in its nodes.
-        start = 0.0 if name in mirrored else low[index] + 0.137
-        axes.append(start + spacing * np.arange(int((high[index] - start) / spacing) + 1))
+        start = 0.0 if name in mirrored else float(low[index]) + 0.137
+        count = int((high[index] - start) / spacing) + 1
+        axes.append(np.asarray(start + spacing * np.arange(count), dtype=np.float64))
     vertices, faces, _, _ = marching_cubes(
         _sampled(solid, axes), 0.0, gradient_direction="descent", allow_degenerate=False
     )
@@ -139,9 +147,7 @@ def _onto_surface(solid: Solid, vertices: Floats, furthest: float) -> Floats:
     return moved
 
 
-def _relief(
-    solid: Solid, vertices: Floats, normals: Floats, faces: NDArray[np.integer]
-) -> Floats:
+def _relief(solid: Solid, vertices: Floats, normals: Floats, faces: NDArray[np.integer]) -> Floats:
     """How far to raise each vertex, millimetres, while the mesh is simplified.
 
     Simplification only knows shape; as a low relief, colours keep their borders and shadows their
@@ -167,6 +173,11 @@ def _simplified(
         fewer, kept = fast_simplification.simplify(
             vertices, faces.astype(np.int32), target_count=count, preserve_border=keep_border
         )
+        # Two faces with the same corners, back to back, are a fin that encloses nothing.
+        _, which, copies = np.unique(
+            np.sort(kept, axis=1), axis=0, return_inverse=True, return_counts=True
+        )
+        kept = kept[copies[which] == 1]
         edges = np.sort(kept[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         uses = np.unique(edges, axis=0, return_counts=True)[1]
         if uses.max() == 2 and (keep_border or uses.min() == 2):

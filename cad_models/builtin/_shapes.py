@@ -268,16 +268,15 @@ def cup() -> Solid:
 
 def driller() -> Solid:
     """A cordless drill, dark green with a red trigger."""
-    green, dark, red = (38, 70, 60), (30, 28, 32), (160, 36, 42)
+    green, dark, red = (32, 62, 52), (28, 26, 30), (156, 34, 40)
     motor = revolution(
         [(0, -112), (24, -112), (33, -102), (37, -80), (35, -40), (37, -5), (36, 20), (31, 28),
          (0, 28)], "x"
     )  # fmt: skip
     motor = motor.colored(green)
     stripe = box((-40, 0, 4), (86, 200, 13), 2)
-    vents = union(*(box((x, 0, 30), (7, 44, 30)) for x in (-92, -78, -64)))
-    motor = motor.painted(red, stripe).painted(dark, vents)
-    motor = motor.painted(dark, half_space("x", beyond=12))
+    collar = half_space("x", beyond=14)
+    motor = motor.painted(red, stripe).painted(dark, collar)
     chuck = revolution(
         [(0, 20), (30, 20), (32, 30), (30, 46), (27, 48), (27, 84), (17, 104), (10, 116), (0, 116)],
         "x",
@@ -433,8 +432,8 @@ def lamp() -> Solid:
     shade = shade.painted(inner, revolution([*inside, (0, 0), (0, 90), (58.5, 90)], "x").grown(1))
     bulb = union(sphere((42, 0, 0), 20), cylinder((16, 0, 0), 13, 38, "x"), blend=6).colored(warm)
     head = union(shade, bulb).turned("y", 15).moved(x=6, z=59)
-    post = extrusion([(-6, 26), (16, 26), (24, -100), (-20, -100)], "y", -31, 31, 6)
-    neck = cylinder((5, 0, 26), 9, 30, "y", 3)
+    post = extrusion([(-6, 20), (10, 20), (22, -100), (-22, -100)], "y", -31, 31, 6)
+    neck = cylinder((1, 0, 22), 8, 30, "y", 3)
     foot = union(
         box((4, 0, -96), (44, 90, 21), 5),
         box((-44, 32, -96), (114, 34, 21), 6).mirrored("y"),

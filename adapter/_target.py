@@ -1,0 +1,303 @@
+"""Unlabelled real crops from a folder: the target domain."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter._crop_tensor import encode
+from adapter._errors import AdapterError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+FEWEST = 16
+"""A domain cannot be learnt from fewer crops than this."""
+VISIBLE = 0.1
+"""Objects of a BOP dataset that are seen less than this are left out, as BOP does."""
+
+
+@dataclass(frozen=True)
+class TargetCrops:
+    """The target domain: M real crops, and how they were read."""
+
+    images: NDArray[np.float16]
+    """(M, C, H, W) in [-1, 1], as `encode` makes them."""
+    names: tuple[str, ...]
+    """(M,), each crop's file within the folder (and object, where crops were cut from frames)."""
+    skipped: tuple[str, ...]
+    """Files that could not be read, and objects whose window leaves the frame."""
+
+    @property
+    def has_depth(self) -> bool:
+        return bool(self.images.shape[1] == 4)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class _Crop:
+    name: str
+    rgb: NDArray[np.uint8]  # (H, W, 3)
+    depth: NDArray[np.float32] | None  # (H, W), millimetres
+    centre_depth: float
+
+
+class _Unreadable(Exception):
+    """One crop cannot be used; the others may be."""
+
+
+def read_target(
+    folder: Path, *, size: int = 64, channels: int | None = None, window_mm: float = 200.0
+) -> TargetCrops:
+    """Read the real crops in a folder, in natural order of their names.
+
+    Three layouts are understood:
+
+    - Images (PNG, JPEG, BMP, TIFF) anywhere below the folder: RGB crops.
+    - `rgb/NAME.png` and `depth/NAME.png` (uint16, 0 = no measurement): RGB-D crops. `crops.json`
+      beside them may give `{"depth_scale": 0.1, "centre_depth": {"NAME": 812.5}}`, in millimetres.
+      Without it a depth value is a millimetre, and the depth of a crop's centre is the median of
+      what was measured in the middle half of each side.
+    - A BOP dataset, split or scene (`scene_camera.json`). Square images of `size` pixels are taken
+      whole; from others the window of `window_mm` around every object in `scene_gt.json` is cut
+      at the object's distance. Only the object's place is used, not its class or rotation.
+
+    Crops must be square; they are resampled to `size`, colours by area, depth by nearest pixel.
+
+    Args:
+        folder: where the crops are.
+        size: side of the crops in pixels.
+        channels: 3 to leave depth out, 4 to insist on it, None to take it where there is some.
+        window_mm: side of the crops' window, which also scales depth.
+
+    Raises:
+        AdapterError: no such folder, no crops in it, too few, not square, or no depth where
+            4 channels are wanted.
+    """
+    if not folder.is_dir():
+        raise AdapterError(f"{folder} is not a folder; --target takes a folder of real crops")
+    scenes = sorted({file.parent for file in folder.rglob("scene_camera.json")}, key=_natural)
+    skipped: list[str] = []
+    crops = (
+        list(_bop_crops(folder, scenes, size, window_mm, skipped))
+        if scenes
+        else list(_image_crops(folder, size, skipped))
+    )
+    if not crops:
+        files = sum(file.is_file() for file in folder.rglob("*"))
+        raise AdapterError(
+            f"{folder} holds {files} files, none an image that can be used as a crop; put PNG or "
+            "JPEG crops of the real objects there"
+        )
+    if len(crops) < FEWEST:
+        raise AdapterError(
+            f"{folder} holds {len(crops)} usable crops; at least {FEWEST} are needed, and a few "
+            "hundred for a good adapter"
+        )
+    with_depth = sum(crop.depth is not None for crop in crops)
+    if channels == 4 and with_depth < len(crops):
+        raise AdapterError(
+            f"{len(crops) - with_depth} of {len(crops)} crops in {folder} have no depth; add "
+            "depth/NAME.png beside rgb/NAME.png or train with --channels 3"
+        )
+    use_depth = channels != 3 and with_depth == len(crops)
+    if channels is None and 0 < with_depth < len(crops):
+        raise AdapterError(
+            f"{len(crops) - with_depth} of {len(crops)} crops in {folder} have no depth; add "
+            "it or train with --channels 3"
+        )
+    images = [
+        encode(
+            crop.rgb[None],
+            crop.depth[None] if use_depth and crop.depth is not None else None,
+            [crop.centre_depth],
+            window_mm,
+        ).astype(np.float16)
+        for crop in crops
+    ]
+    names = tuple(crop.name for crop in crops)
+    return TargetCrops(np.concatenate(images), names, tuple(skipped))
+
+
+def _image_crops(folder: Path, size: int, skipped: list[str]) -> Iterator[_Crop]:
+    """Crops of a folder of images, with depth where `rgb/` and `depth/` stand side by side."""
+    paired = (folder / "rgb").is_dir()
+    root = folder / "rgb" if paired else folder
+    has_depth = paired and (folder / "depth").is_dir()
+    settings = _read_json(folder / "crops.json") if (folder / "crops.json").is_file() else {}
+    scale = float(settings.get("depth_scale", 1.0))
+    centres = settings.get("centre_depth", {})
+    for file in _images(root):
+        name = str(file.relative_to(root).with_suffix(""))
+        try:
+            rgb = _read_rgb(file)
+            _check_square(rgb, file)
+            depth_file = folder / "depth" / f"{name}.png"
+            if not has_depth or not depth_file.is_file():
+                yield _Crop(name, _resize(rgb, size), None, 0.0)
+                continue
+            depth = _read_depth(depth_file, scale)
+            if depth.shape != rgb.shape[:2]:
+                raise AdapterError(
+                    f"{depth_file} is {depth.shape[1]}x{depth.shape[0]} pixels and its image "
+                    f"{rgb.shape[1]}x{rgb.shape[0]}; they must be alike"
+                )
+            centre = float(centres[name]) if name in centres else _measured_centre(depth)
+        except _Unreadable:
+            skipped.append(str(file.relative_to(folder)))
+            continue
+        yield _Crop(name, _resize(rgb, size), _resize_depth(depth, size), centre)
+
+
+def _bop_crops(
+    folder: Path, scenes: list[Path], size: int, window_mm: float, skipped: list[str]
+) -> Iterator[_Crop]:
+    """Crops of BOP scenes: whole images, or windows cut around each object."""
+    for scene in scenes:
+        cameras = _read_json(scene / "scene_camera.json")
+        if not (scene / "scene_gt.json").is_file():
+            raise AdapterError(
+                f"{scene} has no scene_gt.json, so the objects' places are unknown; give a folder "
+                "of crops instead"
+            )
+        truths = _read_json(scene / "scene_gt.json")
+        info_file = scene / "scene_gt_info.json"
+        infos = _read_json(info_file) if info_file.is_file() else {}
+        for file in _images(scene / "rgb" if (scene / "rgb").is_dir() else scene / "gray"):
+            key = str(int(file.stem)) if file.stem.isdigit() else file.stem
+            camera, objects = cameras.get(key), truths.get(key, [])
+            name = str(file.relative_to(folder))
+            try:
+                rgb = _read_rgb(file)
+                depth_file = scene / "depth" / f"{file.stem}.png"
+                depth = None
+                if camera is not None and depth_file.is_file():
+                    depth = _read_depth(depth_file, float(camera.get("depth_scale", 1.0)))
+            except _Unreadable:
+                skipped.append(name)
+                continue
+            if camera is None or not objects:
+                skipped.append(name)
+                continue
+            if rgb.shape[:2] == (size, size):
+                yield _Crop(name, rgb, depth, float(objects[0]["cam_t_m2c"][2]))
+                continue
+            matrix = np.array(camera["cam_K"], dtype=np.float64).reshape(3, 3)
+            for number, one in enumerate(objects):
+                info = infos.get(key, [{}] * len(objects))[number]
+                if info.get("visib_fract", 1.0) < VISIBLE:
+                    continue
+                window = _window(matrix, np.array(one["cam_t_m2c"]), window_mm, rgb.shape)
+                if window is None:
+                    skipped.append(f"{name} object {number}")
+                    continue
+                yield _Crop(
+                    f"{name} object {number}",
+                    _resize(rgb[window], size),
+                    None if depth is None else _resize_depth(depth[window], size),
+                    float(one["cam_t_m2c"][2]),
+                )
+
+
+def _window(
+    matrix: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    window_mm: float,
+    shape: tuple[int, ...],
+) -> tuple[slice, slice] | None:
+    """Rows and columns of the window around a point in camera coordinates, None if it leaves.
+
+    Convention:
+        The square has an even side of 2 floor(window / 2 * f / z) pixels.
+    """
+    if centre[2] <= 0:
+        return None
+    x, y, z = matrix @ centre
+    column, row = round(x / z), round(y / z)
+    half = math.floor(window_mm / 2.0 * matrix[0, 0] / centre[2])
+    top, left = row - half, column - half
+    if half < 1 or top < 0 or left < 0 or row + half > shape[0] or column + half > shape[1]:
+        return None
+    return slice(top, row + half), slice(left, column + half)
+
+
+def _images(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((file for file in files if file.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts img2 before img10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise AdapterError(f"{file} is not a JSON object")
+    return content
+
+
+def _decode(file: Path, flags: int) -> NDArray[Any]:
+    data = np.frombuffer(file.read_bytes(), dtype=np.uint8)
+    image = cv2.imdecode(data, flags) if len(data) else None
+    if image is None:
+        raise _Unreadable
+    return image
+
+
+def _read_rgb(file: Path) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(_decode(file, cv2.IMREAD_COLOR)[:, :, ::-1])
+
+
+def _read_depth(file: Path, scale: float) -> NDArray[np.float32]:
+    depth = _decode(file, cv2.IMREAD_UNCHANGED)
+    if depth.ndim != 2:
+        raise AdapterError(f"{file} has {depth.shape[2]} channels; a depth image has one")
+    return depth.astype(np.float32) * np.float32(scale)
+
+
+def _check_square(image: NDArray[np.uint8], file: Path) -> None:
+    height, width = image.shape[:2]
+    if height != width:
+        raise AdapterError(
+            f"{file} is {width}x{height} pixels; crops must be square, with the object in the "
+            "middle: cut them first, or give the frames as a BOP dataset"
+        )
+
+
+def _measured_centre(depth: NDArray[np.float32]) -> float:
+    quarter = depth.shape[0] // 4
+    middle = depth[quarter : depth.shape[0] - quarter, quarter : depth.shape[1] - quarter]
+    for part in (middle, depth):
+        if (part > 0).any():
+            return float(np.median(part[part > 0]))
+    raise _Unreadable
+
+
+def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if image.shape[0] == size:
+        return image
+    how = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8)
+
+
+def _resize_depth(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    # INTER_NEAREST takes the pixel above and left of the sample; the exact variant is centred.
+    if depth.shape[0] == size:
+        return depth
+    resized = cv2.resize(depth, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized.astype(np.float32)

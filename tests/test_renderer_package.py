@@ -1,0 +1,50 @@
+"""What `import renderer` gives and costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import renderer
+
+
+def test_public_names_are_sorted_there_and_explained() -> None:
+    assert renderer.__all__ == sorted(renderer.__all__)
+    for name in renderer.__all__:
+        assert getattr(renderer, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'NoRenderer'"):
+        _ = renderer.NoRenderer
+
+
+def test_importing_loads_neither_compiler_nor_mesh_library() -> None:
+    code = (
+        "import sys, renderer; renderer.make_plans;"
+        "print(*sorted({'numba', 'scipy', 'torch', 'trimesh'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr
+
+
+COMPILE = """
+import logging, numpy as np
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from renderer import PlanConfig, RasterRenderer, make_plans
+from tests.shapes import rectangle
+models = [rectangle(-30, -30, 30, 30)]
+print(RasterRenderer(models).render(make_plans(PlanConfig(), models, 0, 0, 1)).mask.any())
+"""
+
+
+def test_compiling_is_announced_once(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for announced in (True, False):
+        result = subprocess.run(
+            [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )  # fmt: skip
+        assert result.stdout == "True\n", result.stderr
+        assert ("Compiling the rasteriser" in result.stderr) == announced
