@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ class TrainConfig:
 
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is two to four times faster on processors that have it."""
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     """Where to train: cpu or cuda."""
     threads: int = 0
     """Processor threads; 0 leaves it to torch."""
@@ -129,16 +129,20 @@ class TrainConfig:
         positive = "steps batch noise_dimension width blocks discriminator_width decay_steps"
         for name in (*positive.split(), "gradient_penalty_every", "checkpoint_every"):
             self._require(getattr(self, name) >= 1, name, "must be at least 1")
+        kinds = get_type_hints(TrainConfig)
         for field in dataclasses.fields(self):
             if field.name.endswith("_weight") or field.name in _NOT_NEGATIVE:
-                self._require(getattr(self, field.name) >= 0, field.name, "must not be negative")
-            choices = _CHOICES.get(field.name)
-            if choices is not None:
+                value = getattr(self, field.name)
+                self._require(0 <= value < math.inf, field.name, "must be finite, not negative")
+            choices = get_args(kinds[field.name])
+            if choices:
                 names = ", ".join(str(choice) for choice in choices)
                 self._require(
                     getattr(self, field.name) in choices, field.name, f"must be one of {names}"
                 )
-        self._require(self.learning_rate > 0, "learning_rate", "must be above 0")
+        self._require(
+            0 < self.learning_rate < math.inf, "learning_rate", "must be finite and above 0"
+        )
         self._require(
             0 < self.discriminator_keep <= 1, "discriminator_keep", "must be above 0, at most 1"
         )
@@ -173,19 +177,6 @@ _NOT_NEGATIVE = {
     "clip_norm",
     "weight_decay",
     "threads",
-}
-
-_CHOICES: dict[str, Sequence[object]] = {
-    "noise_path": ("official", "paper"),
-    "last_kernel": (1, 3),
-    "discriminator_norm": ("batch", "spectral", "none"),
-    "gan_loss": ("non-saturating", "minimax", "least-squares", "hinge"),
-    "task": ("none", "pose", "digits"),
-    "similarity_normaliser": ("all", "mask"),
-    "similarity_reduction": ("mean", "sum"),
-    "schedule": ("constant", "staircase", "linear"),
-    "precision": ("fp32", "bf16"),
-    "device": ("cpu", "cuda"),
 }
 
 _DIGITS = TrainConfig(
@@ -246,19 +237,27 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "fast": TrainConfig(
         steps=20_000,
+        batch=16,
         half_resolution=True,
+        dilated=True,
         blocks=4,
+        last_kernel=3,
         discriminator_width=32,
-        discriminator_keep=0.7,
+        discriminator_keep=1.0,
+        discriminator_noise=0.0,
+        discriminator_norm="spectral",
+        gan_loss="hinge",
+        diversity_weight=0.05,
         task="none",
         similarity_weight=10.0,
         similarity_normaliser="mask",
-        similarity_per_channel=True,
-        diversity_weight=0.05,
+        depth_weight=50.0,
         learning_rate=2e-4,
-        schedule="linear",
+        discriminator_learning_rate=4e-4,
+        schedule="constant",
         ema=0.999,
         precision="bf16",
+        checkpoint_every=500,
     ),
 }
 """The paper's settings (supplement B; "mnistm" in full precision from the official code) and ours.
@@ -289,6 +288,8 @@ class LabelledCrops:
     """(N,), factor of each crop's pose loss; None means 1."""
 
     def __post_init__(self) -> None:
+        if self.images.ndim != 4:
+            raise AdapterError(f"images have shape {self.images.shape}; they must be (N, C, H, W)")
         n, _, height, width = self.images.shape
         expected = {
             "masks": (n, height, width),
@@ -300,11 +301,9 @@ class LabelledCrops:
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise AdapterError(f"{name} has shape {value.shape}; {shape} goes with the images")
-        if n and int(self.class_index.max()) >= len(self.class_names):
-            raise AdapterError(
-                f"class_index goes up to {int(self.class_index.max())}; "
-                f"there are {len(self.class_names)} class names"
-            )
+        classes = len(self.class_names)
+        if ((self.class_index < 0) | (self.class_index >= classes)).any():
+            raise AdapterError(f"class_index must lie within the {classes} class names")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -165,6 +165,9 @@ class Discriminator(nn.Module):
         super().__init__()
         self.keep = keep
         self.noise = noise
+        pool_size = max(1 << 21, 2 * width * size * size)  # twice the first layer's values
+        pool = torch.randn(pool_size, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("noise_pool", pool, persistent=False)
         batch = norm == "batch"
         convs: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
         norms: list[nn.Module] = [nn.Identity()]
@@ -172,8 +175,6 @@ class Discriminator(nn.Module):
             convs.append(nn.Conv2d(width, 2 * width, 3, stride=2, bias=not batch))
             norms.append(BatchNorm(2 * width) if batch else nn.Identity())
             width, size = 2 * width, size // 2
-        pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("noise_pool", pool, persistent=False)
         self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(norms)
         self.logit: nn.Module = nn.Linear(width * size * size, 1)
@@ -239,9 +240,6 @@ class TaskTower(nn.Module):
         if self.quaternion is None:
             return self.class_logits(h), None
         return self.class_logits(h), F.normalize(torch.tanh(self.quaternion(h)).float(), dim=1)
-
-
-_POOL = 1 << 21
 
 
 def _gaussian(x: Tensor, pool: Tensor) -> Tensor:

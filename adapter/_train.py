@@ -61,7 +61,7 @@ def train(
         AdapterError: crops that do not fit together, a checkpoint of another run, a run that
             diverged.
     """
-    _check_crops(source, target)
+    _check_crops(source, target, config)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / CHECKPOINT
     fingerprint = _fingerprint(source, target)
@@ -448,7 +448,7 @@ def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -
     )
 
 
-def _check_crops(source: LabelledCrops, target: NDArray[Any]) -> None:
+def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> None:
     if source.images.shape[1:] != target.shape[1:]:
         raise AdapterError(
             f"source crops are {source.images.shape[1:]} (channels, height, width) and target "
@@ -459,6 +459,11 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any]) -> None:
         raise AdapterError(
             f"crops are {source.images.shape[1:]} (channels, height, width); the networks take 3 "
             "or 4 channels and square crops whose side is a power of two, 8 at least"
+        )
+    if config.discriminator_shift >= height:
+        raise AdapterError(
+            f"--discriminator-shift {config.discriminator_shift} moves crops of {height} pixels "
+            "out of sight; choose a few pixels"
         )
     if len(source) < 2 or len(target) < 2:
         raise AdapterError(
@@ -575,15 +580,16 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
 def _check_same_run(
     run: _Run, checkpoint: Path, metadata: dict[str, str], fingerprint: str
 ) -> None:
-    before = json.loads(metadata["config"])
+    # A setting that the checkpoint does not know is newer than it, and had its default's effect.
+    before = dataclasses.asdict(TrainConfig()) | json.loads(metadata["config"])
     now = dataclasses.asdict(run.config)
     free = set(_FREE_SETTINGS)
     if run.config.schedule == "linear":
         free.discard("steps")  # the learning rate depends on it
     changed = [
-        f"--{name.replace('_', '-')} {before.get(name)} there, {value} now"
+        f"--{name.replace('_', '-')} {before[name]} there, {value} now"
         for name, value in now.items()
-        if name not in free and before.get(name) != value
+        if name not in free and before[name] != value
     ]
     if changed:
         raise AdapterError(

@@ -19,6 +19,7 @@ BUILT_IN = Path(__file__).parent / "builtin"
 _FIRST_FILE_ID = 101
 _LINEMOD_TOLERANCE = 0.03
 _DIAMETER_TOLERANCE = 0.05
+_LINEMOD_NAMES = {id_: name for name, id_ in LINEMOD_IDS.items()}
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,6 @@ def _known_as(entry: FolderObject) -> str:
     if entry.diameter is not None and _is_linemod(entry.object_id, entry.diameter):
         return _LINEMOD_NAMES[entry.object_id]
     return f"obj_{entry.object_id:06d}"
-
-
-_LINEMOD_NAMES = {id_: name for name, id_ in LINEMOD_IDS.items()}
 
 
 def _is_linemod(object_id: int, diameter: float) -> bool:

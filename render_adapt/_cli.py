@@ -7,7 +7,9 @@ standard error); 2 the command line itself is wrong; 130 interrupted.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -46,10 +48,11 @@ models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
 
 
-def main() -> None:
-    """Run the command line; an error that the user can act on is one sentence, not a traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line (`sys.argv` by default); an error that the user can act on is one sentence, not a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        app()
+        app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:
         _errors.print(f"render-adapt: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -82,6 +83,8 @@ _worker: Callable[[int], Any] | None = None
 
 def _start_worker(make_worker: Callable[[], Callable[[int], Any]]) -> None:
     global _worker
+    # An interrupt goes to the whole group: the parent decides, workers finish their shard.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = make_worker()
 
 

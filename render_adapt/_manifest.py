@@ -53,7 +53,7 @@ class RunFolder:
         """
         wanted = json.loads(json.dumps(run))
         manifest = self.path / MANIFEST
-        with writing(self.path):
+        with writing(self.path, "give --out a folder that can be written"):
             if manifest.exists():
                 self._refuse_other_run(wanted)
                 return
@@ -125,8 +125,8 @@ class RunFolder:
 class writing:
     """Turns an OSError into one sentence about the dataset's folder."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, advice: str) -> None:
+        self._path, self._advice = path, advice
 
     def __enter__(self) -> None:
         pass
@@ -134,10 +134,7 @@ class writing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             where = error.filename or self._path
-            raise DatasetError(
-                f"cannot write {where}: {error.strerror}; what is finished is kept, "
-                "and the same command continues once that is mended"
-            ) from error
+            raise DatasetError(f"cannot write {where}: {error.strerror}; {self._advice}") from error
 
 
 def write_atomically(path: Path, text: str) -> None:

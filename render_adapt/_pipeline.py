@@ -29,6 +29,7 @@ from renderer import CropBatch, Renderer, make_plans
 BATCH_SIZE = 50
 """Crops in memory at once, per worker."""
 SHEET = "contact_sheet.png"
+_CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ def generate(
     studio = Studio(config)
     folder = RunFolder(config.out)
     folder.open(describe_run(config, studio))
-    with writing(config.out):
-        write_dataset_files(config.out, studio.models, config.size, _mean_focal_length(studio))
+    with writing(config.out, _CONTINUE):
+        write_dataset_files(config.out, studio.models, config.size, _middle_focal_length(config))
     done = folder.finished()
     todo = [shard for shard in range(config.shards) if shard not in done]
     results = _make_shards(config, studio, todo, sum(_crops(e) for e in done.values()), on_progress)
     entries = [*done.values(), *(result.entry for result in results)]
-    with writing(config.out):
+    with writing(config.out, _CONTINUE):
         write_contact_sheet(config.out / SHEET, *studio.examples())
         folder.close()
     return RunSummary(
@@ -196,7 +197,7 @@ class ShardMaker:
         """Make and commit one shard."""
         start, stop = self._config.shard_range(shard)
         seconds = {"render": 0.0, "adapt": 0.0, "write": 0.0}
-        with writing(self._config.out):
+        with writing(self._config.out, _CONTINUE):
             prepared = self._folder.begin_shard(shard)
             scene = SceneWriter(prepared / SPLIT / f"{shard:06d}", self._studio.models)
             rows: list[dict[str, Any]] = []
@@ -255,8 +256,7 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
     return {stage: sum(result.stage_seconds[stage] for result in results) for stage in stages}
 
 
-def _mean_focal_length(studio: Studio) -> float:
+def _middle_focal_length(config: RunConfig) -> float:
     """`camera.json` wants one focal length; every crop has its own in `scene_camera.json`."""
-    config = studio.config
-    plans = make_plans(config.plan, studio.models, config.seed, 0, min(config.n, 1000))
-    return float(plans.camera_matrix[:, 0, 0].mean())
+    nearest, farthest = config.plan.distance
+    return config.size * (nearest + farthest) / 2 / config.window

@@ -131,7 +131,7 @@ def _check(model: CadModel) -> None:
     count = len(mesh.vertices)
     fits = (
         len(mesh.faces) > 0
-        and 0 <= mesh.faces.min()
+        and mesh.faces.min() >= 0
         and mesh.faces.max() < count
         and mesh.vertices.shape == mesh.normals.shape == mesh.colors.shape == (count, 3)
         and (mesh.texture is None or mesh.texture.ndim == 3)

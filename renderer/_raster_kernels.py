@@ -20,7 +20,7 @@ def compiled(function):
 
 @compiled
 def _project(vertices, first, last, rotation, translation, camera_matrix, projected):
-    """Fill `projected` (V, 4) with u, v and 1/z of one model's vertices; return the least z."""
+    """Fill `projected` (V, 3) with u, v and 1/z of one model's vertices; return the least z."""
     r, t, k = rotation, translation, camera_matrix
     nearest = np.inf
     for vertex in range(first, last):
@@ -63,9 +63,10 @@ def _scan(faces, first, last, cull, projected, fineness, inverse_depth, owner):
     height, width = inverse_depth.shape
     for face in range(first, last):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        ax, bx, cx = projected[a, 0], projected[b, 0], projected[c, 0]
-        ay, by, cy = projected[a, 1], projected[b, 1], projected[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        ax, ay = np.float64(projected[a, 0]), np.float64(projected[a, 1])
+        bx, by = np.float64(projected[b, 0]), np.float64(projected[b, 1])
+        cx, cy = np.float64(projected[c, 0]), np.float64(projected[c, 1])
+        area = _edge(ax, ay, bx, by, cx, cy)
         # The image's y points down, so that what winds counter-clockwise has a negative area.
         if area == 0.0 or (cull and area > 0.0):
             continue
@@ -218,7 +219,7 @@ def render_crops(
     largest = 0
     for model in range(len(vertex_range)):
         largest = max(largest, vertex_range[model, 1] - vertex_range[model, 0])
-    projected = np.empty((largest, 4), np.float32)
+    projected = np.empty((largest, 3), np.float32)
     inverse_depth = np.empty((size, size))
     owner = np.empty((size, size), np.int32)
     fine_inverse_depth, fine_owner = inverse_depth, owner

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from renderer._geometry import matrix_from_quaternion, rotation_about
 
-
 _TINY = 1e-9
 
 

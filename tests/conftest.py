@@ -12,6 +12,8 @@ def data_dir() -> Path:
     beside_checkout = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("RENDER_ADAPT_DATA", beside_checkout))
     if not (folder / "linemod").is_dir():
-        pytest.skip(f"needs real data: set RENDER_ADAPT_DATA to a folder that holds linemod/ "
-                    f"(looked in {folder})")
+        pytest.skip(
+            f"needs real data: set RENDER_ADAPT_DATA to a folder that holds linemod/ "
+            f"(looked in {folder})"
+        )
     return folder

@@ -16,8 +16,6 @@ _CHUNK = 1 << 15
 """Points evaluated at a time, so that the intermediate arrays stay in the processor's cache."""
 _STRIDE = 4
 """Every so many nodes of a grid are evaluated first, to find where the surface is."""
-_LIGHTNESS = np.array([0.5, 0.3, 0.2])
-"""Weights of R, G and B in one number; not the eye's, but it tells all the colours in use apart."""
 _NORMAL_STEP = 0.4
 """Half the interval of the gradient, millimetres: wide enough to soften marching cubes' edges."""
 
@@ -46,9 +44,9 @@ def mesh_from_profile(solid: Solid, profile: Outline, sides: int) -> Mesh:
     The profile starts and ends at radius 0.
     """
     radius, height = (np.array(values) for values in zip(*profile, strict=True))
-    eighth = _unit_circle(sides)
+    circle = _unit_circle(sides)
     rings = [
-        np.stack([r * eighth[:, 0], r * eighth[:, 1], np.full(sides, z)], axis=1)
+        np.stack([r * circle[:, 0], r * circle[:, 1], np.full(sides, z)], axis=1)
         for r, z in zip(radius[1:-1], height[1:-1], strict=True)
     ]
     poles = np.array([[0, 0, height[0]], [0, 0, height[-1]]])
@@ -154,8 +152,8 @@ def _relief(solid: Solid, vertices: Floats, normals: Floats, faces: NDArray[np.i
     softness. The relief of plain colours is levelled away from borders, where it would only swell
     the shape and fold its hollows.
     """
-    paint = solid.color(np.ascontiguousarray(vertices.T)) @ _LIGHTNESS / 255
-    shade = _shaded(solid, vertices, normals) @ _LIGHTNESS / 255
+    paint = _lightness(solid.color(np.ascontiguousarray(vertices.T)))
+    shade = _lightness(_shaded(solid, vertices, normals))
     ends = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
     count = np.bincount(ends[0], minlength=len(vertices))
     level = paint
@@ -163,6 +161,12 @@ def _relief(solid: Solid, vertices: Floats, normals: Floats, faces: NDArray[np.i
         around = np.bincount(ends[0], weights=level[ends[1]], minlength=len(vertices))
         level = (level + around / np.maximum(count, 1)) / 2
     return np.asarray(0.5 * shade + 1.2 * (paint - level))
+
+
+def _lightness(colors: Floats) -> Floats:
+    """One number for a colour, 0..1; not the eye's, but it tells all the colours in use apart."""
+    red, green, blue = colors.T
+    return np.asarray((0.45 * red + 0.45 * green + 0.1 * blue) / 255)
 
 
 def _simplified(
@@ -181,7 +185,8 @@ def _simplified(
         edges = np.sort(kept[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         uses = np.unique(edges, axis=0, return_counts=True)[1]
         if uses.max() == 2 and (keep_border or uses.min() == 2):
-            return fewer, kept
+            used, corners = np.unique(kept, return_inverse=True)
+            return fewer[used], corners.reshape(kept.shape)
     raise RuntimeError("simplification keeps folding the surface: choose another spacing")
 
 

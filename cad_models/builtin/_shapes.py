@@ -35,7 +35,7 @@ def _curved(knots: Outline) -> list[tuple[float, float]]:
 
 def ape() -> Solid:
     """A sitting ape, one hand at its chin."""
-    fur, skin, dark = (148, 58, 52), (192, 106, 88), (45, 18, 18)
+    fur, skin, dark = (160, 64, 50), (192, 106, 88), (45, 18, 18)
     trunk = union(
         ellipsoid((-9, 0, -22), (28, 30, 27)),
         ellipsoid((-10, 0, 5), (21, 26, 23)),
@@ -81,18 +81,18 @@ def benchvise() -> Solid:
     body = union(
         box((50, 0, -59), (122, 46, 50), 10),
         cylinder((112, 0, -58), 17, 18, "x", 4),
-        cylinder((40, 0, -26), 30, 24, "z", 3),
+        cylinder((40, 0, -30), 30, 20, "z", 3),
         blend=6,
     )
     jaws = union(
-        box((-22, 0, -74), (24, 54, 78), 6),
-        box((-66, 0, -74), (22, 54, 78), 6),
+        box((-22, 0, -70), (24, 54, 70), 6),
+        box((-66, 0, -69), (22, 54, 66), 6),
         box((-40, 0, -45), (70, 24, 20), 4),
         blend=4,
     )
     plates = union(
-        box((-35.5, 0, -96), (7, 50, 26), 1.5),
-        box((-53.5, 0, -96), (7, 50, 26), 1.5),
+        box((-35.5, 0, -88), (7, 50, 26), 1.5),
+        box((-53.5, 0, -87), (7, 50, 24), 1.5),
     ).colored(STEEL)
     screw = union(
         cylinder((-82, 0, -45), 9, 34, "x", 3),
@@ -103,7 +103,7 @@ def benchvise() -> Solid:
     wheel = union(
         cylinder((40, 0, -6), 54, 8).cut(openings, blend=2),
         torus((40, 0, -4), 53, 7),
-        cylinder((40, 0, -4), 15, 14, "z", 3),
+        cylinder((40, 0, -12), 17, 30, "z", 3),
         blend=3,
     )
     clamp = union(
@@ -245,10 +245,10 @@ def cat() -> Solid:
     mouth = ellipsoid((30, 0, -14), (8, 7, 1.4))
     head = head.painted(dark, eyes).painted(nose, mouth)
     snout = ellipsoid((31, 0, -5), (3, 3.6, 2.6)).colored(nose)
-    ears = capsule((1, 17, 16), (-3, 27, 29), 12, 3).mirrored("y")
-    ears = ears.cut(capsule((12, 19, 19), (8, 26, 27), 5, 2).mirrored("y"), blend=4)
+    ears = capsule((1, 17, 15), (-3, 26, 26), 12, 3).mirrored("y")
+    ears = ears.cut(capsule((12, 18, 18), (8, 25, 24), 5, 2).mirrored("y"), blend=4)
     ears = ears.colored(pink).painted((176, 78, 100), inner_ears)
-    head = union(head, snout, ears, blend=4).turned("x", -28).turned("z", 8).moved(3, 25, 20)
+    head = union(head, snout, ears, blend=4).turned("x", -28).turned("z", 8).moved(3, 25, 18)
     body = union(trunk, legs, tail, blend=7).colored(pink)
     return union(body, head, blend=4).cut(half_space("z", below=-58.5), blend=2)
 
@@ -268,15 +268,15 @@ def cup() -> Solid:
 
 def driller() -> Solid:
     """A cordless drill, dark green with a red trigger."""
-    green, dark, red = (32, 62, 52), (28, 26, 30), (156, 34, 40)
+    green, dark, red = (30, 56, 47), (28, 26, 30), (156, 34, 40)
     motor = revolution(
         [(0, -112), (24, -112), (33, -102), (37, -80), (35, -40), (37, -5), (36, 20), (31, 28),
          (0, 28)], "x"
     )  # fmt: skip
     motor = motor.colored(green)
     stripe = box((-40, 0, 4), (86, 200, 13), 2)
-    collar = half_space("x", beyond=14)
-    motor = motor.painted(red, stripe).painted(dark, collar)
+    motor = motor.painted(red, stripe)
+    collar = cylinder((24, 0, 0), 37, 16, "x", 3).colored(dark)
     chuck = revolution(
         [(0, 20), (30, 20), (32, 30), (30, 46), (27, 48), (27, 84), (17, 104), (10, 116), (0, 116)],
         "x",
@@ -284,7 +284,7 @@ def driller() -> Solid:
     rings = union(*(box((x, 0, 0), (4, 90, 90)) for x in (56, 64, 72, 80)))
     chuck = chuck.painted((104, 102, 108), rings)
     bit = cylinder((114, 0, 0), 4, 14, "x", 1).colored(STEEL)
-    drill = union(motor, chuck, bit).turned("y", -12.5).moved(z=68)
+    drill = union(motor, collar, chuck, bit).turned("y", -12.5).moved(z=68)
     handle = extrusion(
         smooth_outline([(-62, 60), (-10, 60), (-8, 20), (-14, -20), (-6, -62), (2, -92), (-58, -92),
                         (-60, -60), (-64, -20), (-70, 30)], 4), "y", -19, 19, 12
@@ -304,7 +304,7 @@ def driller() -> Solid:
 
 def duck() -> Solid:
     """A yellow rubber duck with an orange beak."""
-    yellow, orange, dark = (226, 186, 28), (226, 118, 24), (60, 48, 72)
+    yellow, orange, dark = (238, 196, 44), (226, 118, 24), (60, 48, 72)
     body = union(
         ellipsoid((2, 0, -22), (48, 37, 26)),
         ellipsoid((16, 0, -18), (34, 32, 24)),
@@ -447,10 +447,10 @@ def lamp() -> Solid:
 def phone() -> Solid:
     """A cordless telephone standing in its charger."""
     pale, dark, key, screen = (178, 172, 160), (44, 42, 47), (104, 101, 98), (92, 110, 96)
-    base = box((0, 0, 0), (40, 147, 106), 16).colored(pale)
+    base = box((0, 0, 0), (42, 147, 106), 20).colored(pale)
     base = base.painted(dark, half_space("x", below=2))
-    button = cylinder((19, 42, -12), 10, 7, "x", 2).colored((212, 210, 204))
-    stripe = box((20, 32, 34), (6, 46, 4))
+    button = cylinder((20, 42, -12), 10, 7, "x", 2).colored((212, 210, 204))
+    stripe = box((21, 30, 30), (8, 44, 4))
     base = union(base.painted(dark, stripe), button, blend=2).turned("y", -38).moved(6, 0, -43)
     stand = box((-24, 0, -70), (46, 112, 42), 8).colored(dark)
     handset = union(

@@ -22,7 +22,6 @@ Point = tuple[float, float, float]
 Outline = Sequence[tuple[float, float]]
 Color = tuple[int, int, int]
 
-_GREY: Color = (128, 128, 128)
 _AXES = {"x": (1, 2, 0), "y": (0, 2, 1), "z": (0, 1, 2)}
 """For each axis, which coordinates an outline across it has, then the axis itself."""
 
@@ -84,11 +83,6 @@ class Solid:
     def grown(self, thickness: float) -> Solid:
         """With its surface moved outward, which also rounds outer edges."""
         return replace(self, distance=lambda p: self.distance(p) - thickness)
-
-    def hollowed(self, thickness: float) -> Solid:
-        """Only the wall: what lies within `thickness` below the surface."""
-        half = thickness / 2
-        return replace(self, distance=lambda p: np.abs(self.distance(p) + half) - half)
 
     def cut(self, *tools: Solid, blend: float = 0.0) -> Solid:
         """Without the tools; `blend` is the width in millimetres over which edges are rounded."""

@@ -22,7 +22,7 @@ from cad_models.builtin._meshing import (
     mesh_from_solid,
     resized,
 )
-from cad_models.builtin._signed_distance import Solid
+from cad_models.builtin._signed_distance import Outline, Solid
 
 HALF_TURN = [-1.0, 0, 0, 0, 0, -1.0, 0, 0, 0, 0, 1.0, 0, 0, 0, 0, 1.0]
 ABOUT_Z = {"axis": [0, 0, 1], "offset": [0, 0, 0]}
@@ -30,12 +30,16 @@ ABOUT_Z = {"axis": [0, 0, 1], "offset": [0, 0, 0]}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one object is made: its shape, LINEMOD's diameter in mm, and its symmetry."""
+    """How one object is made: its shape, LINEMOD's diameter in mm, and its symmetry about z.
+
+    An object with a `profile` is that profile turned about z, the same at every angle.
+    """
 
     shape: Callable[[], Solid]
     diameter: float
     face_count: int = 6000
     half_turn: bool = False
+    profile: Outline | None = None
 
     @property
     def spacing(self) -> float:
@@ -51,7 +55,7 @@ class Recipe:
 RECIPES = {
     1: Recipe(_shapes.ape, 102.099),
     2: Recipe(_shapes.benchvise, 247.506),
-    3: Recipe(_shapes.bowl, 167.355),
+    3: Recipe(_shapes.bowl, 167.355, profile=_shapes.BOWL_PROFILE),
     4: Recipe(_shapes.cam, 172.492),
     5: Recipe(_shapes.can, 201.404),
     6: Recipe(_shapes.cat, 154.546),
@@ -71,8 +75,8 @@ RECIPES = {
 def make_mesh(object_id: int) -> Mesh:
     """One built-in model, centred, at its full size."""
     recipe = RECIPES[object_id]
-    if object_id == 3:
-        mesh = mesh_from_profile(recipe.shape(), _shapes.BOWL_PROFILE, sides=80)
+    if recipe.profile is not None:
+        mesh = mesh_from_profile(recipe.shape(), recipe.profile, sides=80)
     else:
         mirrored = "xy" if recipe.half_turn else ""
         mesh = mesh_from_solid(recipe.shape(), recipe.face_count, recipe.spacing, mirrored)
@@ -113,7 +117,7 @@ def model_info(object_id: int, mesh: Mesh) -> dict[str, object]:
     info |= {f"size_{axis}": round(float(high[i] - low[i]), 4) for i, axis in enumerate("xyz")}
     if RECIPES[object_id].half_turn:
         info["symmetries_discrete"] = [HALF_TURN]
-    if object_id == 3:
+    if RECIPES[object_id].profile is not None:
         info["symmetries_continuous"] = [ABOUT_Z]
     return info
 

@@ -1,0 +1,193 @@
+"""The command line: what it makes, and one clear sentence for each thing that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+
+from adapter import SHIPPED_ADAPTER
+from render_adapt._cli import main
+
+
+class Outcome:
+    def __init__(self, code: int, out: str, error: str) -> None:
+        self.code, self.out, self.error = code, out, error
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]):
+    """Runs `render-adapt ARGUMENTS` and returns its exit code and what it printed."""
+
+    def run(*arguments: object) -> Outcome:
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+def one_sentence(outcome: Outcome, pattern: str) -> None:
+    assert outcome.code == 1, outcome.error
+    lines = [line for line in outcome.error.splitlines() if line.startswith("render-adapt: ")]
+    assert len(lines) == 1
+    assert re.search(pattern, lines[0]), lines[0]
+    assert "Traceback" not in outcome.error
+
+
+def test_main_job(cli, tmp_path: Path) -> None:
+    out = tmp_path / "dataset"
+    outcome = cli("--objects", "ape,cat", "--n", 6, "--seed", 7, "--workers", 1, "--out", out)
+    assert outcome.code == 0, outcome.error
+    assert str(out) in outcome.out
+    assert "crops/s" in outcome.out
+    scene = json.loads((out / "train/000000/scene_gt.json").read_text())
+    assert [entry[0]["obj_id"] for entry in scene.values()] == [1, 6, 1, 6, 1, 6]
+    again = cli("--objects", "ape,cat", "--n", 6, "--seed", 7, "--workers", 1, "--out", out)
+    assert again.code == 0
+    assert "all 6 crops were there already" in again.out
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_sizes(cli, tmp_path: Path, size: int) -> None:
+    outcome = cli("--objects", "duck", "--n", 2, "--size", size, "--out", tmp_path / "d")
+    assert outcome.code == 0, outcome.error
+    assert cv2.imread(str(tmp_path / "d/train/000000/rgb/000001.png")).shape == (size, size, 3)
+
+
+def test_linemod_alias_and_a_mesh_of_ones_own(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((60, 40, 30)).export(tmp_path / "part.stl")
+    outcome = cli(
+        "--objects", f"benchviseblue,widget={tmp_path / 'part.stl'}", "--n", 4,
+        "--adapter", "none", "--out", tmp_path / "d",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.error
+    names = json.loads((tmp_path / "d/manifest.json").read_text())["objects"]
+    assert sorted(names) == ["benchvise", "widget"]
+
+
+def test_models_list_and_version(cli) -> None:
+    listed = cli("models", "list")
+    assert listed.code == 0
+    for name in ("ape", "benchvise", "bowl", "phone"):
+        assert re.search(rf"^ *{name} ", listed.out, re.MULTILINE)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\s*", cli("--version").out)
+
+
+def test_help_shows_every_setting(cli) -> None:
+    text = cli("--help").out
+    for flag in ("--objects", "--n", "--seed", "--size", "--out", "--adapter", "--models",
+                 "--workers", "--renderer"):  # fmt: skip
+        assert flag in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [
+        (["--objects", "aep", "--n", 3], r"ape"),
+        (["--objects", "ape", "--n", 0], r"--n is 0"),
+        (["--objects", "ape", "--n", 3, "--seed", -1], r"--seed is -1"),
+        (["--objects", "ape", "--n", 3, "--workers", 0], r"--workers is 0"),
+        (["--objects", "ape", "--n", 3, "--window", 0], r"--window is 0"),
+        (["--objects", ",", "--n", 3], r"--objects is empty"),
+        (["--objects", "ape", "--n", 3, "--adapter", "no/such/folder"], r"no/such/folder"),
+        (["--objects", "ape", "--n", 3, "--models", "no/such/folder"], r"no/such/folder"),
+        (["--objects", "ape,ape", "--n", 3], r"ape"),
+    ],
+)
+def test_bad_settings_leave_nothing_behind(
+    cli, tmp_path: Path, arguments: list[object], pattern: str
+) -> None:
+    one_sentence(cli(*arguments, "--out", tmp_path / "d"), pattern)
+    assert not (tmp_path / "d").exists()
+
+
+def test_bad_value_is_a_usage_error(cli, tmp_path: Path) -> None:
+    assert cli("--objects", "ape", "--n", "many", "--out", tmp_path / "d").code == 2
+    assert cli("--objects", "ape", "--n", 3, "--size", 65, "--out", tmp_path / "d").code == 2
+    assert not (tmp_path / "d").exists()
+
+
+def test_unreadable_mesh(cli, tmp_path: Path) -> None:
+    (tmp_path / "part.stl").write_bytes(b"solid nonsense" * 5)
+    outcome = cli("--objects", f"widget={tmp_path / 'part.stl'}", "--n", 3, "--out", tmp_path / "d")
+    one_sentence(outcome, r"part\.stl")
+    assert not (tmp_path / "d").exists()
+
+
+def test_metres_for_millimetres(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((0.06, 0.04, 0.03)).export(tmp_path / "part.stl")
+    arguments = ("--objects", f"widget={tmp_path / 'part.stl'}", "--n", 2, "--adapter", "none")
+    one_sentence(cli(*arguments, "--out", tmp_path / "d"), r"metres.*--units m")
+    assert not (tmp_path / "d").exists()
+    assert cli(*arguments, "--units", "m", "--out", tmp_path / "d").code == 0
+    info = json.loads((tmp_path / "d/models/models_info.json").read_text())
+    (entry,) = info.values()
+    assert entry["size_x"] == pytest.approx(60)
+
+
+def test_corrupt_adapter(cli, tmp_path: Path) -> None:
+    broken = tmp_path / "adapter"
+    shutil.copytree(SHIPPED_ADAPTER, broken)
+    network = bytearray((broken / "generator.onnx").read_bytes())
+    network[len(network) // 2] ^= 1
+    (broken / "generator.onnx").write_bytes(network)
+    arguments = ("--objects", "ape", "--n", 3, "--adapter", broken, "--out", tmp_path / "d")
+    one_sentence(cli(*arguments), r"generator\.onnx")
+    assert not (tmp_path / "d").exists()
+
+
+def test_folder_of_another_run(cli, tmp_path: Path) -> None:
+    arguments = ("--objects", "ape", "--n", 3, "--adapter", "none", "--out", tmp_path / "d")
+    assert cli(*arguments).code == 0
+    before = sorted(path.name for path in (tmp_path / "d").rglob("*"))
+    one_sentence(cli(*arguments, "--seed", 5), r"holds another run \(.*seed 0 there, 5 here\)")
+    assert sorted(path.name for path in (tmp_path / "d").rglob("*")) == before
+
+
+def test_unwritable_folder(cli, tmp_path: Path) -> None:
+    """A file where a folder should be: also root cannot write there."""
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "d"
+    one_sentence(cli("--objects", "ape", "--n", 3, "--out", out), r"cannot write .*--out")
+
+
+def test_target_folder_without_images(cli, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    for number in range(20):
+        (target / f"{number}.txt").write_text("not a picture")
+    outcome = cli("train", "--objects", "ape", "--target", target, "--out", tmp_path / "adapter")
+    one_sentence(outcome, r"target")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        picture = generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(target / f"{number}.png"), picture)
+    adapter = tmp_path / "adapter"
+    trained = cli(
+        "train", "--objects", "ape", "--target", target, "--out", adapter, "--steps", 2,
+        "--batch", 4, "--width", 8, "--discriminator-width", 4, "--source-crops", 20,
+        "--precision", "fp32",
+    )  # fmt: skip
+    assert trained.code == 0, trained.error
+    out = tmp_path / "d"
+    outcome = cli("--objects", "ape", "--n", 3, "--adapter", adapter, "--out", out)
+    assert outcome.code == 0, outcome.error
+    written = json.loads((out / "manifest.json").read_text())["adapter"]
+    assert written == json.loads((adapter / "adapter.json").read_text())["sha256"]
