@@ -49,7 +49,10 @@ app.command(models_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line (`sys.argv` by default); an error that the user can act on is one sentence, not a traceback."""
+    """Run the command line, `sys.argv` by default.
+
+    What the user can mend is one sentence and exit code 1, never a traceback.
+    """
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))

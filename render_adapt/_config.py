@@ -23,7 +23,7 @@ class RunConfig:
     """A run: what to render, how to adapt it, and where to write it.
 
     Raises:
-        ConfigError: a value is out of range; the message names the flag.
+        ConfigError, RenderError: a value is out of range; the message names the flag.
     """
 
     objects: tuple[str, ...]
@@ -64,6 +64,7 @@ class RunConfig:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
         if self.renderer not in get_args(RendererName):
             raise ConfigError(f"--renderer is {self.renderer}: it must be raster")
+        _ = self.plan  # which checks what it is made of
 
     @property
     def plan(self) -> PlanConfig:

@@ -63,8 +63,8 @@ def carry_over(
     result = np.empty_like(source)
     for row in range(len(source)):
         inside = _shrink(mask[row].astype(np.float32), change.shape[-1])
-        on_object = _spread(change[row], inside, size)
-        off_object = _spread(change[row], 1 - inside, size)
+        on_object = _spread(change[row], _mostly_pure(inside), size)
+        off_object = _spread(change[row], _mostly_pure(1 - inside), size)
         result[row] = source[row] + np.where(mask[row], on_object, off_object)
     return np.clip(result, -1.0, 1.0)
 
@@ -82,6 +82,11 @@ def _resize(images: NDArray[np.float32], mask: NDArray[np.bool_], size: int) -> 
 
 def _shrink(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def _mostly_pure(share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights that heed a pixel on the outline only where there is no purer one near."""
+    return np.where(share > 0.999, np.float32(1), np.float32(1e-6) * share).astype(np.float32)
 
 
 def _spread(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from renderer._crops import RenderError
+
 
 def quaternion_from_matrix(rotation: ArrayLike) -> NDArray[np.float64]:
     """The unit quaternions of rotation matrices.
@@ -55,12 +57,12 @@ def matrix_from_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
         (..., 3, 3).
 
     Raises:
-        ValueError: a quaternion is zero or not finite.
+        RenderError: a quaternion is zero or not finite.
     """
     q = np.asarray(quaternion, np.float64)
     length = np.linalg.norm(q, axis=-1, keepdims=True)
     if not (np.isfinite(length) & (length > 0)).all():
-        raise ValueError("A quaternion is zero or not finite, so that it names no rotation.")
+        raise RenderError("A quaternion is zero or not finite, so that it names no rotation.")
     w, x, y, z = np.moveaxis(q / length, -1, 0)
     rows = [
         _vector(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),

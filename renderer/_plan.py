@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel
-from renderer._crops import Plans
+from renderer._crops import Plans, RenderError
 from renderer._symmetry import canonical_rotation
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 
@@ -25,7 +25,7 @@ class PlanConfig:
     """How crops are posed, framed and lit.
 
     Raises:
-        ValueError: a value is out of range; the message names its flag.
+        RenderError: a value is out of range; the message names its flag.
     """
 
     size: int = 64
@@ -96,14 +96,14 @@ def make_plans(
         start, stop: crop numbers, as in a slice.
 
     Raises:
-        ValueError: there are no models, or a number is out of range.
+        RenderError: there are no models, or a number is out of range.
     """
     if seed < 0:
-        raise ValueError(f"--seed is {seed}: give 0 or more.")
+        raise RenderError(f"--seed is {seed}: give 0 or more.")
     if not 0 <= start <= stop:
-        raise ValueError(f"There are no crops {start} to {stop}: give 0 <= start <= stop.")
+        raise RenderError(f"There are no crops {start} to {stop}: give 0 <= start <= stop.")
     if not models:
-        raise ValueError("There are no models to plan for: name at least one with --objects.")
+        raise RenderError("There are no models to plan for: name at least one with --objects.")
     index = np.arange(start, stop, dtype=np.int64)
     draws = np.empty((len(index), _DRAWS))
     for row, number in enumerate(index):
@@ -217,4 +217,4 @@ def _is_range(limits: tuple[float, float], least: float, greatest: float) -> boo
 
 def _check(flag: str, valid: bool, value: object, allowed: str) -> None:
     if not valid:
-        raise ValueError(f"--{flag} is {value}: give {allowed}.")
+        raise RenderError(f"--{flag} is {value}: give {allowed}.")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import Symmetries
+from renderer._crops import RenderError
 from renderer._geometry import angle_between, quaternion_from_matrix, rotation_about
 
 _LARGEST_GROUP = 120
@@ -39,7 +40,7 @@ def canonical_pose(
         (..., 3, 3) and (..., 3).
 
     Raises:
-        ValueError: the discrete symmetries do not close to a group of at most 120 elements.
+        RenderError: the discrete symmetries do not close to a group of at most 120 elements.
     """
     old = np.asarray(rotation, np.float64)
     position = np.asarray(translation, np.float64)
@@ -115,7 +116,7 @@ def _group(transforms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
             if apart.min() > _MEASURED_TO:
                 elements.append(product)
             if len(elements) > _LARGEST_GROUP:
-                raise ValueError(
+                raise RenderError(
                     "The discrete symmetries do not close to a group of at most "
                     f"{_LARGEST_GROUP} elements: check symmetries_discrete in models_info.json."
                 )

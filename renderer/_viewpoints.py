@@ -7,6 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from renderer._crops import RenderError
 from renderer._geometry import matrix_from_quaternion, rotation_about
 
 _TINY = 1e-9
@@ -27,10 +28,10 @@ def hemisphere_viewpoints(subdivisions: int) -> NDArray[np.float64]:
         elevation, then azimuth. Read-only.
 
     Raises:
-        ValueError: `subdivisions` is out of range.
+        RenderError: `subdivisions` is out of range.
     """
     if not 0 <= subdivisions <= 7:
-        raise ValueError(f"subdivisions is {subdivisions}: give 0 to 7.")
+        raise RenderError(f"subdivisions is {subdivisions}: give 0 to 7.")
     vertices, faces = _icosahedron()
     for _ in range(subdivisions):
         vertices, faces = _subdivide(vertices, faces)
