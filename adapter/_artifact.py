@@ -14,7 +14,7 @@ import torch
 
 from adapter._config import TrainConfig
 from adapter._errors import AdapterError
-from adapter._files import sha256_of, write_atomically
+from adapter._files import make_folder, sha256_of, write_atomically
 from adapter._networks import Generator, build_generator
 from adapter._runtime import (
     DESCRIPTION,
@@ -88,15 +88,9 @@ def save_adapter(
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (draft / DESCRIPTION).write_text(text, encoding="utf-8")
         _check_runtimes_agree(draft)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in (WEIGHTS, ONNX, DESCRIPTION):
-                write_atomically(folder / name, (draft / name).read_bytes())
-        except OSError as error:
-            raise AdapterError(
-                f"the adapter cannot be written to {folder} ({error.strerror}); choose another "
-                "folder with --out"
-            ) from error
+        make_folder(folder)
+        for name in (WEIGHTS, ONNX, DESCRIPTION):
+            write_atomically(folder / name, (draft / name).read_bytes())
     return read_info(folder)
 
 

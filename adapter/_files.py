@@ -6,15 +6,41 @@ import hashlib
 import os
 from pathlib import Path
 
+from adapter._errors import AdapterError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are absent.
+
+    Raises:
+        AdapterError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AdapterError(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another with --out"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise AdapterError(f"the folder {folder} cannot be written to; choose another with --out")
+
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """All of the data at `path`, or what was there before, even if the machine stops."""
+    """All of the data at `path`, or what was there before, even if the machine stops.
+
+    Raises:
+        AdapterError: it cannot be written.
+    """
     temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise AdapterError(f"{path} cannot be written ({error.strerror})") from error
 
 
 def sha256_of(path: Path) -> str:

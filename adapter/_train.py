@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from adapter import _losses as losses
 from adapter._config import LabelledCrops, Progress, TrainConfig
 from adapter._errors import AdapterError
-from adapter._files import write_atomically
+from adapter._files import make_folder, write_atomically
 from adapter._networks import BatchNorm, Discriminator, Generator, TaskTower, build_generator
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -42,7 +42,9 @@ def train(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train a generator that makes source crops look like the target's (Algorithm of section 3).
+    """Train a generator that makes source crops look like the target's (Eq. 1 and 4).
+
+    Each step trains the discriminator and the task network, then the generator, as in section 3.1.
 
     A folder that holds a checkpoint is continued from it: k steps, a stop and m steps give the
     same parameters, bit for bit, as k + m steps (on one machine, CPU, same number of threads).
@@ -59,12 +61,12 @@ def train(
 
     Raises:
         AdapterError: crops that do not fit together, a checkpoint of another run, a run that
-            diverged.
+            diverged, a folder that cannot be written.
     """
     _check_crops(source, target, config)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     checkpoint = out / CHECKPOINT
-    fingerprint = _fingerprint(source, target)
+    fingerprint = _fingerprint(source, target, config)
     threads = torch.get_num_threads()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -472,9 +474,12 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfi
         )
 
 
-def _fingerprint(source: LabelledCrops, target: NDArray[Any]) -> str:
+def _fingerprint(source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> str:
+    arrays = [source.images, source.masks, source.class_index, source.quaternion, target]
+    if source.pose_weight is not None and config.task != "none":
+        arrays.append(source.pose_weight)
     digest = hashlib.sha256()
-    for array in (source.images, source.masks, source.class_index, source.quaternion, target):
+    for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

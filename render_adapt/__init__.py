@@ -1,8 +1,10 @@
 """render-adapt: labelled synthetic crops that look like your camera's.
 
+    from pathlib import Path
+
     import render_adapt
 
-    config = render_adapt.RunConfig(objects=("ape", "cat"), n=1000, out="dataset")
+    config = render_adapt.RunConfig(objects=("ape", "cat"), n=1000, out=Path("dataset"))
     print(render_adapt.generate(config).contact_sheet)
 
 The packages beside this one are the parts: `cad_models` (which objects there are), `renderer`

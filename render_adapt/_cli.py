@@ -43,6 +43,7 @@ app = App(
     name="render-adapt",
     help="Make labelled crops that look like your camera's: render CAD models, adapt, write.",
     version=version("render-adapt"),
+    default_parameter=Parameter(negative_iterable=()),
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
@@ -71,7 +72,7 @@ def run(*, config: Annotated[RunConfig, Parameter(name="*")]) -> None:
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=_errors) as progress:
+    with Progress(*columns, console=_errors, transient=True) as progress:
         task = progress.add_task("starting", total=config.n, rate="")
         at_start: list[int] = []
 
@@ -146,18 +147,16 @@ def train(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=_errors) as progress:
+    with Progress(*columns, console=_errors, transient=True) as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
         def show(state: TrainProgress) -> None:
             losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
-            progress.update(
-                task,
-                description=f"step {state.step}/{state.steps}: {losses}; "
-                f"{state.steps_per_second:.2f} steps/s",
-                completed=state.step,
-                total=state.steps,
-            )
+            line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
+            progress.update(task, description=line, completed=state.step, total=state.steps)
+            # A log file has no progress bar.
+            if not _errors.is_terminal and state.step % 100 == 0:
+                _errors.print(line, soft_wrap=True)
 
         info = train_adapter(run, config, preset, show)
     _output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)

@@ -30,8 +30,8 @@ class RunConfig:
     """Objects to render: names, or NAME=FILE for a mesh of your own."""
     n: int
     """Number of crops."""
-    out: Path
-    """Folder of the dataset."""
+    out: Path = Path("dataset")
+    """Folder of the dataset; a run that was stopped continues there."""
     seed: int = 0
     """The same seed gives the same bytes, whatever the number of workers."""
     size: Size = 64
@@ -52,6 +52,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a file."""
         object.__setattr__(self, "objects", split_names(self.objects))
+        object.__setattr__(self, "out", Path(self.out))
         if not self.objects:
             raise ConfigError("--objects is empty: name at least one, as in --objects ape,cat")
         if self.n < 1:

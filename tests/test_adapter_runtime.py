@@ -145,7 +145,8 @@ def test_the_network_has_its_normalisation_folded_in(saved: Path) -> None:
 
 def test_onnx_runs_where_there_is_no_torch(saved: Path) -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; import numpy as np; from adapter import *;"
+        "import sys; sys.modules['torch'] = None; import numpy as np;"
+        "from adapter import draw_noise, load_adapter;"
         f"a = load_adapter({str(saved)!r});"
         f"y = a.adapt(np.zeros((2, 4, {SIZE}, {SIZE}), np.float32), draw_noise(0, np.arange(2)));"
         "print(y.shape)"
@@ -188,12 +189,22 @@ def test_nothing_is_written_where_the_runtimes_disagree(
     assert not (tmp_path / "a").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_an_adapter_error(
-    checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_made_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AdapterError, match="cannot be written"):
-        save_adapter(checkpoint, tmp_path / "file" / "a", preset="x", provenance="y")
+    folder = tmp_path / "file" / "a"
+    with pytest.raises(AdapterError, match="cannot be made"):
+        save_adapter(checkpoint, folder, preset="x", provenance="y")
+    with pytest.raises(AdapterError, match="cannot be made"):
+        train(toy_source(), toy_target(), TOY, folder)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_adapter(
+    checkpoint: Path, copied: Path
+) -> None:
+    (copied / f"{WEIGHTS}.partial").mkdir()
+    with pytest.raises(AdapterError, match=f"{WEIGHTS} cannot be written"):
+        save_adapter(checkpoint, copied, preset="x", provenance="y")
+    assert load_adapter(copied).info.preset == "fast"
 
 
 class Malicious:
@@ -280,7 +291,7 @@ def test_a_network_of_another_shape_than_described_is_refused(
     copied: Path, changes: dict[str, object]
 ) -> None:
     describe(copied, **changes)
-    with pytest.raises(AdapterError, match="takes .* where adapter.json says"):
+    with pytest.raises(AdapterError, match=r"takes .* where adapter\.json says"):
         load_adapter(copied)
 
 

@@ -1,0 +1,308 @@
+"""Reading unlabelled real crops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from adapter import AdapterError, encode, read_target
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def write_rgb(file: Path, rgb: NDArray[np.uint8]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), rgb[:, :, ::-1])
+
+
+def write_depth(file: Path, depth: NDArray[np.uint16]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), depth)
+
+
+def plain(color: tuple[int, int, int], size: int = 64) -> NDArray[np.uint8]:
+    return np.full((size, size, 3), color, np.uint8)
+
+
+def write_crops(folder: Path, n: int = 20, size: int = 64) -> None:
+    """Crop number i has red value 10 i."""
+    for i in range(n):
+        write_rgb(folder / f"crop{i}.png", plain((10 * i, 0, 40), size))
+
+
+def reds(images: NDArray[np.float16]) -> list[int]:
+    return [round(float(v)) for v in (images[:, 0, 0, 0].astype(np.float32) + 1) * 127.5]
+
+
+def test_crops_come_in_natural_order_as_rgb(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    target = read_target(tmp_path)
+    assert target.images.shape == (20, 3, 64, 64)
+    assert target.images.dtype == np.float16
+    assert not target.has_depth
+    assert target.names == tuple(f"crop{i}" for i in range(20))
+    assert reds(target.images) == [10 * i for i in range(20)]
+    assert len(target) == 20
+    assert target.skipped == ()
+
+
+def test_values_are_those_of_encode(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    crops = random.integers(0, 256, (16, 64, 64, 3), dtype=np.uint8)
+    for i, crop in enumerate(crops):
+        write_rgb(tmp_path / f"{i}.png", crop)
+    expected = encode(crops, None, None)
+    np.testing.assert_allclose(read_target(tmp_path).images, expected, atol=5e-4)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "bmp", "tif"])
+def test_images_of_every_kind_are_found_in_subfolders(tmp_path: Path, suffix: str) -> None:
+    for i in range(16):
+        write_rgb(tmp_path / "a" / f"b{i % 2}" / f"{i}.{suffix}", plain((200, 30, 30)))
+    target = read_target(tmp_path)
+    assert target.images.shape == (16, 3, 64, 64)
+    assert all(abs(red - 200) < 4 for red in reds(target.images))
+
+
+def test_large_crops_are_averaged_down_and_small_ones_enlarged(tmp_path: Path) -> None:
+    board = np.zeros((128, 128, 3), np.uint8)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    for i in range(15):
+        write_rgb(tmp_path / f"{i}.png", board)
+    write_rgb(tmp_path / "small.png", plain((100, 0, 0), 20))
+    target = read_target(tmp_path)
+    middle = (target.images[0].astype(np.float32) + 1) * 127.5
+    assert np.abs(middle - 127.5).max() < 1.1  # not a pattern of 0 and 255
+    assert reds(target.images)[-1] == 100
+    assert read_target(tmp_path, size=32).images.shape == (16, 3, 32, 32)
+
+
+def write_rgbd(folder: Path, n: int = 16, size: int = 64, scale: float = 1.0) -> None:
+    for i in range(n):
+        write_rgb(folder / "rgb" / f"{i:03d}.png", plain(RED, size))
+        depth = np.full((size, size), 800 / scale, np.uint16)
+        depth[: size // 8] = 850 / scale  # 50 mm behind the centre
+        depth[-size // 8 :] = 0  # not measured
+        write_depth(folder / "depth" / f"{i:03d}.png", depth)
+
+
+def test_depth_beside_rgb_is_read_in_millimetres_about_the_measured_centre(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    target = read_target(tmp_path)
+    assert target.has_depth
+    assert target.images.shape == (16, 4, 64, 64)
+    depth = target.images[:, 3]
+    assert (depth[:, :8] == 0.25).all()
+    assert (depth[:, 8:-8] == 0.0).all()
+    assert (depth[:, -8:] == 1.0).all()
+    assert (read_target(tmp_path, window_mm=100.0).images[:, 3, 0] == 0.5).all()
+
+
+def test_crops_json_gives_scale_and_centre(tmp_path: Path) -> None:
+    write_rgbd(tmp_path, scale=0.1)
+    about: dict[str, Any] = {"depth_scale": 0.1, "centre_depth": {"003": 780.0}}
+    (tmp_path / "crops.json").write_text(json.dumps(about))
+    depth = read_target(tmp_path).images[:, 3, 32, 32].astype(np.float32)
+    assert depth[3] == pytest.approx(0.1, abs=1e-3)
+    assert (np.delete(depth, 3) == 0.0).all()
+
+
+def test_depth_is_not_averaged_over_edges(tmp_path: Path) -> None:
+    write_rgbd(tmp_path, size=200)
+    depth = read_target(tmp_path).images[:, 3]
+    assert set(np.unique(depth).tolist()) == {0.0, 0.25, 1.0}
+
+
+def test_depth_can_be_left_out(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    assert read_target(tmp_path, channels=3).images.shape == (16, 3, 64, 64)
+
+
+def test_missing_depth_is_refused_where_it_is_wanted(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    (tmp_path / "depth" / "002.png").unlink()
+    for channels in (None, 4):
+        with pytest.raises(AdapterError, match=r"1 of 16 crops .* no depth"):
+            read_target(tmp_path, channels=channels)
+    assert not read_target(tmp_path, channels=3).has_depth
+
+
+def test_rgb_crops_are_refused_where_depth_is_wanted(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    with pytest.raises(AdapterError, match=r"20 of 20 crops .* no depth"):
+        read_target(tmp_path, channels=4)
+
+
+def test_unreadable_images_and_depth_without_measurement_are_left_out_and_named(
+    tmp_path: Path,
+) -> None:
+    write_rgbd(tmp_path, n=18)
+    (tmp_path / "rgb" / "004.png").write_bytes(b"not an image")
+    (tmp_path / "rgb" / "005.png").write_bytes(b"")
+    write_depth(tmp_path / "depth" / "007.png", np.zeros((64, 64), np.uint16))
+    (tmp_path / "rgb" / "notes.txt").write_text("not a crop")
+    with pytest.raises(AdapterError, match="15 usable crops"):
+        read_target(tmp_path)
+    write_rgb(tmp_path / "rgb" / "020.png", plain(RED))
+    write_depth(tmp_path / "depth" / "020.png", np.full((64, 64), 900, np.uint16))
+    target = read_target(tmp_path)
+    assert target.skipped == ("rgb/004.png", "rgb/005.png", "rgb/007.png")
+    assert len(target) == 16
+
+
+def test_depth_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    write_depth(tmp_path / "depth" / "003.png", np.full((32, 32), 900, np.uint16))
+    with pytest.raises(AdapterError, match=r"003\.png is 32x32 pixels and its image 64x64"):
+        read_target(tmp_path)
+
+
+def test_depth_in_colour_is_refused(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    write_rgb(tmp_path / "depth" / "003.png", plain(RED))
+    with pytest.raises(AdapterError, match="3 channels; a depth image has one"):
+        read_target(tmp_path)
+
+
+def test_a_folder_of_other_files_is_refused_with_their_number(tmp_path: Path) -> None:
+    for i in range(12):
+        (tmp_path / f"{i}.csv").write_text("1,2")
+    with pytest.raises(AdapterError, match="holds 12 files, none an image"):
+        read_target(tmp_path)
+
+
+def test_a_folder_of_broken_images_is_refused(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / f"{i}.png").write_bytes(b"broken")
+    with pytest.raises(AdapterError, match="holds 20 files, none an image"):
+        read_target(tmp_path)
+
+
+def test_too_few_crops_are_refused(tmp_path: Path) -> None:
+    write_crops(tmp_path, n=15)
+    with pytest.raises(AdapterError, match="holds 15 usable crops; at least 16"):
+        read_target(tmp_path)
+
+
+def test_frames_that_are_not_square_are_refused(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    write_rgb(tmp_path / "frame.png", np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(AdapterError, match=r"frame\.png is 64x48 pixels; crops must be square"):
+        read_target(tmp_path)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "absent", tmp_path / "file"):
+        with pytest.raises(AdapterError, match="is not a folder"):
+            read_target(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_broken_crops_json_is_refused(tmp_path: Path, content: str) -> None:
+    write_rgbd(tmp_path)
+    (tmp_path / "crops.json").write_text(content)
+    with pytest.raises(AdapterError, match=r"crops\.json"):
+        read_target(tmp_path)
+
+
+CAMERA = np.array([[572.0, 0, 320.0], [0, 572.0, 240.0], [0, 0, 1]])
+
+
+def write_scene(
+    scene: Path, poses: list[list[list[float]]], *, visible: float = 1.0, depth: bool = True
+) -> None:
+    """Frames of 640x480 with a red square, 100 mm wide, at each object's place."""
+    cameras, truths, infos = {}, {}, {}
+    for frame, translations in enumerate(poses):
+        rgb = np.zeros((480, 640, 3), np.uint8)
+        measured = np.full((480, 640), 20000, np.uint16)
+        for x, y, z in translations:
+            column, row = round(320 + 572 * x / z), round(240 + 572 * y / z)
+            half = round(572 * 50 / z)
+            square = slice(row - half, row + half), slice(column - half, column + half)
+            rgb[square], measured[square] = RED, round(z * 10)
+        write_rgb(scene / "rgb" / f"{frame:06d}.png", rgb)
+        if depth:
+            write_depth(scene / "depth" / f"{frame:06d}.png", measured)
+        cameras[str(frame)] = {"cam_K": CAMERA.ravel().tolist(), "depth_scale": 0.1}
+        truths[str(frame)] = [
+            {"cam_R_m2c": np.eye(3).ravel().tolist(), "cam_t_m2c": t, "obj_id": 1}
+            for t in translations
+        ]
+        infos[str(frame)] = [{"visib_fract": visible} for _ in translations]
+    for name, content in [("camera", cameras), ("gt", truths), ("gt_info", infos)]:
+        (scene / f"scene_{name}.json").write_text(json.dumps(content))
+
+
+POSES = [[[-200.0 + 10 * i, 20.0, 700.0 + 20 * i], [220.0, -60.0, 900.0]] for i in range(10)]
+
+
+def test_crops_are_cut_from_the_frames_of_a_bop_dataset(tmp_path: Path) -> None:
+    """A 100 mm square fills the middle half of a 200 mm window, at whatever distance."""
+    write_scene(tmp_path / "test" / "000001", POSES)
+    target = read_target(tmp_path)
+    assert target.images.shape == (20, 4, 64, 64)
+    assert target.names[0] == "test/000001/rgb/000000.png object 0"
+    expected = np.zeros((64, 64), bool)
+    expected[16:48, 16:48] = True
+    for image in target.images:
+        wrong = (image[0] > 0) != expected
+        wrong[[15, 16, 47, 48]] = wrong[:, [15, 16, 47, 48]] = False  # resampled edges
+        assert not wrong.any()
+        assert np.abs(image[3, 20:44, 20:44]).max() < 1e-3
+        assert (image[3, :12] == 1.0).all()
+
+
+def test_a_scene_is_a_dataset_too_and_may_lack_depth(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES, depth=False)
+    assert read_target(tmp_path).images.shape == (20, 3, 64, 64)
+
+
+def test_hidden_objects_and_windows_that_leave_the_frame_are_left_out(tmp_path: Path) -> None:
+    write_scene(tmp_path / "hidden", POSES, visible=0.05)
+    write_scene(tmp_path / "seen", [*POSES, [[380.0, 0.0, 700.0]]])
+    target = read_target(tmp_path)
+    assert all(name.startswith("seen") for name in target.names)
+    assert len(target) == 20
+    assert target.skipped == ("seen/rgb/000010.png object 0",)
+
+
+def test_square_images_of_the_wanted_size_are_taken_whole(tmp_path: Path) -> None:
+    write_scene(tmp_path, [[[0.0, 0.0, 800.0]] for _ in range(16)])
+    for frame in range(16):
+        write_rgb(tmp_path / "rgb" / f"{frame:06d}.png", plain(BLUE))
+        write_depth(tmp_path / "depth" / f"{frame:06d}.png", np.full((64, 64), 8200, np.uint16))
+    target = read_target(tmp_path)
+    assert target.images.shape == (16, 4, 64, 64)
+    np.testing.assert_allclose(target.images[:, 3], 0.1, atol=1e-3)
+    assert (target.images[:, 2] == 1.0).all()
+    assert (target.images[:, 0] == -1.0).all()
+
+
+def test_a_scene_without_places_is_refused(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES)
+    (tmp_path / "scene_gt.json").unlink()
+    with pytest.raises(AdapterError, match=r"has no scene_gt\.json"):
+        read_target(tmp_path)
+
+
+def test_real_crops(data_dir: Path) -> None:
+    target = read_target(data_dir / "linemod" / "crops" / "train")
+    assert target.images.shape == (2355, 3, 64, 64)
+    assert target.skipped == ()
+    duck = np.array([name.startswith("duck") for name in target.names])
+    red, _, blue = target.images[duck, :, 24:40, 24:40].astype(np.float32).mean(axis=(0, 2, 3))
+    assert red > blue + 0.3  # ducks are yellow
+
+
+def test_real_frames(data_dir: Path) -> None:
+    target = read_target(data_dir / "lmo" / "test")
+    assert 200 < len(target) < 8 * 40
+    assert all(name.startswith("000002/rgb/") for name in target.names)

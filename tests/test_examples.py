@@ -1,0 +1,47 @@
+"""The examples and the README's Python run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code_or_file: list[str], folder: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, *code_or_file], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_example_runs(path: Path, tmp_path: Path) -> None:
+    assert run([str(path)], tmp_path)
+
+
+def test_python_in_the_readme_runs(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"From Python:\n\n((?:    .*\n|\n)+)", text)
+    assert block is not None
+    code = re.sub(r"^    ", "", block[1], flags=re.MULTILINE).replace("n=1000", "n=5")
+    printed = run(["-c", f"if __name__ == '__main__':\n{indented(code)}"], tmp_path)
+    assert (tmp_path / printed.strip()).is_file()
+
+
+def indented(code: str) -> str:
+    return "".join(f"    {line}\n" for line in code.splitlines())
+
+
+def test_commands_in_the_readme_name_flags_that_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for command in re.findall(r"^ +render-adapt (.*)$", text, re.MULTILINE):
+        train = command.startswith("train ")
+        help_text = run(["-m", "render_adapt", *(["train"] if train else []), "--help"], ROOT)
+        for flag in re.findall(r"--[a-z-]+", command):
+            assert flag in help_text
