@@ -40,8 +40,9 @@ class TrainConfig:
     """Run the generator's residual blocks at half the resolution: about four times faster."""
     dilated: bool = False
     """Dilate the residual blocks, so that a background is drawn in view of the whole crop."""
-    noise_path: Literal["official", "paper"] = "official"
-    """How z becomes an image channel: with BN and ReLU (official code) or without (paper)."""
+    noise_path: Literal["official", "paper", "coarse-to-fine"] = "official"
+    """How z joins the image: one channel with BN and ReLU (official code) or without (paper), or
+    feature maps drawn from coarse to fine, which make scenes of it sooner."""
     last_kernel: Literal[1, 3] = 1
     """Kernel of the generator's last convolution: 1 (official code) or 3 (paper)."""
     residual_output: bool = False
@@ -240,6 +241,7 @@ PRESETS: dict[str, TrainConfig] = {
         batch=16,
         half_resolution=True,
         dilated=True,
+        noise_path="coarse-to-fine",
         blocks=4,
         last_kernel=3,
         discriminator_width=32,

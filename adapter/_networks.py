@@ -70,6 +70,63 @@ class ResidualBlock(nn.Module):
         return x + y
 
 
+class NoiseImage(nn.Module):
+    """The noise vector as feature maps, drawn from coarse to fine as DCGAN draws an image.
+
+    Where the paper's single channel leaves it to the residual blocks to make a scene of it, these
+    maps have one already: large shapes from the 4x4 stage, detail from the later ones.
+
+    Args:
+        noise_dimension: length of z.
+        size: side of the maps, a power of two, at least 8.
+        fewest: number of maps, if the size leaves room to narrow to it; see `features`.
+    """
+
+    def __init__(self, noise_dimension: int, size: int, fewest: int = 32) -> None:
+        super().__init__()
+        self.start = 4 * fewest
+        self.linear = nn.Linear(noise_dimension, self.start * 16, bias=False)
+        self.norm = BatchNorm(self.start)
+        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
+        width = self.start
+        for _ in range((size // 4).bit_length() - 1):
+            narrower = max(width // 2, fewest)
+            self.convs.append(nn.Conv2d(width, narrower, 3, padding=1, bias=False))
+            self.norms.append(BatchNorm(narrower))
+            width = narrower
+        self.features = width
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, noise_dimension) to (N, features, size, size)."""
+        h: Tensor = F.relu(self.norm(self.linear(z).reshape(-1, self.start, 4, 4)))
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            h = F.relu(norm(conv(F.interpolate(h, scale_factor=2.0, mode="nearest"))))
+        return h
+
+
+class NoiseChannel(nn.Module):
+    """The noise vector as one more image channel: linear, and BN and ReLU in the official code.
+
+    Args:
+        noise_dimension: length of z.
+        size: side of the channel.
+        official: with BN and ReLU (official code) or without (paper).
+    """
+
+    def __init__(self, noise_dimension: int, size: int, official: bool) -> None:
+        super().__init__()
+        self.size = size
+        self.linear = nn.Linear(noise_dimension, size * size, bias=not official)
+        self.norm = BatchNorm(size * size) if official else None
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, noise_dimension) to (N, 1, size, size)."""
+        noise: Tensor = self.linear(z)
+        if self.norm is not None:
+            noise = F.relu(self.norm(noise))
+        return noise.reshape(-1, 1, self.size, self.size)
+
+
 class Generator(nn.Module):
     """Makes a source crop look like the target domain: G(x, z) of Eq. 1.
 
@@ -80,13 +137,14 @@ class Generator(nn.Module):
         width: feature maps of every hidden layer.
         blocks: residual blocks (paper: 6 for digits, 4 for LineMod).
         half_resolution: the residual blocks work on half the resolution (pixel-unshuffle in,
-            pixel-shuffle out), which makes them four times cheaper.
-        dilated: the first convolutions of the blocks are dilated by 1, 2, 4, 8, 8, ..., so that
-            each pixel is decided in view of the whole crop; four undilated blocks see 38 pixels
-            of it at half resolution.
+            pixel-shuffle out), which makes them four times cheaper; a last, thin convolution sees
+            the crop itself again, so that outlines stay where they are.
+        dilated: the first convolutions of the blocks are dilated by 1, 2, 4, ... and, to smooth
+            the grid that this leaves, by 1 in the last block: pixels are decided in view of more
+            of the crop.
         noise_path: "official": z -> linear -> BN -> ReLU -> channel; "paper": z -> linear ->
-            channel.
-        last_kernel: 1 (official code) or 3 (paper).
+            channel; "coarse-to-fine": `NoiseImage`.
+        last_kernel: of the last convolution: 1 (official code) or 3 (paper).
         residual_output: the last layer predicts a change to the input, added before tanh.
     """
 
@@ -100,40 +158,53 @@ class Generator(nn.Module):
         blocks: int = 4,
         half_resolution: bool = False,
         dilated: bool = False,
-        noise_path: Literal["official", "paper"] = "official",
+        noise_path: Literal["official", "paper", "coarse-to-fine"] = "official",
         last_kernel: Literal[1, 3] = 1,
         residual_output: bool = False,
     ) -> None:
         super().__init__()
-        self.size = size
         self.scale = 2 if half_resolution else 1
         self.residual_output = residual_output
-        official = noise_path == "official"
-        self.noise = nn.Linear(noise_dimension, size * size, bias=not official)
-        self.noise_norm = BatchNorm(size * size) if official else None
-        fold = self.scale**2
-        self.conv_in = nn.Conv2d((channels + 1) * fold, width, 3, padding=1)
-        dilations = [min(2**block, 8) if dilated else 1 for block in range(blocks)]
-        self.blocks = nn.Sequential(*[ResidualBlock(width, d) for d in dilations])
-        self.conv_out = nn.Conv2d(width, channels * fold, last_kernel, padding=last_kernel // 2)
+        self.noise: NoiseImage | NoiseChannel
+        if noise_path == "coarse-to-fine":
+            self.noise = NoiseImage(noise_dimension, size // self.scale)
+            noise_features = self.noise.features
+        else:
+            self.noise = NoiseChannel(noise_dimension, size, noise_path == "official")
+            noise_features = self.scale**2
+        self.conv_in = nn.Conv2d(channels * self.scale**2 + noise_features, width, 3, padding=1)
+        self.blocks = nn.Sequential(*[ResidualBlock(width, d) for d in _dilations(blocks, dilated)])
+        fine = width // self.scale**2
+        self.conv_fine = (
+            nn.Conv2d(width, fine * self.scale**2, 3, padding=1) if half_resolution else None
+        )
+        before_last = fine + channels if half_resolution else width
+        self.conv_out = nn.Conv2d(before_last, channels, last_kernel, padding=last_kernel // 2)
         initialise(self)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] and (N, noise_dimension) to (N, C, H, W) in [-1, 1]."""
-        noise = self.noise(z)  # (N, H * W)
-        if self.noise_norm is not None:
-            noise = F.relu(self.noise_norm(noise))
-        noise = noise.reshape(-1, 1, self.size, self.size).to(x.dtype)
-        h = torch.cat([x, noise], dim=1)  # (N, C + 1, H, W)
+        noise: Tensor = self.noise(z).to(x.dtype)
+        h: Tensor = x
         if self.scale > 1:
-            h = F.pixel_unshuffle(h, self.scale)  # (N, 4 (C + 1), H / 2, W / 2)
-        h = self.conv_out(self.blocks(F.relu(self.conv_in(h))))
-        if self.scale > 1:
-            h = F.pixel_shuffle(h, self.scale)
+            h = F.pixel_unshuffle(h, self.scale)  # (N, 4 C, H / 2, W / 2)
+            if isinstance(self.noise, NoiseChannel):
+                noise = F.pixel_unshuffle(noise, self.scale)  # (N, 4, H / 2, W / 2)
+        h = self.blocks(F.relu(self.conv_in(torch.cat([h, noise], dim=1))))
+        if self.conv_fine is not None:
+            h = F.relu(F.pixel_shuffle(self.conv_fine(h), self.scale))  # (N, width / 4, H, W)
+            h = torch.cat([h, x.to(h.dtype)], dim=1)
+        h = self.conv_out(h)
         if self.residual_output:
             # atanh of the input, held away from +-1, so that a change of 0 gives the input back.
             h = h + torch.atanh(0.97 * x)
         return torch.tanh(h)
+
+
+def _dilations(blocks: int, dilated: bool) -> list[int]:
+    if not dilated:
+        return [1] * blocks
+    return [min(2**block, 8) for block in range(blocks - 1)] + [1]
 
 
 class Discriminator(nn.Module):

@@ -64,6 +64,8 @@ def train(
             diverged, a folder that cannot be written.
     """
     _check_crops(source, target, config)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise AdapterError("torch finds no CUDA device; train with --device cpu")
     make_folder(out)
     checkpoint = out / CHECKPOINT
     fingerprint = _fingerprint(source, target, config)
@@ -71,7 +73,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=None if config.device == "cuda" else []):
             run = _Run(source, target, config)
             if checkpoint.exists():
                 _restore(run, checkpoint, fingerprint)
@@ -485,7 +487,7 @@ def _fingerprint(source: LabelledCrops, target: NDArray[Any], config: TrainConfi
     return digest.hexdigest()
 
 
-def calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -> Generator:
+def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -> Generator:
     """A copy of the averaged generator whose BN statistics are those of its own activations."""
     config = run.config
     generator = copy.deepcopy(run.average)
@@ -513,7 +515,7 @@ def _save(
     """Write the checkpoint at one stroke, and a picture beside it."""
     from safetensors.torch import save
 
-    exported = calibrated_generator(run, source)
+    exported = _calibrated_generator(run, source)
     tensors = {f"exported.{k}": v for k, v in exported.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
     for name, network in run.networks().items():

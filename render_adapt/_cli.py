@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:
@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _errors.print("render-adapt: interrupted; the same command continues", markup=False)
         sys.exit(130)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 @app.default

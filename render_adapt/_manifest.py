@@ -56,17 +56,14 @@ class RunFolder:
         with writing(self.path, "give --out a folder that can be written"):
             if manifest.exists():
                 self._refuse_other_run(wanted)
-                return
-            if self.path.exists() and any(self.path.iterdir()):
-                raise DatasetError(
-                    f"{self.path} holds files that are not a render-adapt run: "
-                    "give --out an empty or new folder"
-                )
-            (self.path / "shards").mkdir(parents=True)
+            else:
+                self._refuse_other_files()
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_atomically(manifest, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
+            (self.path / "shards").mkdir(exist_ok=True)
             (self.path / INCOMPLETE).write_text(
                 "This run has not finished. Give the same command again to continue it.\n"
             )
-            write_atomically(manifest, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
 
     def finished(self) -> dict[int, ShardEntry]:
         """Entries of the shards that are done."""
@@ -110,6 +107,16 @@ class RunFolder:
         """Mark the dataset as complete."""
         (self.path / INCOMPLETE).unlink(missing_ok=True)
 
+    def _refuse_other_files(self) -> None:
+        if not self.path.exists():
+            return
+        # A manifest that was being written when the run died is ours.
+        if any(item != _partial(self.path / MANIFEST) for item in self.path.iterdir()):
+            raise DatasetError(
+                f"{self.path} holds files that are not a render-adapt run: "
+                "give --out an empty or new folder"
+            )
+
     def _refuse_other_run(self, wanted: dict[str, Any]) -> None:
         try:
             present = json.loads((self.path / MANIFEST).read_text())
@@ -139,12 +146,16 @@ class writing:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that it is whole or absent, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _partial(path)
     with temporary.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def _flush_files() -> None:

@@ -252,3 +252,10 @@ def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a render-adapt run"):
         generate(config(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_that_died_at_its_very_start_can_be_started_again(tmp_path: Path) -> None:
+    (tmp_path / ".manifest.json.partial").write_text('{"n"')
+    generate(config(tmp_path, objects=("ape",), n=2, adapter="none"))
+    assert not (tmp_path / ".manifest.json.partial").exists()
+    assert not (tmp_path / "INCOMPLETE").exists()

@@ -48,7 +48,7 @@ def test_task_towers_have_the_official_number_of_parameters() -> None:
 
 @pytest.mark.parametrize("half_resolution", [False, True])
 @pytest.mark.parametrize("dilated", [False, True])
-@pytest.mark.parametrize("noise_path", ["official", "paper"])
+@pytest.mark.parametrize("noise_path", ["official", "paper", "coarse-to-fine"])
 @pytest.mark.parametrize("last_kernel", [1, 3])
 @pytest.mark.parametrize("residual_output", [False, True])
 def test_every_generator_gives_crops_of_the_same_shape_in_range(
@@ -185,3 +185,24 @@ def test_weights_start_with_standard_deviation_002_and_biases_at_zero() -> None:
                 assert spread == pytest.approx(0.02, rel=0.25 if parameter.numel() < 999 else 0.05)
             else:
                 assert (parameter == 0).all()
+
+
+def test_dilation_shows_each_pixel_more_of_the_crop() -> None:
+    """How far a change of one pixel reaches, with the noise held still."""
+
+    def reach(dilated: bool) -> int:
+        torch.manual_seed(0)
+        generator = Generator(
+            3, 64, width=8, blocks=4, half_resolution=True, dilated=dilated, last_kernel=3
+        ).eval()
+        for parameter in generator.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        x, z = torch.zeros(1, 3, 64, 64), torch.zeros(1, 10)
+        changed = x.clone()
+        changed[0, :, 32, 32] = 1.0
+        with torch.no_grad():
+            difference = (generator(x, z) - generator(changed, z)).abs().sum(dim=(0, 1))
+        columns = torch.nonzero(difference.sum(dim=0)).flatten()
+        return int(columns.max() - columns.min()) + 1
+
+    assert reach(dilated=True) > reach(dilated=False)

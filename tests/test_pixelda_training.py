@@ -291,6 +291,12 @@ def test_crops_that_do_not_fit_are_refused(
         train(source, target, TOY, tmp_path)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="--device cpu"):
+        train(SOURCE, TARGET, replace(TOY, device="cuda"), tmp_path)
+
+
 def test_a_shift_as_large_as_the_crop_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="--discriminator-shift"):
         train(SOURCE, TARGET, replace(TOY, discriminator_shift=SIZE), tmp_path)
