@@ -102,6 +102,8 @@ def _print_summary(summary: RunSummary) -> None:
         _output.print(f"time by stage, all workers: {spent}", style="dim")
     else:
         _output.print(f"all {summary.crops} crops were there already")
+    for note in summary.notes:
+        _output.print(f"note: {note}", soft_wrap=True)
     _output.print(f"dataset: {summary.folder}", soft_wrap=True)
     _output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
 

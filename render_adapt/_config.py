@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
+from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
 from renderer import PlanConfig
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
 RendererName = Literal["raster"]
+
+CLEARANCE = 20.0
+"""Millimetres that stay free between the camera and an object at its nearest."""
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
@@ -47,7 +55,9 @@ class RunConfig:
     workers: int = field(default_factory=lambda: available_cores())
     """Processes that make shards side by side."""
     window: float = 200.0
-    """Millimetres of the object's surroundings that a crop shows, at the object's distance."""
+    """Side of the square that a crop shows at the object's distance, millimetres."""
+    distance: tuple[float, float] = PlanConfig().distance
+    """Least and greatest distance from the camera to the object, millimetres."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a file."""
@@ -70,7 +80,7 @@ class RunConfig:
     @property
     def plan(self) -> PlanConfig:
         """How this run's crops are planned."""
-        return PlanConfig(size=self.size, window=self.window)
+        return PlanConfig(size=self.size, window=self.window, distance=self.distance)
 
     @property
     def shards(self) -> int:
@@ -87,6 +97,22 @@ def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     """`("ape,cat", "duck")` as `("ape", "cat", "duck")`."""
     names = (name.strip() for entry in objects for name in entry.split(","))
     return tuple(name for name in names if name)
+
+
+def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:
+    """Refuse a plan by which some view would put an object into the camera.
+
+    Raises:
+        ConfigError: an object reaches as far from its centre as the camera may come to it.
+    """
+    nearest = plan.distance[0]
+    for model in models:
+        reach = float(np.linalg.norm(model.bounds[1] - model.centre))
+        if nearest <= reach + CLEARANCE:
+            raise ConfigError(
+                f"--distance begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "
+                f"from its centre: begin at {math.ceil(reach + CLEARANCE) + 1} or more"
+            )
 
 
 def available_cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ import cv2
 from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
 from render_adapt._bop import SPLIT, SceneWriter, write_dataset_files
-from render_adapt._config import RunConfig
+from render_adapt._config import RunConfig, refuse_too_near
 from render_adapt._coupling import adapt_crops
 from render_adapt._executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._index import index_rows, write_index
@@ -46,6 +47,8 @@ class RunSummary:
     contact_sheet: Path
     stage_seconds: dict[str, float]
     """Time in each stage, summed over workers: render, adapt, write."""
+    notes: tuple[str, ...]
+    """What the user may want to know, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def generate(
         bytes=sum(entry.bytes for entry in entries),
         contact_sheet=config.out / SHEET,
         stage_seconds=_total_stages(results),
+        notes=_notes(studio),
     )
 
 
@@ -108,6 +112,7 @@ class Studio:
         self.models: list[CadModel] = load_models(
             config.objects, models=config.models, units=config.units
         )
+        refuse_too_near(self.models, config.plan)
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
         )
@@ -254,6 +259,16 @@ def _crops(entry: ShardEntry) -> int:
 def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
     stages = ("render", "adapt", "write")
     return {stage: sum(result.stage_seconds[stage] for result in results) for stage in stages}
+
+
+def _notes(studio: Studio) -> tuple[str, ...]:
+    window = studio.config.window
+    return tuple(
+        f"{model.name} is {model.diameter:.0f} mm across and a crop shows {window:.0f} mm: "
+        f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
+        for model in studio.models
+        if model.diameter > 2 * window
+    )
 
 
 def _middle_focal_length(config: RunConfig) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
 from cad_models import CadModel, load_models
-from render_adapt._config import Units, available_cores, split_names
+from render_adapt._config import Units, available_cores, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
 from renderer import PlanConfig, make_plans, quaternion_from_matrix
 
@@ -39,13 +39,21 @@ class TrainRun:
     source_crops: int = 10_000
     """Renders to train on."""
     window: float = 200.0
-    """Millimetres of the object's surroundings that a crop shows."""
+    """Side of the square that a crop shows at the object's distance, millimetres."""
+    distance: tuple[float, float] = PlanConfig().distance
+    """Least and greatest distance from the camera to the object, millimetres."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names and check the numbers."""
         object.__setattr__(self, "objects", split_names(self.objects))
         if self.source_crops < 2:
             raise ConfigError(f"--source-crops is {self.source_crops}: it must be at least 2")
+        _ = self.plan  # which checks what it is made of
+
+    @property
+    def plan(self) -> PlanConfig:
+        """How the source crops are planned."""
+        return PlanConfig(size=SIZE, window=self.window, distance=self.distance)
 
 
 def train_adapter(
@@ -71,6 +79,7 @@ def train_adapter(
     from adapter import read_target, save_adapter, train
 
     models = load_models(run.objects, models=run.models, units=run.units)
+    refuse_too_near(models, run.plan)
     target = read_target(run.target, size=SIZE, window_mm=run.window)
     source = render_source(models, run, config.seed, with_depth=target.has_depth)
     working = run.out.with_name(run.out.name + ".training")
@@ -90,7 +99,7 @@ def render_source(
     """The source domain: renders of the models with their labels."""
     from renderer import RasterRenderer
 
-    plans = make_plans(PlanConfig(size=SIZE, window=run.window), models, seed, 0, run.source_crops)
+    plans = make_plans(run.plan, models, seed, 0, run.source_crops)
     crops = RasterRenderer(models, threads=available_cores()).render(plans)
     depth = crops.depth if with_depth else None
     images = encode(crops.rgb, depth, plans.centre_depth, run.window).astype(np.float16)

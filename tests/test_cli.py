@@ -76,6 +76,21 @@ def test_linemod_alias_and_a_mesh_of_ones_own(cli, tmp_path: Path) -> None:
     assert sorted(names) == ["benchvise", "widget"]
 
 
+def test_an_object_much_larger_than_the_window_is_noted(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((900, 40, 30)).export(tmp_path / "beam.stl")
+    arguments = ("--objects", f"beam={tmp_path / 'beam.stl'}", "--n", 2, "--adapter", "none")
+    outcome = cli(*arguments, "--out", tmp_path / "d")
+    assert outcome.code == 0, outcome.error
+    assert "note: beam is 901 mm across and a crop shows 200 mm: give --window 1000" in outcome.out
+    wide = ("--window", 1000, "--distance", 2000, 3000)
+    whole = cli(*arguments, *wide, "--out", tmp_path / "w")
+    assert whole.code == 0, whole.error
+    assert "note:" not in whole.out
+    near = cli(*arguments, "--distance", 100, 200, "--out", tmp_path / "n")
+    one_sentence(near, r"--distance begins at 100 mm, but beam reaches 451 mm .* begin at 472")
+    assert not (tmp_path / "n").exists()
+
+
 def test_models_list_and_version(cli) -> None:
     listed = cli("models", "list")
     assert listed.code == 0
