@@ -1,0 +1,100 @@
+"""Rates and memory of the main job, as a user runs it.
+
+    python -m benchmarks.main_job --n 1000 10000 --json benchmarks/results/main_job.json
+
+Runs `render-adapt` in a fresh process for each number of crops and prints crops/s of each stage
+(per core: stages run in workers of one thread each), of the whole run with its start, and the peak
+memory of all processes together (proportional set size, sampled ten times a second, Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+OBJECTS = "ape,benchvise,cam,cat,duck"
+
+
+def main() -> None:
+    """Print a line for each run and write them all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--models", type=Path, help="a BOP models folder; built-in by default")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    runs = []
+    for n in arguments.n:
+        for workers in arguments.workers:
+            runs.append(measure(n, workers, arguments.models))
+            print(json.dumps(runs[-1]))
+    report = {"hardware": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs}
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure(n: int, workers: int, models: Path | None) -> dict[str, Any]:
+    """Run the main job once."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable, "-m", "render_adapt", "--objects", OBJECTS, "--n", str(n),
+            "--workers", str(workers), "--out", f"{folder}/dataset",
+            *(["--models", str(models)] if models else []),
+        ]  # fmt: skip
+        started, peak = time.perf_counter(), 0
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            peak = max(peak, sum(memory(pid) for pid in [process.pid, *descendants(process.pid)]))
+            time.sleep(0.1)
+        seconds = time.perf_counter() - started
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+    if process.returncode:
+        raise SystemExit(f"the run failed with exit code {process.returncode}")
+    stages = re.findall(r"(render|adapt|write) ([\d.]+) s", printed)
+    rates = {f"{stage}_per_core": round(n / max(float(s), 0.05)) for stage, s in stages}
+    return {
+        "n": n,
+        "workers": workers,
+        "crops_per_second": rates,
+        "whole_run_crops_per_second": round(n / seconds, 1),
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": round(peak / 1e6),
+    }
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below a process."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in read(task).split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+def memory(pid: int) -> int:
+    """Bytes of a process, shared pages counted in shares."""
+    match = re.search(r"^Pss:\s+(\d+) kB", read(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0
+
+
+def read(path: Path) -> str:
+    """A file of /proc; empty where the process has gone."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+if __name__ == "__main__":
+    main()
