@@ -26,7 +26,7 @@ SHIPPED_ADAPTER = Path(__file__).parent / "shipped" / "linemod-rgbd-fast"
 """The adapter that comes with the package."""
 
 NOISE_STREAM = 2
-"""Last member of the noise's random seeds; the renderer's plans use 1."""
+"""Last member of the random seeds; the renderer draws plans from stream 0."""
 
 CHUNK = 16
 """Crops that go through the network at once, always: results do not depend on the batching."""

@@ -25,7 +25,7 @@ def index_rows(
     Convention:
         `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
         is row-major and has pixel centres at +0.5. `seed` and `index` redraw the crop: its plan is
-        stream 1 and its noise vector stream 2 of `numpy.random.default_rng([seed, index, stream])`.
+        stream 0 and its noise vector stream 2 of `numpy.random.default_rng([seed, index, stream])`.
     """
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
