@@ -56,6 +56,8 @@ class TrainConfig:
     """Standard deviation of the noise added after each discriminator layer."""
     discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
     """Normalisation in the discriminator."""
+    discriminator_batch_deviation: bool = False
+    """Show the discriminator how much the crops of a batch differ from each other."""
     discriminator_shift: int = 0
     """Shift what the discriminator sees by up to this many pixels, real and adapted alike."""
     discriminator_color: float = 0.0
@@ -248,8 +250,9 @@ PRESETS: dict[str, TrainConfig] = {
         discriminator_keep=1.0,
         discriminator_noise=0.0,
         discriminator_norm="spectral",
+        discriminator_batch_deviation=True,
         gan_loss="hinge",
-        diversity_weight=0.05,
+        diversity_weight=0.1,
         task="none",
         similarity_weight=10.0,
         similarity_normaliser="mask",

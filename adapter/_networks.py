@@ -219,6 +219,8 @@ class Discriminator(nn.Module):
         keep: probability that dropout keeps a value (paper: 0.9 digits, 0.35 LineMod).
         noise: standard deviation of the noise after every layer, in training and evaluation.
         norm: "batch" (paper), "spectral" (spectral normalisation of the weights) or "none".
+        batch_deviation: tell the last layer how much the crops of a batch differ from each other
+            (Karras et al. 2018, section 3), so that too little variety gives adapted crops away.
     """
 
     noise_pool: Tensor
@@ -232,9 +234,11 @@ class Discriminator(nn.Module):
         keep: float = 0.9,
         noise: float = 0.2,
         norm: Literal["batch", "spectral", "none"] = "batch",
+        batch_deviation: bool = False,
     ) -> None:
         super().__init__()
         self.keep = keep
+        self.batch_deviation = batch_deviation
         self.noise = noise
         pool_size = max(1 << 21, 2 * width * size * size)  # twice the first layer's values
         pool = torch.randn(pool_size, generator=torch.Generator().manual_seed(0))
@@ -248,7 +252,7 @@ class Discriminator(nn.Module):
             width, size = 2 * width, size // 2
         self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(norms)
-        self.logit: nn.Module = nn.Linear(width * size * size, 1)
+        self.logit: nn.Module = nn.Linear((width + batch_deviation) * size * size, 1)
         initialise(self)
         if norm == "spectral":
             self.convs = nn.ModuleList(nn.utils.parametrizations.spectral_norm(c) for c in convs)
@@ -266,6 +270,9 @@ class Discriminator(nn.Module):
                 x = _dropout(x, self.keep)
             if self.noise > 0:
                 x = x + _gaussian(x, self.noise_pool) * self.noise
+        if self.batch_deviation:
+            deviation = torch.sqrt(x.float().var(dim=0, unbiased=False) + 1e-8).mean()
+            x = torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
         logits: Tensor = self.logit(x.flatten(1))
         return logits.squeeze(1)
 

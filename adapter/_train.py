@@ -100,6 +100,7 @@ class _Run:
             keep=config.discriminator_keep,
             noise=config.discriminator_noise,
             norm=config.discriminator_norm,
+            batch_deviation=config.discriminator_batch_deviation,
         )
         self.task = (
             None

@@ -206,3 +206,17 @@ def test_dilation_shows_each_pixel_more_of_the_crop() -> None:
         return int(columns.max() - columns.min()) + 1
 
     assert reach(dilated=True) > reach(dilated=False)
+
+
+@pytest.mark.parametrize("batch_deviation", [False, True])
+def test_batch_deviation_lets_a_crop_be_judged_by_its_company(batch_deviation: bool) -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(
+        3, 16, width=4, keep=1.0, noise=0.0, norm="none", batch_deviation=batch_deviation
+    )
+    for parameter in discriminator.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    varied = crops(6, 3, 16)
+    alike = varied[:1].expand(6, -1, -1, -1)
+    same = torch.allclose(discriminator(varied)[0], discriminator(alike)[0], atol=1e-5)
+    assert same is not batch_deviation
