@@ -98,7 +98,7 @@ class NoiseImage(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, noise_dimension) to (N, features, size, size)."""
-        h: Tensor = F.relu(self.norm(self.linear(z).reshape(-1, self.start, 4, 4)))
+        h: Tensor = F.relu(self.norm(self.linear(z).unflatten(1, (self.start, 4, 4))))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             h = F.relu(norm(conv(F.interpolate(h, scale_factor=2.0, mode="nearest"))))
         return h

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -66,6 +67,24 @@ def inputs(n: int = N) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     random = np.random.default_rng(4)
     crops = random.uniform(-1, 1, (n, 4, SIZE, SIZE)).astype(np.float32)
     return crops, draw_noise(4, np.arange(n))
+
+
+@pytest.mark.parametrize("noise_path", ["official", "paper", "coarse-to-fine"])
+@pytest.mark.parametrize("half_resolution", [False, True])
+def test_both_runtimes_run_every_kind_of_generator(
+    noise_path: Literal["official", "paper", "coarse-to-fine"],
+    half_resolution: bool,
+    tmp_path: Path,
+) -> None:
+    """`save_adapter` itself refuses runtimes that disagree."""
+    config = replace(
+        TOY, steps=1, noise_path=noise_path, half_resolution=half_resolution, dilated=True, blocks=2
+    )
+    made = train(toy_source(channels=4), toy_target(channels=4), config, tmp_path / "training")
+    save_adapter(made, tmp_path / "adapter", preset="fast", provenance="toy squares")
+    crops, noise = inputs()
+    adapted = load_adapter(tmp_path / "adapter").adapt(crops, noise)
+    assert not np.allclose(adapted, load_adapter(tmp_path / "adapter").adapt(crops, -noise))
 
 
 def test_an_adapter_knows_where_it_came_from(saved: Path) -> None:
