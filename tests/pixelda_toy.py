@@ -64,9 +64,10 @@ TOY = TrainConfig(
 
 LEARNS = replace(
     TOY,
-    steps=150,
+    steps=300,
     batch=16,
     width=16,
+    last_kernel=3,
     discriminator_keep=1.0,
     task="none",
     similarity_weight=10.0,
