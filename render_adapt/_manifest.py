@@ -177,12 +177,30 @@ def _entry(folder: Path, shard: int, start: int, stop: int) -> ShardEntry:
 def _difference(present: object, wanted: dict[str, Any]) -> str:
     if not isinstance(present, dict):
         return "its manifest is not one of ours"
-    keys = sorted(key for key in {*present, *wanted} if present.get(key) != wanted.get(key))
-    return ", ".join(
-        f"{key} {_brief(present, key)} there, {_brief(wanted, key)} here" for key in keys
-    )
+    there, here = _settings(present), _settings(wanted)
+    keys = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    return ", ".join(_both(key, there, here) for key in keys)
 
 
-def _brief(manifest: dict[str, Any], key: str) -> str:
-    text = json.dumps(manifest[key]) if key in manifest else "not set"
-    return text if len(text) <= 60 else text[:57] + "..."
+def _settings(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a run was given, one level deep; without what follows from it."""
+    settings: dict[str, Any] = {}
+    for key, value in manifest.items():
+        if key in ("config_sha256", "conventions", "shards"):
+            continue
+        nested = value if isinstance(value, dict) else {}
+        settings |= {f"{key}.{name}": entry for name, entry in nested.items()}
+        if not nested:
+            settings[key] = value
+    return settings
+
+
+def _both(key: str, there: dict[str, Any], here: dict[str, Any]) -> str:
+    if key not in here:
+        return f"{key} only there"
+    if key not in there:
+        return f"{key} only here"
+    texts = [json.dumps(settings[key]) for settings in (there, here)]
+    if max(len(text) for text in texts) > 40:
+        return f"{key} not the same"
+    return f"{key} {texts[0]} there, {texts[1]} here"

@@ -242,8 +242,10 @@ def test_a_run_continues_where_it_was_stopped(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_another_run_is_refused_untouched(adapted: Path) -> None:
     before = tree_hash(adapted)
-    with pytest.raises(DatasetError, match=r"holds another run \(.*seed 7 there, 8 here\)"):
+    with pytest.raises(DatasetError, match=r"holds another run \(seed 7 there, 8 here\)"):
         generate(config(adapted, seed=8))
+    with pytest.raises(DatasetError, match=r"\(objects.benchvise only there\)"):
+        generate(config(adapted, objects=("ape", "duck")))
     assert tree_hash(adapted) == before
 
 
