@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup demo test test-slow check linemod-target shipped-adapter builtin-models
+.PHONY: help setup demo test test-slow check linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20

@@ -44,6 +44,7 @@ app = App(
     help="Make labelled crops that look like your camera's: render CAD models, adapt, write.",
     version=version("render-adapt"),
     default_parameter=Parameter(negative_iterable=()),
+    suppress_keyboard_interrupt=False,
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)

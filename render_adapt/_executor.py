@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -85,7 +87,16 @@ def _start_worker(make_worker: Callable[[], Callable[[int], Any]]) -> None:
     global _worker
     # An interrupt goes to the whole group: the parent decides, workers finish their shard.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = make_worker()
+
+
+def _end_with_parent() -> None:
+    """A worker whose run was killed must not write on beside the run that continues it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(shard: int) -> Any:

@@ -58,6 +58,44 @@ def test_a_dead_worker_is_reported_with_what_to_do() -> None:
         list(ProcessExecutor[int](2).map(dying_maker, range(20)))
 
 
+def workers_of(out: Path) -> list[int]:
+    """Processes of a run that were spawned by multiprocessing (Linux)."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (status / "cmdline").read_bytes()
+            environment = (status / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"multiprocessing" in arguments and f"RUN_OF_TEST={out}".encode() in environment:
+            found.append(int(status.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_run(tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "dataset"
+    command = [
+        sys.executable, "-m", "render_adapt", "--objects", "ape", "--n", "50000",
+        "--adapter", "none", "--workers", "2", "--out", str(out),
+    ]  # fmt: skip
+    environment = {**os.environ, "RUN_OF_TEST": str(out)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("shards/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(workers_of(out)) >= 2
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    while workers_of(out) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers_of(out) == []
+    if number == signal.SIGTERM:
+        assert process.returncode == 130
+        assert "render-adapt: interrupted; the same command continues" in errors
+
+
 def test_after_a_kill_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
     """SIGKILL to the whole run, at three moments that differ from test run to test run."""
 
