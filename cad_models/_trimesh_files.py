@@ -108,6 +108,7 @@ class _Resolver(Resolver):  # type: ignore[misc]
     def keys(self) -> list[str]:
         return []
 
+    # trimesh demands these two of a resolver; a mesh that makes it call one is not read.
     def write(self, name: str, data: bytes) -> None:
         raise NotImplementedError
 

@@ -142,13 +142,11 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
     decisive = {
         "adapter": info.sha256 if info else None,
         "n": config.n,
-        "objects": {
-            model.name: {"obj_id": model.object_id, "origin": model.origin, "sha256": model.sha256}
-            for model in studio.models
-        },
+        "objects": {model.name: _describe_object(model) for model in studio.models},
         "plan": asdict(config.plan),
         "renderer": config.renderer,
         "seed": config.seed,
+        "units": config.units,
         "version": version("render-adapt"),
     }
     text = json.dumps(decisive, sort_keys=True)
@@ -163,6 +161,17 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
             "quaternion": "w, x, y, z; unit; w >= 0",
         },
         "shards": config.shards,
+    }
+
+
+def _describe_object(model: CadModel) -> dict[str, Any]:
+    return {
+        "obj_id": model.object_id,
+        "origin": model.origin,
+        "sha256": model.sha256,
+        # Not in the mesh file's hash, but they decide which pose is written.
+        "symmetries_discrete": model.symmetries.discrete.tolist(),
+        "symmetries_continuous": [asdict(symmetry) for symmetry in model.symmetries.continuous],
     }
 
 

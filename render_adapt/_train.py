@@ -36,6 +36,8 @@ class TrainRun:
     """A BOP models folder in place of the built-in models."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
+    provenance: str = ""
+    """Where the camera's crops are from and under which licence, to be kept with the adapter."""
     source_crops: int = 10_000
     """Renders to train on."""
     window: float = 200.0
@@ -86,7 +88,7 @@ def train_adapter(
     checkpoint = train(source, target.images, config, working, on_progress=on_progress)
     provenance = (
         f"{len(source)} renders of {', '.join(run.objects)}; "
-        f"{len(target.images)} unlabelled crops from {run.target.name}"
+        f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
     )
     return save_adapter(
         checkpoint, run.out, preset=preset, provenance=provenance, window_mm=run.window

@@ -151,6 +151,14 @@ def test_metres_for_millimetres(cli, tmp_path: Path) -> None:
     assert entry["size_x"] == pytest.approx(60)
 
 
+def test_a_run_is_not_continued_in_another_unit(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((6, 4, 3)).export(tmp_path / "part.stl")
+    arguments = ("--objects", f"widget={tmp_path / 'part.stl'}", "--n", 2, "--adapter", "none")
+    assert cli(*arguments, "--units", "cm", "--out", tmp_path / "d").code == 0
+    refused = cli(*arguments, "--units", "mm", "--out", tmp_path / "d")
+    one_sentence(refused, r'holds another run \(units "cm" there, "mm" here\)')
+
+
 def test_corrupt_adapter(cli, tmp_path: Path) -> None:
     broken = tmp_path / "adapter"
     shutil.copytree(SHIPPED_ADAPTER, broken)

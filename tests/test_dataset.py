@@ -89,7 +89,6 @@ def ray_cast(dataset: Path, scene: Scene, image: int) -> np.ndarray:
     """Depth of the dataset's own model at its own pose and K, by embree: an independent judge."""
     matrix, rotation, translation, object_id = scene.pose(image)
     mesh = trimesh.load(dataset / f"models/obj_{object_id:06d}.ply", process=False)
-    mesh.apply_transform(trimesh.transformations.compose_matrix(translate=[0, 0, 0]))
     vertices = np.asarray(mesh.vertices) @ rotation.T + translation
     placed = trimesh.Trimesh(vertices, mesh.faces, process=False)
     side = scene.mask(image).shape[0]

@@ -18,7 +18,10 @@ def package(request: pytest.FixtureRequest) -> ModuleType:
 
 
 def test_all_is_sorted_and_importable(package: ModuleType) -> None:
-    assert sorted(package.__all__) == sorted(set(package.__all__))
+    def constants_classes_functions(name: str) -> tuple[bool, bool, str]:
+        return not name.isupper(), not name[0].isupper(), name
+
+    assert package.__all__ == sorted(set(package.__all__), key=constants_classes_functions)
     for name in package.__all__:
         assert getattr(package, name) is not None
 
