@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapter._checkpoint import read_checkpoint
 from adapter._config import TrainConfig
 from adapter._errors import AdapterError
 from adapter._files import make_folder, sha256_of, write_atomically
@@ -26,7 +27,6 @@ from adapter._runtime import (
     load_adapter,
     read_info,
 )
-from adapter._train import read_checkpoint
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the two runtimes, in values from [-1, 1]."""

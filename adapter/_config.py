@@ -291,6 +291,9 @@ class LabelledCrops:
     class_names: tuple[str, ...]
     pose_weight: NDArray[np.float32] | None = None
     """(N,), factor of each crop's pose loss; None means 1."""
+    symmetries: NDArray[np.float32] | None = None
+    """(classes, S, 4), unit quaternions of the rotations that leave each class's model as it
+    looks, the identity among them, padded with it; None means that no class has any."""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -307,6 +310,12 @@ class LabelledCrops:
             if value is not None and value.shape != shape:
                 raise AdapterError(f"{name} has shape {value.shape}; {shape} goes with the images")
         classes = len(self.class_names)
+        if self.symmetries is not None:
+            sizes = self.symmetries.shape
+            if len(sizes) != 3 or sizes[0] != classes or sizes[2] != 4:
+                raise AdapterError(
+                    f"symmetries has shape {sizes}; ({classes}, S, 4) goes with the class names"
+                )
         if ((self.class_index < 0) | (self.class_index >= classes)).any():
             raise AdapterError(f"class_index must lie within the {classes} class names")
 

@@ -294,6 +294,7 @@ class TaskTower(nn.Module):
     ) -> None:
         super().__init__()
         pose = kind == "pose"
+        self.feature_count = 128 if pose else 100
         width = 64 if pose else 48
         self.private = nn.ModuleList(nn.Conv2d(channels, 32, 5, padding=2) for _ in range(2))
         self.shared = nn.Conv2d(32, width, 5, padding=2)
@@ -305,19 +306,27 @@ class TaskTower(nn.Module):
                 else [nn.Linear(flat, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU()]
             )
         )
-        features = 128 if pose else 100
-        self.class_logits = nn.Linear(features, classes)
-        self.quaternion = nn.Linear(features, 4) if pose else None
+        self.class_logits = nn.Linear(self.feature_count, classes)
+        self.quaternion = nn.Linear(self.feature_count, 4) if pose else None
         initialise(self)
 
     def forward(self, x: Tensor, domain: int) -> tuple[Tensor, Tensor | None]:
         """(N, C, H, W) to (N, classes) logits and (N, 4) unit quaternions (None for digits)."""
+        return self.predict(self.features(x, domain))
+
+    def features(self, x: Tensor, domain: int) -> Tensor:
+        """(N, C, H, W) to (N, feature_count): the last hidden layer, which baselines align."""
         h = F.max_pool2d(F.relu(self.private[domain](x.contiguous())), 2)
         h = F.max_pool2d(F.relu(self.shared(h)), 2)
-        h = self.hidden(h.flatten(1))
+        features: Tensor = self.hidden(h.flatten(1))
+        return features
+
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, feature_count) to (N, classes) logits and (N, 4) unit quaternions, or None."""
         if self.quaternion is None:
-            return self.class_logits(h), None
-        return self.class_logits(h), F.normalize(torch.tanh(self.quaternion(h)).float(), dim=1)
+            return self.class_logits(features), None
+        quaternion = F.normalize(torch.tanh(self.quaternion(features)).float(), dim=1)
+        return self.class_logits(features), quaternion
 
 
 def _gaussian(x: Tensor, pool: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,18 +19,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import _losses as losses
+from adapter._batches import LabelledBatch, LabelledBatches, Rows, image_tensor, seed_of
+from adapter._checkpoint import (
+    CHECKPOINT,
+    FREE_SETTINGS,
+    check_same_run,
+    describe,
+    fingerprint_of,
+    part,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from adapter._config import LabelledCrops, Progress, TrainConfig
 from adapter._errors import AdapterError
-from adapter._files import make_folder, write_atomically
+from adapter._files import make_folder
 from adapter._networks import BatchNorm, Discriminator, Generator, TaskTower, build_generator
 
-CHECKPOINT = "checkpoint.safetensors"
-FORMAT = "render-adapt training 1"
-
-# Settings that may change between a run and its continuation.
-_FREE_SETTINGS = {"steps", "max_minutes", "checkpoint_every", "threads", "device"}
-# First members of the random streams, beside the seed.
-_ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS = range(10, 15)
+# Random streams, beside the seed.
+_ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS, _ORDER_LABELLED = range(10, 16)
 
 
 def train(
@@ -40,7 +46,9 @@ def train(
     config: TrainConfig,
     out: Path,
     *,
+    labelled_target: LabelledCrops | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
 ) -> Path:
     """Train a generator that makes source crops look like the target's (Eq. 1 and 4).
 
@@ -54,7 +62,10 @@ def train(
         target: (M, C, H, W) real crops in [-1, 1], unlabelled.
         config: settings.
         out: folder for the checkpoint and for pictures of how far the run is; made if absent.
+        labelled_target: real crops with labels, a further input of the task network (section 4.5,
+            semi-supervised); None trains without any label of the target.
         on_progress: called after every step.
+        on_checkpoint: called with the checkpoint after it was written.
 
     Returns:
         The checkpoint, which `save_adapter` takes.
@@ -64,34 +75,65 @@ def train(
             diverged, a folder that cannot be written.
     """
     _check_crops(source, target, config)
+    if labelled_target is not None:
+        _check_labelled_target(source, labelled_target, config)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise AdapterError("torch finds no CUDA device; train with --device cpu")
     make_folder(out)
     checkpoint = out / CHECKPOINT
-    fingerprint = _fingerprint(source, target, config)
+    crops = _Crops(source, target, labelled_target)
+    fingerprint = _fingerprint(crops, config)
     threads = torch.get_num_threads()
     if config.threads:
         torch.set_num_threads(config.threads)
     try:
         with torch.random.fork_rng(devices=None if config.device == "cuda" else []):
-            run = _Run(source, target, config)
+            run = _Run(source, config)
             if checkpoint.exists():
                 _restore(run, checkpoint, fingerprint)
-            _fit(run, source, target, checkpoint, fingerprint, on_progress)
+            _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
     finally:
         torch.set_num_threads(threads)
     return checkpoint
 
 
-class _Run:
-    """Everything that training changes: networks, optimisers, average, step."""
+def load_task_tower(checkpoint: Path) -> TaskTower:
+    """The task network of a training checkpoint, in evaluation mode; real crops take path 1.
 
-    def __init__(self, source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> None:
+    Its weights are the moving average where the run kept one.
+
+    Raises:
+        AdapterError: the checkpoint cannot be read, or the run had no task network.
+    """
+    tensors, metadata = read_checkpoint(checkpoint)
+    state = part(tensors, "average_task") or part(tensors, "task")
+    config = TrainConfig(**json.loads(metadata["config"]))
+    if config.task == "none":
+        raise AdapterError(f"{checkpoint} was trained without a task network; add --task pose")
+    names = json.loads(metadata["class_names"])
+    tower = TaskTower(int(metadata["channels"]), int(metadata["size"]), len(names), config.task)
+    tower.load_state_dict(state)
+    return tower.eval()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Crops:
+    """What a run is trained on."""
+
+    source: LabelledCrops
+    target: NDArray[Any]
+    labelled_target: LabelledCrops | None
+
+
+class _Run:
+    """Everything that training changes: networks, optimisers, averages, step."""
+
+    def __init__(self, source: LabelledCrops, config: TrainConfig) -> None:
         self.config = config
         self.step = 0
         self.channels, self.size = source.images.shape[1:3]
         self.class_names = source.class_names
-        torch.manual_seed(_seed(config.seed, 0, _WEIGHTS))
+        torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         self.generator = build_generator(self.channels, self.size, config)
         self.discriminator = Discriminator(
             self.channels,
@@ -111,8 +153,10 @@ class _Run:
             network.to(config.device)
         if config.precision == "bf16":
             self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.generator)
-        self.average.requires_grad_(False)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.average_task = copy.deepcopy(self.task)
+        if self.average_task is not None:
+            self.average_task.requires_grad_(False)
 
         def adam(networks: Iterable[nn.Module]) -> torch.optim.AdamW:
             return torch.optim.AdamW(
@@ -132,21 +176,32 @@ class _Run:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return networks if self.task is None else {**networks, "task": self.task}
 
+    def averages(self) -> dict[str, nn.Module]:
+        """What is kept as a moving average, by the name of the network that it follows."""
+        averages: dict[str, nn.Module] = {"generator": self.average}
+        return averages if self.average_task is None else {**averages, "task": self.average_task}
+
+    def stored(self) -> dict[str, nn.Module]:
+        """All networks, by their names in a checkpoint."""
+        stored = {**self.networks(), "average": self.average}
+        task = self.average_task
+        return stored if task is None else {**stored, "average_task": task}
+
     def optimizers(self) -> dict[str, torch.optim.AdamW]:
         return {"generator": self.adam_generator, "discriminator": self.adam_discriminator}
 
 
 def _fit(
     run: _Run,
-    source: LabelledCrops,
-    target: NDArray[Any],
+    crops: _Crops,
     checkpoint: Path,
     fingerprint: str,
     on_progress: Callable[[Progress], None] | None,
+    on_checkpoint: Callable[[Path], None] | None,
 ) -> None:
-    """The loop: batches, discriminator step, generator step, average, checkpoint."""
+    """The loop: batches, discriminator step, generator step, averages, checkpoint."""
     config = run.config
-    batches = _Batches(source, target, config)
+    batches = _Batches(crops, config)
     started, first = time.monotonic(), run.step
     saved = run.step if run.step > 0 else -1
     run.generator.train()
@@ -159,7 +214,7 @@ def _fit(
             break
         # All randomness of a step comes from (seed, step), so that a checkpoint holds no state
         # of random generators and a continued run draws what an unbroken one would have drawn.
-        torch.manual_seed(_seed(config.seed, run.step, _STEP))
+        torch.manual_seed(seed_of(config.seed, run.step, _STEP))
         _set_learning_rate(run)
         report = _discriminator_step(run, batches.draw(2 * run.step))
         report |= _generator_step(run, batches.draw(2 * run.step + 1))
@@ -173,35 +228,32 @@ def _fit(
                 f"number; lower --learning-rate or use --precision fp32 ({kept})"
             )
         if run.step % config.checkpoint_every == 0:
-            _save(run, source, target, checkpoint, fingerprint)
+            _save(run, crops, checkpoint, fingerprint)
             saved = run.step
+            if on_checkpoint is not None:
+                on_checkpoint(checkpoint)
         if on_progress is not None:
             on_progress(_progress(run, report, first, time.monotonic() - started))
     if saved != run.step:
-        _save(run, source, target, checkpoint, fingerprint)
+        _save(run, crops, checkpoint, fingerprint)
+        if on_checkpoint is not None:
+            on_checkpoint(checkpoint)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Batch:
     """Source crops with their labels, and as many target crops, which belong to none of them."""
 
-    x: Tensor  # (N, C, H, W)
-    mask: Tensor  # (N, H, W)
-    class_index: Tensor  # (N,)
-    quaternion: Tensor  # (N, 4)
-    pose_weight: Tensor  # (N,)
+    source: LabelledBatch
     real: Tensor  # (N, C, H, W)
-
-    def first_half_twice(self) -> _Batch:
-        half = len(self.x) // 2
-        return _Batch(**{name: torch.cat([v[:half]] * 2) for name, v in vars(self).items()})
+    labelled_target: LabelledBatch | None
 
 
 def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
     """Train the discriminator, and the task network, on adapted crops as they are now."""
     config = run.config
     with torch.no_grad(), _frozen_statistics(run.generator), _autocast(config):
-        adapted = run.generator(batch.x, _noise(len(batch.x), config)).float()
+        adapted = run.generator(batch.source.x, _noise(config.batch, config)).float()
     real_seen, adapted_seen = _augment(batch.real, config), _augment(adapted, config)
     with _autocast(config):
         logits_real = run.discriminator(real_seen).float()
@@ -214,9 +266,12 @@ def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
         loss = loss + config.gradient_penalty * config.gradient_penalty_every * penalty
         report["gradient penalty"] = penalty
     if run.task is not None:
-        report["task"] = _task_loss(
-            run.task, adapted, batch, config, on_source=config.task_on_source
-        )
+        parts = [(1, adapted, batch.source)]
+        if config.task_on_source:
+            parts.append((0, batch.source.x, batch.source))
+        if batch.labelled_target is not None:
+            parts.append((1, batch.labelled_target.x, batch.labelled_target))
+        report["task"] = _task_loss(run.task, parts, config)
         loss = loss + report["task"]
     _descend(run.adam_discriminator, loss, config.clip_norm)
     # The neutral point is 1/2 for least squares, whose aims are 0 and 1, and 0 for all others.
@@ -230,35 +285,35 @@ def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
 
 def _generator_step(run: _Run, batch: _Batch) -> dict[str, float]:
     """Train the generator against the discriminator as it is now."""
-    config = run.config
+    config, source = run.config, batch.source
     if config.diversity_weight > 0:
         # Half of the crops, each with two noise vectors, costs no more than all of them once.
-        batch = batch.first_half_twice()
-    z = _noise(len(batch.x), config)
+        source = source.first_half_twice()
+    z = _noise(len(source), config)
     judges = [run.discriminator] if run.task is None else [run.discriminator, run.task]
     with _frozen_statistics(run.discriminator), _without_gradient(judges):
         with _autocast(config):
-            adapted = run.generator(batch.x, z).float()
+            adapted = run.generator(source.x, z).float()
             logits = run.discriminator(_augment(adapted, config)).float()
         adversarial = losses.generator_loss(logits, config.gan_loss)
         loss = config.generator_weight * adversarial
         report = {"generator": adversarial}
         if run.task is not None and config.task_weight_in_generator > 0:
             # Source crops would add nothing that the generator could change.
-            task = _task_loss(run.task, adapted, batch, config, on_source=False)
+            task = _task_loss(run.task, [(1, adapted, source)], config)
             loss = loss + config.task_weight_in_generator * task
         if config.similarity_weight > 0:
             report["similarity"] = losses.masked_pmse(
-                batch.x,
+                source.x,
                 adapted,
-                batch.mask,
+                source.mask,
                 normaliser=config.similarity_normaliser,
                 per_channel=config.similarity_per_channel,
                 reduction=config.similarity_reduction,
             )
             loss = loss + config.similarity_weight * report["similarity"]
         if config.depth_weight > 0 and run.channels == 4:
-            report["depth"] = losses.masked_depth_error(batch.x, adapted, batch.mask)
+            report["depth"] = losses.masked_depth_error(source.x, adapted, source.mask)
             loss = loss + config.depth_weight * report["depth"]
         if config.diversity_weight > 0:
             report["diversity"] = losses.diversity_loss(*adapted.chunk(2), *z.chunk(2))
@@ -268,21 +323,22 @@ def _generator_step(run: _Run, batch: _Batch) -> dict[str, float]:
 
 
 def _task_loss(
-    task: TaskTower, adapted: Tensor, batch: _Batch, config: TrainConfig, *, on_source: bool
+    task: TaskTower, parts: Iterable[tuple[int, Tensor, LabelledBatch]], config: TrainConfig
 ) -> Tensor:
-    """Task loss of adapted crops, and of the source crops where wanted (Eq. 3)."""
-    total = torch.zeros((), device=adapted.device)
-    for domain, crops in ((0, batch.x), (1, adapted)) if on_source else ((1, adapted),):
+    """Sum of the task losses of (domain, crops, labels) (Eq. 3)."""
+    total = torch.zeros((), device=config.device)
+    for domain, crops, labels in parts:
         with _autocast(config):
             class_logits, predicted = task(crops, domain)
         total = total + losses.task_loss(
             class_logits,
             predicted,
-            batch.class_index,
-            batch.quaternion,
+            labels.class_index,
+            labels.quaternion,
             class_weight=config.class_weight,
             pose_weight=config.pose_weight,
-            sample_weight=batch.pose_weight,
+            sample_weight=labels.pose_weight,
+            symmetries=labels.symmetries,
         )
     return total
 
@@ -330,9 +386,9 @@ def _move_average(run: _Run) -> None:
     keep = min(run.config.ema, (1.0 + run.step) / (10.0 + run.step))
     keep = keep if run.config.ema > 0 else 0.0
     with torch.no_grad():
-        torch._foreach_lerp_(
-            list(run.average.parameters()), list(run.generator.parameters()), 1.0 - keep
-        )
+        for name, average in run.averages().items():
+            follows = run.networks()[name]
+            torch._foreach_lerp_(list(average.parameters()), list(follows.parameters()), 1.0 - keep)
 
 
 def _noise(n: int, config: TrainConfig) -> Tensor:
@@ -386,54 +442,26 @@ def _without_gradient(networks: Iterable[nn.Module]) -> Iterator[None]:
 
 
 class _Batches:
-    """Source and target batches, each a pure function of (seed, draw).
+    """Source and target batches, each a pure function of (seed, draw)."""
 
-    The crops are gone through in a new order each time round, source and target independently.
-    """
-
-    def __init__(self, source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> None:
-        self.source, self.target, self.config = source, target, config
-        self.orders: dict[tuple[int, int], NDArray[np.int64]] = {}
-
-    def draw(self, draw: int) -> _Batch:
-        source = self.source
-        rows = self._rows(draw, len(source), _ORDER_SOURCE)
-        real = self._rows(draw, len(self.target), _ORDER_TARGET)
-        weight = np.ones(len(source)) if source.pose_weight is None else source.pose_weight
-        return _Batch(
-            x=self._tensor(source.images[rows].astype(np.float32)),
-            mask=self._tensor(source.masks[rows]),
-            class_index=self._tensor(source.class_index[rows].astype(np.int64)),
-            quaternion=self._tensor(source.quaternion[rows].astype(np.float32)),
-            pose_weight=self._tensor(weight[rows].astype(np.float32)),
-            real=self._tensor(self.target[real].astype(np.float32)),
+    def __init__(self, crops: _Crops, config: TrainConfig) -> None:
+        self.target, self.device = crops.target, config.device
+        n, seed, device = config.batch, config.seed, config.device
+        self.source = LabelledBatches(crops.source, n, seed, _ORDER_SOURCE, device)
+        self.real = Rows(len(crops.target), n, seed, _ORDER_TARGET)
+        self.labelled_target = (
+            None
+            if crops.labelled_target is None
+            else LabelledBatches(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
         )
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.config.device)
-
-    def _rows(self, draw: int, n: int, stream: int) -> NDArray[np.int64]:
-        position = draw * self.config.batch + np.arange(self.config.batch)
-        rounds, place = np.divmod(position, n)
-        rows = np.empty(self.config.batch, dtype=np.int64)
-        for round_number in np.unique(rounds):
-            here = rounds == round_number
-            rows[here] = self._order(int(round_number), n, stream)[place[here]]
-        return rows
-
-    def _order(self, round_number: int, n: int, stream: int) -> NDArray[np.int64]:
-        key = (round_number, stream)
-        if key not in self.orders:
-            # A batch looks at most a few rounds back, however small the data set.
-            self.orders = {k: v for k, v in self.orders.items() if k[1] != stream}
-            random = np.random.default_rng([self.config.seed, round_number, stream])
-            self.orders[key] = random.permutation(n)
-        return self.orders[key]
-
-
-def _seed(seed: int, index: int, stream: int) -> int:
-    state = np.random.SeedSequence([seed, index, stream]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
+    def draw(self, draw: int) -> _Batch:
+        labelled = self.labelled_target
+        return _Batch(
+            source=self.source.draw(draw),
+            real=image_tensor(self.target[self.real.draw(draw)], self.device),
+            labelled_target=None if labelled is None else labelled.draw(draw),
+        )
 
 
 def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -> Progress:
@@ -477,15 +505,32 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfi
         )
 
 
-def _fingerprint(source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> str:
-    arrays = [source.images, source.masks, source.class_index, source.quaternion, target]
-    if source.pose_weight is not None and config.task != "none":
-        arrays.append(source.pose_weight)
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _check_labelled_target(
+    source: LabelledCrops, labelled: LabelledCrops, config: TrainConfig
+) -> None:
+    if config.task == "none":
+        raise AdapterError("labelled target crops train the task network: add --task pose")
+    if labelled.class_names != source.class_names:
+        raise AdapterError(
+            f"the labelled target crops are of {', '.join(labelled.class_names)} and the source "
+            f"crops of {', '.join(source.class_names)}; the classes must be the same"
+        )
+    if labelled.images.shape[1:] != source.images.shape[1:]:
+        raise AdapterError(
+            f"labelled target crops are {labelled.images.shape[1:]} (channels, height, width) and "
+            f"source crops {source.images.shape[1:]}; they must be alike"
+        )
+
+
+def _fingerprint(crops: _Crops, config: TrainConfig) -> str:
+    source, labelled = crops.source, crops.labelled_target
+    arrays: list[NDArray[Any] | None] = [source.images, source.masks, source.class_index]
+    arrays += [source.quaternion, crops.target]
+    if config.task != "none":
+        arrays += [source.pose_weight, source.symmetries]
+    if labelled is not None:
+        arrays += [labelled.images, labelled.class_index, labelled.quaternion]
+    return fingerprint_of(arrays)
 
 
 def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -> Generator:
@@ -493,7 +538,7 @@ def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -
     config = run.config
     generator = copy.deepcopy(run.average)
     norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
-    torch.manual_seed(_seed(config.seed, run.step, _CALIBRATION))
+    torch.manual_seed(seed_of(config.seed, run.step, _CALIBRATION))
     random = np.random.default_rng([config.seed, run.step, _CALIBRATION])
     generator.train()
     with torch.no_grad():
@@ -506,108 +551,30 @@ def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -
     return generator.eval()
 
 
-def _save(
-    run: _Run,
-    source: LabelledCrops,
-    target: NDArray[Any],
-    checkpoint: Path,
-    fingerprint: str,
-) -> None:
+def _save(run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str) -> None:
     """Write the checkpoint at one stroke, and a picture beside it."""
-    from safetensors.torch import save
-
-    exported = _calibrated_generator(run, source)
-    tensors = {f"exported.{k}": v for k, v in exported.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
-    for name, network in run.networks().items():
-        tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
-    for name, optimizer in run.optimizers().items():
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{name}.{index}.{k}": v for k, v in state.items()}
-    metadata = {
-        "format": FORMAT,
-        "step": str(run.step),
+    exported = _calibrated_generator(run, crops.source)
+    metadata = describe(run.config, fingerprint, run.step) | {
         "channels": str(run.channels),
         "size": str(run.size),
         "class_names": json.dumps(run.class_names),
-        "config": json.dumps(dataclasses.asdict(run.config)),
-        "fingerprint": fingerprint,
     }
-    data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
-    write_atomically(checkpoint, data)
-    picture = _picture(run, exported, source, target)
+    networks = {**run.stored(), "exported": exported}
+    write_checkpoint(checkpoint, networks, run.optimizers(), metadata)
+    picture = _picture(run, exported, crops.source, crops.target)
     samples = checkpoint.parent / "samples"
     samples.mkdir(exist_ok=True)
     cv2.imwrite(str(samples / f"step_{run.step:07d}.png"), picture)
 
 
-def read_checkpoint(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a training checkpoint.
-
-    Raises:
-        AdapterError: it cannot be read or is no training checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(checkpoint, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(
-            f"{checkpoint} cannot be read as a training checkpoint ({error}); delete it to start "
-            "the training again"
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise AdapterError(
-            f"{checkpoint} is not a training checkpoint of this version ({FORMAT}); delete it to "
-            "start the training again"
-        )
-    return tensors, metadata
-
-
 def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
     tensors, metadata = read_checkpoint(checkpoint)
-    _check_same_run(run, checkpoint, metadata, fingerprint)
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-    run.step = int(metadata["step"])
-    run.average.load_state_dict(part("average."))
-    for name, network in run.networks().items():
-        network.load_state_dict(part(f"{name}."))
-    for name, optimizer in run.optimizers().items():
-        state = optimizer.state_dict()
-        for key, value in part(f"adam.{name}.").items():
-            index, moment = key.split(".")
-            state["state"].setdefault(int(index), {})[moment] = value
-        optimizer.load_state_dict(state)
-
-
-def _check_same_run(
-    run: _Run, checkpoint: Path, metadata: dict[str, str], fingerprint: str
-) -> None:
-    # A setting that the checkpoint does not know is newer than it, and had its default's effect.
-    before = dataclasses.asdict(TrainConfig()) | json.loads(metadata["config"])
-    now = dataclasses.asdict(run.config)
-    free = set(_FREE_SETTINGS)
+    free = set(FREE_SETTINGS)
     if run.config.schedule == "linear":
         free.discard("steps")  # the learning rate depends on it
-    changed = [
-        f"--{name.replace('_', '-')} {before[name]} there, {value} now"
-        for name, value in now.items()
-        if name not in free and before[name] != value
-    ]
-    if changed:
-        raise AdapterError(
-            f"{checkpoint} belongs to a run with other settings ({'; '.join(changed)}); use these "
-            "or another folder"
-        )
-    if metadata["fingerprint"] != fingerprint:
-        raise AdapterError(
-            f"{checkpoint} belongs to a run on other crops; use the same crops or another folder"
-        )
+    check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
+    run.step = int(metadata["step"])
+    restore(tensors, run.stored(), run.optimizers())
 
 
 def _picture(
@@ -618,7 +585,7 @@ def _picture(
     rows = np.linspace(0, len(source) - 1, columns).astype(int)
     real = np.linspace(0, len(target) - 1, columns).astype(int)
     x = torch.from_numpy(source.images[rows].astype(np.float32)).to(run.config.device)
-    torch.manual_seed(_seed(run.config.seed, 0, _CALIBRATION))
+    torch.manual_seed(seed_of(run.config.seed, 0, _CALIBRATION))
     with torch.no_grad():
         looks = [generator(x, _noise(len(x), run.config)).cpu().numpy() for _ in range(2)]
     lines = []

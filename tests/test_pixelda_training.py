@@ -23,6 +23,8 @@ from adapter import (
     train,
 )
 from adapter import _train as training
+from adapter._batches import Rows
+from adapter._checkpoint import CHECKPOINT, read_checkpoint
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -92,8 +94,8 @@ def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
     unbroken = train(source, target, replace(config, steps=6), tmp_path / "unbroken")
     for steps in (2, 3, 6):
         broken = train(source, target, replace(config, steps=steps), tmp_path / "broken")
-    expected, expected_about = training.read_checkpoint(unbroken)
-    found, found_about = training.read_checkpoint(broken)
+    expected, expected_about = read_checkpoint(unbroken)
+    found, found_about = read_checkpoint(broken)
     assert found_about["step"] == expected_about["step"] == "6"
     assert found.keys() == expected.keys()
     assert {
@@ -103,10 +105,10 @@ def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
 
 def test_a_run_depends_on_its_seed_alone(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    first, about = training.read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "a"))
+    first, about = read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "a"))
     torch.manual_seed(2)
-    again, about_again = training.read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "b"))
-    other, _ = training.read_checkpoint(train(SOURCE, TARGET, replace(TOY, seed=1), tmp_path / "c"))
+    again, about_again = read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "b"))
+    other, _ = read_checkpoint(train(SOURCE, TARGET, replace(TOY, seed=1), tmp_path / "c"))
     assert about == about_again
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     name = "generator.conv_in.weight"
@@ -129,8 +131,8 @@ def test_no_label_of_a_real_crop_exists_and_no_pose_reaches_a_generator_without_
     """With the task network off, other labels give the same generator, bit for bit."""
     config = replace(TOY, task="none")
     other = replace(SOURCE, class_index=1 - SOURCE.class_index, quaternion=-SOURCE.quaternion)
-    first, _ = training.read_checkpoint(train(SOURCE, TARGET, config, tmp_path / "a"))
-    second, _ = training.read_checkpoint(train(other, TARGET, config, tmp_path / "b"))
+    first, _ = read_checkpoint(train(SOURCE, TARGET, config, tmp_path / "a"))
+    second, _ = read_checkpoint(train(other, TARGET, config, tmp_path / "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -138,36 +140,31 @@ def test_a_pose_weight_of_zero_leaves_the_pose_out(tmp_path: Path) -> None:
     none = np.zeros(len(SOURCE), np.float32)
     turned = replace(SOURCE, quaternion=SOURCE.quaternion[::-1].copy(), pose_weight=none)
     plain = replace(SOURCE, pose_weight=none)
-    first, _ = training.read_checkpoint(train(plain, TARGET, TOY, tmp_path / "a"))
-    second, _ = training.read_checkpoint(train(turned, TARGET, TOY, tmp_path / "b"))
-    third, _ = training.read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "c"))
+    first, _ = read_checkpoint(train(plain, TARGET, TOY, tmp_path / "a"))
+    second, _ = read_checkpoint(train(turned, TARGET, TOY, tmp_path / "b"))
+    third, _ = read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "c"))
     name = "task.quaternion.weight"
     assert torch.equal(first[name], second[name])
     assert not torch.equal(first[name], third[name])
 
 
 def test_every_crop_is_seen_once_before_any_is_seen_twice() -> None:
-    source, target = toy_source(20), toy_target(12)
-    numbered = replace(source, class_index=np.arange(20), class_names=("x",) * 20)
-    batches = training._Batches(numbered, target, TOY)
-    seen = torch.cat([batches.draw(draw).class_index for draw in range(5)])  # 40 crops: two rounds
-    for one_round in seen.chunk(2):
-        assert sorted(one_round.tolist()) == list(range(20))
-    assert not torch.equal(*seen.chunk(2))
+    rows = Rows(20, 8, 0, 1)
+    seen = np.concatenate([rows.draw(draw) for draw in range(5)])  # 40 crops: two rounds
+    for one_round in np.split(seen, 2):
+        assert sorted(one_round) == list(range(20))
+    assert not np.array_equal(*np.split(seen, 2))
 
 
 def test_a_batch_is_a_function_of_its_number() -> None:
-    in_order = training._Batches(SOURCE, TARGET, TOY)
+    in_order = Rows(30, 8, 0, 1)
     for draw in range(40):
         last = in_order.draw(draw)
-    alone = training._Batches(SOURCE, TARGET, TOY).draw(39)
-    assert torch.equal(last.x, alone.x)
-    assert torch.equal(last.real, alone.real)
+    assert np.array_equal(last, Rows(30, 8, 0, 1).draw(39))
 
 
 def test_a_batch_may_be_larger_than_the_data() -> None:
-    batches = training._Batches(toy_source(3), toy_target(2), replace(TOY, batch=8))
-    assert batches.draw(0).x.shape == batches.draw(7).real.shape == (8, 3, SIZE, SIZE)
+    assert sorted(Rows(2, 8, 0, 1).draw(3)) == [0] * 4 + [1] * 4
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -188,9 +185,9 @@ def test_every_adversarial_loss_trains(gan_loss: str, tmp_path: Path) -> None:
 
 
 def test_bf16_trains_nearly_as_fp32_does(tmp_path: Path) -> None:
-    plain, _ = training.read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "fp32"))
+    plain, _ = read_checkpoint(train(SOURCE, TARGET, TOY, tmp_path / "fp32"))
     config = replace(TOY, precision="bf16")
-    half, _ = training.read_checkpoint(train(SOURCE, TARGET, config, tmp_path / "bf16"))
+    half, _ = read_checkpoint(train(SOURCE, TARGET, config, tmp_path / "bf16"))
     for name, value in plain.items():
         assert half[name].dtype == value.dtype
     # Six Adam steps of 2e-4 move a weight by about 1e-3 at most.
@@ -214,10 +211,10 @@ def test_progress_reports_rate_time_left_and_the_discriminators_accuracy(tmp_pat
 def test_a_time_limit_stops_with_a_checkpoint_to_continue_from(tmp_path: Path) -> None:
     limited = replace(TOY, steps=100_000, max_minutes=0.02)
     checkpoint = train(SOURCE, TARGET, limited, tmp_path)
-    step = int(training.read_checkpoint(checkpoint)[1]["step"])
+    step = int(read_checkpoint(checkpoint)[1]["step"])
     assert 0 < step < 100_000
     train(SOURCE, TARGET, replace(TOY, steps=step + 2), tmp_path)
-    assert training.read_checkpoint(checkpoint)[1]["step"] == str(step + 2)
+    assert read_checkpoint(checkpoint)[1]["step"] == str(step + 2)
 
 
 def test_pictures_show_source_adapted_and_real_crops(tmp_path: Path) -> None:
@@ -258,7 +255,7 @@ def test_steps_are_fixed_where_the_learning_rate_depends_on_them(tmp_path: Path)
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04K\x01.", b"\xff" * 64])
 def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / training.CHECKPOINT).write_bytes(content)
+    (tmp_path / CHECKPOINT).write_bytes(content)
     with pytest.raises(AdapterError, match="cannot be read as a training checkpoint"):
         train(SOURCE, TARGET, TOY, tmp_path)
 
@@ -266,7 +263,7 @@ def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None
 def test_a_file_of_other_tensors_is_refused_as_checkpoint(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file({"x": torch.zeros(2)}, tmp_path / training.CHECKPOINT)
+    save_file({"x": torch.zeros(2)}, tmp_path / CHECKPOINT)
     with pytest.raises(AdapterError, match="not a training checkpoint"):
         train(SOURCE, TARGET, TOY, tmp_path)
 

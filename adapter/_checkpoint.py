@@ -1,0 +1,142 @@
+"""Training state on disk: networks, optimisers, step, and what the run was."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from adapter._errors import AdapterError
+from adapter._files import write_atomically
+
+CHECKPOINT = "checkpoint.safetensors"
+FORMAT = "render-adapt training 1"
+
+FREE_SETTINGS = frozenset({"steps", "max_minutes", "checkpoint_every", "threads", "device"})
+"""Settings that may change between a run and its continuation."""
+
+
+def write_checkpoint(
+    path: Path,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a training's state at one stroke.
+
+    Raises:
+        AdapterError: it cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    for name, network in networks.items():
+        tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            present = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+            tensors |= {f"optimizer.{name}.{index}.{k}": v for k, v in present.items()}
+    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    write_atomically(path, save(plain, {"format": FORMAT, **metadata}))
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a training checkpoint.
+
+    Raises:
+        AdapterError: it cannot be read or is no training checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(
+            f"{path} cannot be read as a training checkpoint ({error}); delete it to start "
+            "the training again"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise AdapterError(
+            f"{path} is not a training checkpoint of this version ({FORMAT}); delete it to "
+            "start the training again"
+        )
+    return tensors, metadata
+
+
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The state of the network called `name`, from a checkpoint's tensors."""
+    prefix = f"{name}."
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def restore(
+    tensors: Mapping[str, Tensor],
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+) -> None:
+    """Put a checkpoint's state back into networks and optimisers."""
+    for name, network in networks.items():
+        network.load_state_dict(part(tensors, name))
+    for name, optimizer in optimizers.items():
+        state = optimizer.state_dict()
+        for key, value in part(tensors, f"optimizer.{name}").items():
+            index, entry = key.split(".")
+            state["state"].setdefault(int(index), {})[entry] = value
+        optimizer.load_state_dict(state)
+
+
+def describe(config: Any, fingerprint: str, step: int) -> dict[str, str]:
+    """Metadata that `check_same_run` compares."""
+    return {
+        "step": str(step),
+        "config": json.dumps(dataclasses.asdict(config)),
+        "fingerprint": fingerprint,
+    }
+
+
+def check_same_run(
+    path: Path, metadata: Mapping[str, str], config: Any, fingerprint: str, *, free: Iterable[str]
+) -> None:
+    """Refuse to continue a run with other settings, but for the `free` ones, or other crops.
+
+    Raises:
+        AdapterError: it is another run; the message says what differs.
+    """
+    # A setting that the checkpoint does not know is newer than it, and had its default's effect.
+    defaults = {f.name: f.default for f in dataclasses.fields(config)}
+    before = defaults | json.loads(metadata["config"])
+    free = set(free)
+    changed = [
+        f"--{name.replace('_', '-')} {before[name]} there, {value} now"
+        for name, value in dataclasses.asdict(config).items()
+        if name not in free and before[name] != value
+    ]
+    if changed:
+        raise AdapterError(
+            f"{path} belongs to a run with other settings ({'; '.join(changed)}); use these "
+            "or another folder"
+        )
+    if metadata["fingerprint"] != fingerprint:
+        raise AdapterError(
+            f"{path} belongs to a run on other crops; use the same crops or another folder"
+        )
+
+
+def fingerprint_of(arrays: Iterable[NDArray[Any] | None]) -> str:
+    """One hash of all the arrays, which tells one set of crops from another."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
