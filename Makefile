@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup demo test test-slow check linemod-target builtin-models
+.PHONY: help setup demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -12,7 +12,7 @@ setup: .venv/installed  ## Make .venv with everything in it, in the versions of 
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,test,check]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,paper,test,check]'
 	@touch $@
 
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
@@ -29,6 +29,12 @@ check: setup  ## Lint, type-check, and hold the packages to their public surface
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_public_surface.py
+
+reproduce-smoke: setup  ## Show in minutes, on real digits, that adaptation works.
+	$(BIN)/render-adapt reproduce table1 --preset smoke --data $(DATA)
+
+gpu: setup  ## Test, time and train on a GPU, most valuable first; the same command continues.
+	$(BIN)/python -m benchmarks.gpu
 
 DATA ?= ../shared/data
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,7 +21,9 @@ from adapter._files import write_atomically
 CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "render-adapt training 1"
 
-FREE_SETTINGS = frozenset({"steps", "max_minutes", "checkpoint_every", "threads", "device"})
+FREE_SETTINGS = frozenset(
+    {"steps", "max_minutes", "checkpoint_every", "threads", "device", "compile", "tensorboard"}
+)
 """Settings that may change between a run and its continuation."""
 
 
@@ -93,6 +96,11 @@ def restore(
             index, entry = key.split(".")
             state["state"].setdefault(int(index), {})[entry] = value
         optimizer.load_state_dict(state)
+        for parameter, moments in optimizer.state.items():
+            for entry, value in moments.items():
+                if value.shape == parameter.shape:
+                    # Fused Adam goes through weights and moments in the order of memory.
+                    moments[entry] = torch.empty_like(parameter).copy_(value)
 
 
 def describe(config: Any, fingerprint: str, step: int) -> dict[str, str]:

@@ -123,10 +123,14 @@ class TrainConfig:
     """bf16 is two to four times faster on processors that have it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train: cpu or cuda."""
+    compile: bool = False
+    """Compile the networks with torch.compile, which takes minutes at first; for cuda only."""
     threads: int = 0
     """Processor threads; 0 leaves it to torch."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Write curves and pictures for TensorBoard beside the checkpoint."""
 
     def __post_init__(self) -> None:
         positive = "steps batch noise_dimension width blocks discriminator_width decay_steps"
@@ -162,6 +166,8 @@ class TrainConfig:
             raise AdapterError(
                 "--task-weight-in-generator needs a task network: add --task pose or --task digits"
             )
+        if self.compile and self.device != "cuda":
+            raise AdapterError("--compile is for GPUs: add --device cuda, or leave it out")
 
     def _require(self, holds: bool, name: str, rule: str) -> None:
         if not holds:
@@ -340,3 +346,5 @@ class Progress:
     steps_per_second: float
     seconds_left: float
     """Until `steps`, or until the time limit where that comes first."""
+    note: str = ""
+    """What looks wrong with the run and what to change; mostly empty."""

@@ -32,12 +32,17 @@ from adapter._checkpoint import (
     write_checkpoint,
 )
 from adapter._config import LabelledCrops, Progress, TrainConfig
+from adapter._device import Images, ResidentBatches, to_device
 from adapter._errors import AdapterError
 from adapter._files import make_folder
+from adapter._monitor import SCALARS_EVERY, CollapseWatch, DiscriminatorWatch, board
 from adapter._networks import BatchNorm, Discriminator, Generator, TaskTower, build_generator
 
 # Random streams, beside the seed.
 _ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS, _ORDER_LABELLED = range(10, 16)
+
+_READ_EVERY = 10
+"""Steps on a GPU between two looks at the losses, each of which waits until it has caught up."""
 
 
 def train(
@@ -64,7 +69,7 @@ def train(
         out: folder for the checkpoint and for pictures of how far the run is; made if absent.
         labelled_target: real crops with labels, a further input of the task network (section 4.5,
             semi-supervised); None trains without any label of the target.
-        on_progress: called after every step.
+        on_progress: called after every step; on a GPU after every tenth.
         on_checkpoint: called with the checkpoint after it was written.
 
     Returns:
@@ -72,7 +77,7 @@ def train(
 
     Raises:
         AdapterError: crops that do not fit together, a checkpoint of another run, a run that
-            diverged, a folder that cannot be written.
+            diverged or collapsed, a folder that cannot be written.
     """
     _check_crops(source, target, config)
     if labelled_target is not None:
@@ -83,18 +88,42 @@ def train(
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
     fingerprint = _fingerprint(crops, config)
-    threads = torch.get_num_threads()
+    devices = [torch.cuda.current_device()] if config.device == "cuda" else []
+    with torch.random.fork_rng(devices), _torch_settings(config):
+        run = _Run(source, config)
+        if checkpoint.exists():
+            _restore(run, checkpoint, fingerprint)
+        _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
+    return checkpoint
+
+
+def training_steps(
+    source: LabelledCrops, target: NDArray[Any], config: TrainConfig
+) -> Iterator[None]:
+    """One training step after the other, from fresh weights and without end, to time them.
+
+    Changes the state of torch's random generators.
+    """
+    run = _Run(source, config)
+    batches = _Batches(_Crops(source, target, None), config)
+    while True:
+        _step(run, batches)
+        yield
+
+
+@contextmanager
+def _torch_settings(config: TrainConfig) -> Iterator[None]:
+    """Settings that torch keeps for the whole process, as they were afterwards."""
+    threads, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if config.threads:
         torch.set_num_threads(config.threads)
+    # Shapes never change, so trying all of cuDNN's algorithms once pays.
+    torch.backends.cudnn.benchmark = config.device == "cuda"
     try:
-        with torch.random.fork_rng(devices=None if config.device == "cuda" else []):
-            run = _Run(source, config)
-            if checkpoint.exists():
-                _restore(run, checkpoint, fingerprint)
-            _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
+        yield
     finally:
         torch.set_num_threads(threads)
-    return checkpoint
+        torch.backends.cudnn.benchmark = tries
 
 
 def load_task_tower(checkpoint: Path) -> TaskTower:
@@ -131,6 +160,7 @@ class _Run:
     def __init__(self, source: LabelledCrops, config: TrainConfig) -> None:
         self.config = config
         self.step = 0
+        self.low_checks = 0  # of `CollapseWatch`
         self.channels, self.size = source.images.shape[1:3]
         self.class_names = source.class_names
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
@@ -149,10 +179,10 @@ class _Run:
             if config.task == "none"
             else TaskTower(self.channels, self.size, len(source.class_names), config.task)
         )
-        for network in self.networks().values():
+        for name, network in self.networks().items():
             network.to(config.device)
-        if config.precision == "bf16":
-            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if config.device == "cuda" or (config.precision == "bf16" and name == "generator"):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.average_task = copy.deepcopy(self.task)
         if self.average_task is not None:
@@ -171,6 +201,9 @@ class _Run:
         judges = [self.discriminator] if self.task is None else [self.discriminator, self.task]
         self.adam_generator = adam([self.generator])
         self.adam_discriminator = adam(judges)
+        if config.compile:
+            for network in self.networks().values():
+                network.compile(dynamic=False)
 
     def networks(self) -> dict[str, nn.Module]:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
@@ -199,45 +232,95 @@ def _fit(
     on_progress: Callable[[Progress], None] | None,
     on_checkpoint: Callable[[Path], None] | None,
 ) -> None:
-    """The loop: batches, discriminator step, generator step, averages, checkpoint."""
+    """The loop: steps, what is reported of them, checkpoints."""
     config = run.config
     batches = _Batches(crops, config)
     started, first = time.monotonic(), run.step
     saved = run.step if run.step > 0 else -1
-    run.generator.train()
-    run.discriminator.train()
-    if run.task is not None:
-        run.task.train()
-    while run.step < config.steps:
-        minutes = (time.monotonic() - started) / 60.0
-        if config.max_minutes and minutes >= config.max_minutes:
-            break
-        # All randomness of a step comes from (seed, step), so that a checkpoint holds no state
-        # of random generators and a continued run draws what an unbroken one would have drawn.
-        torch.manual_seed(seed_of(config.seed, run.step, _STEP))
-        _set_learning_rate(run)
-        report = _discriminator_step(run, batches.draw(2 * run.step))
-        report |= _generator_step(run, batches.draw(2 * run.step + 1))
-        _move_average(run)
-        run.step += 1
-        broken = [name for name, value in report.items() if not np.isfinite(value)]
-        if broken:
-            kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
-            raise AdapterError(
-                f"training diverged at step {run.step}: the {broken[0]} loss is not a finite "
-                f"number; lower --learning-rate or use --precision fp32 ({kept})"
-            )
-        if run.step % config.checkpoint_every == 0:
-            _save(run, crops, checkpoint, fingerprint)
+    collapse = CollapseWatch(crops.source.images, crops.target, run.low_checks)
+    discriminator = DiscriminatorWatch()
+    report: dict[str, Tensor] = {}
+    with board(config.tensorboard, checkpoint.parent / "tensorboard", run.step) as tensorboard:
+
+        def save() -> None:
+            nonlocal saved
+            picture = _save(run, crops, checkpoint, fingerprint, collapse)
             saved = run.step
+            if tensorboard is not None:
+                tensorboard.picture(picture, run.step)
             if on_checkpoint is not None:
                 on_checkpoint(checkpoint)
-        if on_progress is not None:
-            on_progress(_progress(run, report, first, time.monotonic() - started))
-    if saved != run.step:
-        _save(run, crops, checkpoint, fingerprint)
-        if on_checkpoint is not None:
-            on_checkpoint(checkpoint)
+
+        while run.step < config.steps:
+            minutes = (time.monotonic() - started) / 60.0
+            if config.max_minutes and minutes >= config.max_minutes:
+                break
+            report = _step(run, batches)
+            due = run.step % config.checkpoint_every == 0
+            look_every = _READ_EVERY if config.device == "cuda" else 1
+            if run.step % look_every and run.step < config.steps and not due:
+                continue
+            values = _read(report, run.step, saved)
+            if due:
+                save()
+            note = discriminator.note(run.step, values["accuracy_real"], values["accuracy_fake"])
+            progress = _progress(run, values, first, time.monotonic() - started, note)
+            if tensorboard is not None and run.step % SCALARS_EVERY == 0:
+                tensorboard.curves(progress, _learning_rates(run))
+            if on_progress is not None:
+                on_progress(progress)
+        if saved != run.step:
+            _read(report, run.step, saved)
+            save()
+
+
+def _step(run: _Run, batches: _Batches) -> dict[str, Tensor]:
+    """One training step: what it reports are numbers that lie on the device."""
+    config = run.config
+    # All randomness of a step comes from (seed, step), so that a checkpoint holds no state
+    # of random generators and a continued run draws what an unbroken one would have drawn.
+    torch.manual_seed(seed_of(config.seed, run.step, _STEP))
+    _set_learning_rate(run)
+    with _compilation(config):
+        report = _discriminator_step(run, batches.draw(2 * run.step))
+        report |= _generator_step(run, batches.draw(2 * run.step + 1))
+    _move_average(run)
+    run.step += 1
+    return report
+
+
+@contextmanager
+def _compilation(config: TrainConfig) -> Iterator[None]:
+    """Says what to do where torch.compile fails, which is when a network is first called."""
+    if not config.compile:
+        yield
+        return
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AdapterError(
+            f"torch.compile cannot compile the networks here ({reason}); train without --compile"
+        ) from error
+
+
+def _read(report: dict[str, Tensor], step: int, saved: int) -> dict[str, float]:
+    """The report's numbers, with one wait for all of them.
+
+    Raises:
+        AdapterError: one is not finite: the run has diverged.
+    """
+    values = torch.stack(list(report.values())).tolist() if report else []
+    for name, value in zip(report, values, strict=True):
+        if not np.isfinite(value):
+            kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
+            raise AdapterError(
+                f"training diverged at step {step}: the {name} loss is not a finite "
+                f"number; lower --learning-rate or use --precision fp32 ({kept})"
+            )
+    return dict(zip(report, values, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +332,7 @@ class _Batch:
     labelled_target: LabelledBatch | None
 
 
-def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
+def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, Tensor]:
     """Train the discriminator, and the task network, on adapted crops as they are now."""
     config = run.config
     with torch.no_grad(), _frozen_statistics(run.generator), _autocast(config):
@@ -277,13 +360,13 @@ def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, float]:
     # The neutral point is 1/2 for least squares, whose aims are 0 and 1, and 0 for all others.
     neutral = 0.5 if config.gan_loss == "least-squares" else 0.0
     return {
-        **{name: value.item() for name, value in report.items()},
-        "accuracy_real": (logits_real > neutral).float().mean().item(),
-        "accuracy_fake": (logits_fake < neutral).float().mean().item(),
+        **{name: value.detach() for name, value in report.items()},
+        "accuracy_real": (logits_real > neutral).float().mean(),
+        "accuracy_fake": (logits_fake < neutral).float().mean(),
     }
 
 
-def _generator_step(run: _Run, batch: _Batch) -> dict[str, float]:
+def _generator_step(run: _Run, batch: _Batch) -> dict[str, Tensor]:
     """Train the generator against the discriminator as it is now."""
     config, source = run.config, batch.source
     if config.diversity_weight > 0:
@@ -319,7 +402,7 @@ def _generator_step(run: _Run, batch: _Batch) -> dict[str, float]:
             report["diversity"] = losses.diversity_loss(*adapted.chunk(2), *z.chunk(2))
             loss = loss + config.diversity_weight * report["diversity"]
         _descend(run.adam_generator, loss, config.clip_norm)
-    return {name: value.item() for name, value in report.items()}
+    return {name: value.detach() for name, value in report.items()}
 
 
 def _task_loss(
@@ -347,7 +430,8 @@ def _gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     """R1 (Mescheder et al. 2018): half the mean squared gradient of the logit at real crops."""
     real = real.detach().requires_grad_(True)
     with _frozen_statistics(discriminator):
-        logits = discriminator(real)
+        # Not through a compiled call, which cannot be differentiated twice.
+        logits = discriminator.forward(real)
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return 0.5 * gradient.square().flatten(1).sum(dim=1).mean()
 
@@ -359,9 +443,9 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -
         # Each variable alone, as the official code clips, not all gradients by one norm.
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norms = torch._foreach_norm(gradients)
-        factors = [(clip_norm / (norm + 1e-6)).clamp(max=1.0) for norm in norms]
-        torch._foreach_mul_(gradients, factors)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        factors = (clip_norm / (norms + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, factors.unbind())
     optimizer.step()
 
 
@@ -381,6 +465,10 @@ def _set_learning_rate(run: _Run) -> None:
             group["lr"] = factor * rates[name]
 
 
+def _learning_rates(run: _Run) -> dict[str, float]:
+    return {name: o.param_groups[0]["lr"] for name, o in run.optimizers().items()}
+
+
 def _move_average(run: _Run) -> None:
     # Early on the average must forget the initial weights faster than `ema` would let it.
     keep = min(run.config.ema, (1.0 + run.step) / (10.0 + run.step))
@@ -392,7 +480,7 @@ def _move_average(run: _Run) -> None:
 
 
 def _noise(n: int, config: TrainConfig) -> Tensor:
-    return (2.0 * torch.rand(n, config.noise_dimension) - 1.0).to(config.device)
+    return to_device(2.0 * torch.rand(n, config.noise_dimension) - 1.0, config.device)
 
 
 def _augment(x: Tensor, config: TrainConfig) -> Tensor:
@@ -400,7 +488,8 @@ def _augment(x: Tensor, config: TrainConfig) -> Tensor:
     n, _, height, width = x.shape
     if config.discriminator_color > 0:
         amount = config.discriminator_color
-        contrast, brightness = (1.0 + amount * (2.0 * torch.rand(2, n, 1, 1, 1) - 1.0)).to(x.device)
+        factors = 1.0 + amount * (2.0 * torch.rand(2, n, 1, 1, 1) - 1.0)
+        contrast, brightness = to_device(factors, config.device)
         color = x[:, :3]
         mean = color.mean(dim=(1, 2, 3), keepdim=True)
         color = (color - mean) * contrast + mean + (brightness - 1.0)
@@ -445,26 +534,29 @@ class _Batches:
     """Source and target batches, each a pure function of (seed, draw)."""
 
     def __init__(self, crops: _Crops, config: TrainConfig) -> None:
-        self.target, self.device = crops.target, config.device
         n, seed, device = config.batch, config.seed, config.device
-        self.source = LabelledBatches(crops.source, n, seed, _ORDER_SOURCE, device)
+        kind = ResidentBatches if device == "cuda" else LabelledBatches
+        self.source = kind(crops.source, n, seed, _ORDER_SOURCE, device)
+        self.target = Images(crops.target, device)
         self.real = Rows(len(crops.target), n, seed, _ORDER_TARGET)
         self.labelled_target = (
             None
             if crops.labelled_target is None
-            else LabelledBatches(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
+            else kind(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
         )
 
     def draw(self, draw: int) -> _Batch:
         labelled = self.labelled_target
         return _Batch(
             source=self.source.draw(draw),
-            real=image_tensor(self.target[self.real.draw(draw)], self.device),
+            real=self.target.at(self.real.draw(draw)),
             labelled_target=None if labelled is None else labelled.draw(draw),
         )
 
 
-def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -> Progress:
+def _progress(
+    run: _Run, report: dict[str, float], first: int, seconds: float, note: str
+) -> Progress:
     config = run.config
     rate = (run.step - first) / seconds
     left = (config.steps - run.step) / rate
@@ -478,6 +570,7 @@ def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -
         accuracy_fake=report["accuracy_fake"],
         steps_per_second=rate,
         seconds_left=left,
+        note=note,
     )
 
 
@@ -551,13 +644,23 @@ def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -
     return generator.eval()
 
 
-def _save(run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str) -> None:
-    """Write the checkpoint at one stroke, and a picture beside it."""
+def _save(
+    run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str, collapse: CollapseWatch
+) -> NDArray[np.uint8]:
+    """Write the checkpoint at one stroke, and a picture, which is returned, beside it.
+
+    Raises:
+        AdapterError: the generator has collapsed.
+    """
     exported = _calibrated_generator(run, crops.source)
+    # Between these checks there are always as many steps, however often the run is continued.
+    if run.step % run.config.checkpoint_every == 0:
+        collapse.check(_adapt(exported, collapse.crops, run.config), run.step)
     metadata = describe(run.config, fingerprint, run.step) | {
         "channels": str(run.channels),
         "size": str(run.size),
         "class_names": json.dumps(run.class_names),
+        "low_checks": str(collapse.low_checks),
     }
     networks = {**run.stored(), "exported": exported}
     write_checkpoint(checkpoint, networks, run.optimizers(), metadata)
@@ -565,6 +668,15 @@ def _save(run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str) -> None:
     samples = checkpoint.parent / "samples"
     samples.mkdir(exist_ok=True)
     cv2.imwrite(str(samples / f"step_{run.step:07d}.png"), picture)
+    return picture
+
+
+def _adapt(generator: Generator, crops: NDArray[Any], config: TrainConfig) -> NDArray[np.float32]:
+    """The crops as a generator adapts them, with the same noise each time."""
+    torch.manual_seed(seed_of(config.seed, 0, _CALIBRATION))
+    with torch.no_grad():
+        adapted = generator(image_tensor(crops, config.device), _noise(len(crops), config))
+    return adapted.cpu().numpy()  # type: ignore[no-any-return]
 
 
 def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
@@ -574,6 +686,7 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
         free.discard("steps")  # the learning rate depends on it
     check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
     run.step = int(metadata["step"])
+    run.low_checks = int(metadata.get("low_checks", "0"))
     restore(tensors, run.stored(), run.optimizers())
 
 

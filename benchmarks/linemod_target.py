@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
 from renderer import (
+    Plans,
     RasterRenderer,
     board_depth,
     matrix_from_quaternion,
@@ -54,22 +56,21 @@ def main() -> None:
     linemod = arguments.data / "linemod"
     models = load_models(OBJECTS, models=linemod / "models")
     poses = json.loads((linemod / "crops/train/poses.json").read_text())
-    distances = {name: read_distances(linemod, name) for name in FRAMES_WITH_DISTANCE}
     centre_depth: dict[str, float] = {}
     for number, model in enumerate(models):
         generator = np.random.default_rng([arguments.seed, number])
         frames = list(poses[model.name])
-        known = distances.get(model.name, {})
-        pool = np.array([value for values in distances.values() for value in values.values()])
-        drawn = generator.choice(pool, len(frames))
-        z = np.array([known.get(int(f), d) for f, d in zip(frames, drawn, strict=True)])
+        z = frame_distances(linemod, model.name, frames, generator)
         quaternions = np.array([poses[model.name][frame] for frame in frames])
         depths = sensor_depth(models, number, quaternions, z, generator)
         for frame, depth, distance in zip(frames, depths, z, strict=True):
             name = f"{model.name}_{frame}"
             centre_depth[name] = round(float(distance), 2)
-            color = cv2.imread(str(linemod / "crops/train" / model.name / f"{frame}.png"))
-            write(arguments.out / "rgb" / f"{name}.png", color)
+            file = linemod / "crops/train" / model.name / f"{frame}.png"
+            color = cv2.imread(str(file))
+            if color is None:
+                raise SystemExit(f"cannot read {file}")
+            write(arguments.out / "rgb" / f"{name}.png", color.astype(np.uint8))
             steps = np.rint(depth / DEPTH_SCALE).astype(np.uint16)
             write(arguments.out / "depth" / f"{name}.png", steps)
     text = json.dumps({"depth_scale": DEPTH_SCALE, "centre_depth": centre_depth}, indent=0)
@@ -92,8 +93,18 @@ def sensor_depth(
         distances,
         size=SIZE * OVERSAMPLING,
     )
+    return measured_depth(models, plans, generator)
+
+
+def measured_depth(
+    models: Sequence[CadModel], plans: Plans, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """(N, 64, 64) millimetres: what the sensor makes of plans `OVERSAMPLING` times as fine.
+
+    Each object stands on its board, the plane through its mesh's lowest point.
+    """
     surface = RasterRenderer(models, threads=2).render(plans).depth
-    board = board_depth(plans, np.full(len(plans), models[number].bounds[0, 2]))
+    board = board_depth(plans, np.array([models[i].bounds[0, 2] for i in plans.object_index]))
     scene = np.where(surface > 0, surface, board)
     middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
     return np.stack(
@@ -102,6 +113,17 @@ def sensor_depth(
             for depth, matrix in zip(scene, plans.camera_matrix, strict=True)
         ]
     )
+
+
+def frame_distances(
+    linemod: Path, name: str, frames: Sequence[str], generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """(N,) millimetres from the camera to the object: known, or drawn from those that are."""
+    distances = {sequence: read_distances(linemod, sequence) for sequence in FRAMES_WITH_DISTANCE}
+    known = distances.get(name, {})
+    pool = np.array([value for values in distances.values() for value in values.values()])
+    drawn = generator.choice(pool, len(frames))
+    return np.array([known.get(int(f), d) for f, d in zip(frames, drawn, strict=True)])
 
 
 def read_distances(linemod: Path, name: str) -> dict[int, float]:

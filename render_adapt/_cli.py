@@ -1,4 +1,4 @@
-"""The command line: `render-adapt`, `render-adapt train`, `render-adapt models list`.
+"""The command line: `render-adapt`, and its commands `train`, `models list` and `reproduce`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted.
@@ -7,9 +7,12 @@ standard error); 2 the command line itself is wrong; 130 interrupted.
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,6 +25,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -48,6 +52,8 @@ app = App(
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
+
+_PAPER_NEEDS = ("torch", "h5py", "sklearn", "tensorboard")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -157,7 +163,12 @@ def train(
     with Progress(*columns, console=_errors, transient=True) as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
+        notes = {""}
+
         def show(state: TrainProgress) -> None:
+            if state.note not in notes:
+                notes.add(state.note)
+                _errors.print(f"note: {state.note}", soft_wrap=True)
             losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
             line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
             progress.update(task, description=line, completed=state.step, total=state.steps)
@@ -168,6 +179,140 @@ def train(
         info = train_adapter(run, config, preset, show)
     _output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     _output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+@app.command
+def reproduce(
+    what: str,
+    *,
+    preset: str = "cpu",
+    seeds: int | None = None,
+    max_minutes: float = 0.0,
+    jobs: int | None = None,
+    only: tuple[str, ...] = (),
+    steps: int | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+    work: Path | None = None,
+    out: Path | None = None,
+    peer: Path | None = None,
+) -> None:
+    """Train and measure what a table of the PixelDA paper holds; the same command continues.
+
+    Parameters
+    ----------
+    what
+        table1 (digits), table2 (LineMod), table3 (backgrounds), table4 (unseen objects), table5
+        (stability), table6 (semi-supervised), figures or timing.
+    preset
+        smoke (minutes), cpu (hours on two cores) or full (the paper's networks, on a GPU).
+    seeds
+        Trainings of each system [default: the table's own number].
+    max_minutes
+        Stop after this long, with checkpoints to continue from; 0 means no limit.
+    jobs
+        Trainings side by side [default: one per core; full: 1].
+    only
+        Train only those whose folder's name has this in it, such as mnist-usps/pixelda.
+    steps
+        Steps of each training, in place of the preset's.
+    device
+        cpu or cuda, in place of the preset's.
+    data
+        Folder with the digits and LINEMOD [default: RENDER_ADAPT_DATA, or ../shared/data].
+    work
+        Folder of the trainings [default: build/paper in the checkout].
+    out
+        Folder of the tables [default: benchmarks/results/paper in the checkout].
+    peer
+        timing: a checkout of eriklindernoren/PyTorch-GAN, whose networks are timed beside ours.
+    """
+    paper = _paper()
+    settings = {"seeds": seeds, "only": ",".join(only), "steps": steps, "device": device}
+    folders = {
+        "data": data or os.environ.get("RENDER_ADAPT_DATA"),
+        "work": work,
+        "out": out,
+        "peer": peer,
+    }
+    run = paper.ReproduceRun(
+        what=what,
+        preset=preset,
+        seeds=seeds,
+        max_minutes=max_minutes,
+        jobs=jobs,
+        only=tuple(part for given in only for part in given.split(",")),
+        steps=steps,
+        device=device,
+        command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
+        **{name: Path(folder) for name, folder in folders.items() if folder},
+    )
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_errors, transient=True) as progress:
+        outcome = paper.reproduce(run, _JobLines(progress))
+    for name, message in outcome.failed.items():
+        _errors.print(f"failed: {name}: {message}", soft_wrap=True, markup=False)
+    if outcome.unfinished:
+        _output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
+    for file in outcome.files:
+        _output.print(f"written: {file}", soft_wrap=True)
+
+
+def _given(settings: Mapping[str, object]) -> str:
+    """Settings as on a command line, without those that were not given."""
+    return "".join(f" --{name} {value}" for name, value in settings.items() if value)
+
+
+def _paper() -> Any:
+    """`benchmarks.paper`, which is in the checkout and not in the installed packages."""
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / "benchmarks/paper/__init__.py").is_file():
+        raise ConfigError(
+            "reproduce runs from a checkout of the repository, and this is an installed package: "
+            "install the checkout with pip install -e '.[train,paper]'"
+        )
+    # The script's own path does not hold the checkout's folder.
+    if str(checkout) not in sys.path:
+        sys.path.insert(0, str(checkout))
+    try:
+        return importlib.import_module("benchmarks.paper")
+    except ModuleNotFoundError as error:
+        if error.name not in _PAPER_NEEDS:
+            raise
+        raise ConfigError(
+            f"reproduce needs {error.name}; install the checkout with pip install -e "
+            "'.[train,paper]'"
+        ) from error
+
+
+class _JobLines:
+    """A line of progress for each training that runs; in a log file a line every minute."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[Any, TaskID] = {}
+        self.printed = time.monotonic()
+
+    def __call__(self, running: Mapping[Any, Any], done: int, total: int) -> None:
+        for job in [job for job in self.tasks if job not in running]:
+            self.progress.remove_task(self.tasks.pop(job))
+        lines = []
+        for job, state in running.items():
+            if job not in self.tasks:
+                self.tasks[job] = self.progress.add_task("")
+            losses = ", ".join(f"{name} {value:.2f}" for name, value in state.losses.items())
+            line = f"{job.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
+            self.progress.update(
+                self.tasks[job], description=line, completed=state.step, total=state.steps
+            )
+            lines.append(line)
+        if not _errors.is_terminal and time.monotonic() - self.printed >= 60.0:
+            self.printed = time.monotonic()
+            for line in (f"{done} of {total} trainings are done", *lines):
+                _errors.print(line, soft_wrap=True, markup=False)
 
 
 @models_app.command(name="list")

@@ -12,7 +12,7 @@ from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
 from cad_models import CadModel, load_models
 from render_adapt._config import Units, available_cores, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
-from renderer import PlanConfig, make_plans, quaternion_from_matrix
+from renderer import PlanConfig, make_plans, quaternion_from_matrix, symmetry_quaternions
 
 SIZE = 64
 """Adapters are trained on crops of this size, LineMod's."""
@@ -111,4 +111,5 @@ def render_source(
         class_index=plans.object_index.astype(np.int64),
         quaternion=quaternion_from_matrix(plans.rotation).astype(np.float32),
         class_names=tuple(model.name for model in models),
+        symmetries=symmetry_quaternions(models).astype(np.float32),
     )

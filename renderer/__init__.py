@@ -14,7 +14,7 @@ from renderer._geometry import (
 )
 from renderer._plan import PlanConfig, make_plans, plans_from_poses
 from renderer._sensor import StructuredLight, board_depth, simulate_structured_light_depth
-from renderer._symmetry import canonical_pose, canonical_rotation
+from renderer._symmetry import canonical_pose, canonical_rotation, symmetry_quaternions
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "quaternion_from_matrix",
     "rotation_about",
     "simulate_structured_light_depth",
+    "symmetry_quaternions",
     "uniform_rotation",
 ]
 

@@ -1,11 +1,14 @@
-"""One pose for all the poses of a symmetric object that look the same."""
+"""Poses of a symmetric object that look the same: which they are, and one for all of them."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cad_models import Symmetries
+from cad_models import CadModel, Symmetries
 from renderer._crops import RenderError
 from renderer._geometry import angle_between, quaternion_from_matrix, rotation_about
 
@@ -65,6 +68,61 @@ def canonical_rotation(rotation: ArrayLike, symmetries: Symmetries) -> NDArray[n
     return canonical_pose(old, np.zeros(old.shape[:-1]), symmetries)[0]
 
 
+def symmetry_quaternions(
+    models: Sequence[CadModel], step_degrees: float = 5.0
+) -> NDArray[np.float64]:
+    """All rotations that leave each model as it looks, the identity first.
+
+    Measured discrete symmetries are taken for the exact group that they stand for, as in
+    `canonical_pose`. An axis of continuous symmetry becomes turns about it by whole steps, so that
+    the nearest of a model's listed rotations is at most half a step off.
+
+    Convention:
+        A rotation s is in the model's own axes: where the pose R shows the object, R s shows the
+        same. Where s turns about a line beside the model's origin, the object's place changes too.
+        Of a sphere, which no list of rotations can cover, only the identity is given: its poses
+        are all one after `canonical_pose`.
+
+    Args:
+        models: the objects.
+        step_degrees: greatest step between turns about an axis of continuous symmetry, above 0 and
+            up to 180; the step taken is a whole fraction of a turn.
+
+    Returns:
+        (models, S, 4) unit quaternions w, x, y, z with w >= 0. S is the largest number of any
+        model's symmetries; shorter lists are padded with the identity.
+
+    Raises:
+        RenderError: `step_degrees` is out of range, or discrete symmetries do not close to a group
+            of at most 120 elements.
+    """
+    if not 0 < step_degrees <= 180:
+        raise RenderError(f"step_degrees is {step_degrees}: give more than 0 and up to 180.")
+    lists = [_symmetry_rotations(model.symmetries, step_degrees) for model in models]
+    padded = np.zeros((len(models), max(map(len, lists), default=1), 4))
+    padded[..., 0] = 1.0
+    for row, rotations in zip(padded, lists, strict=True):
+        row[: len(rotations)] = quaternion_from_matrix(rotations)
+    return padded
+
+
+def _symmetry_rotations(symmetries: Symmetries, step_degrees: float) -> NDArray[np.float64]:
+    """(S, 3, 3), each rotation once, the identity first."""
+    turns, _ = _group(symmetries.discrete)
+    if not symmetries.continuous:
+        return turns
+    if _is_sphere(symmetries):
+        return np.eye(3)[None]
+    count = math.ceil(360.0 / step_degrees - _SAME)
+    twists = rotation_about(_axes(symmetries)[0], np.arange(count) * (2 * np.pi / count))
+    kept: list[NDArray[np.float64]] = []
+    for rotation in (turns[:, None] @ twists).reshape(-1, 3, 3):
+        # A discrete turn about the axis itself leads to some of the twists once more.
+        if not kept or np.abs(np.stack(kept) - rotation).max(axis=(1, 2)).min() > _SAME:
+            kept.append(rotation)
+    return np.stack(kept)
+
+
 def _fixed_point(symmetries: Symmetries) -> NDArray[np.float64]:
     """A point on all axes of continuous symmetry."""
     axes = _axes(symmetries)
@@ -78,10 +136,9 @@ def _without_twist(rotation: NDArray[np.float64], symmetries: Symmetries) -> NDA
 
     Two different axes make a sphere, which looks the same in every rotation.
     """
-    axes = _axes(symmetries)
-    axis = axes[0]
-    if (np.linalg.norm(np.cross(axes, axis), axis=1) > _SAME).any():
+    if _is_sphere(symmetries):
         return np.broadcast_to(np.eye(3), rotation.shape)
+    axis = _axes(symmetries)[0]
     image = _apply(rotation, axis)
     normal = np.cross(axis, image)
     sine = np.linalg.norm(normal, axis=-1)
@@ -142,6 +199,12 @@ def _exact(transform: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     across = shift - (shift @ axis) * axis
     line = _least_squares(np.eye(3) - rotation, across)
     return turn, line - turn @ line
+
+
+def _is_sphere(symmetries: Symmetries) -> bool:
+    """Whether there are axes of continuous symmetry in different directions."""
+    axes = _axes(symmetries)
+    return bool((np.linalg.norm(np.cross(axes, axes[0]), axis=1) > _SAME).any())
 
 
 def _axes(symmetries: Symmetries) -> NDArray[np.float64]:

@@ -84,8 +84,9 @@ FEATURES = replace(
         (TOY, 3),
         (FEATURES, 4),
         (replace(TOY, discriminator_norm="spectral", gan_loss="hinge", task="none", ema=0.0), 3),
+        (replace(TOY, precision="bf16"), 3),
     ],
-    ids=["plain", "every option", "spectral"],
+    ids=["plain", "every option", "spectral", "bf16"],
 )
 def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
     tmp_path: Path, config: TrainConfig, channels: int

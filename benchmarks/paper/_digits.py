@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter import AdapterError, LabelledCrops
+from benchmarks.paper._cache import cached_crops, sha256_of_files
+from benchmarks.paper._scenario import Scenario
+from benchmarks.paper._subsets import take
+
 SIZE = 32
 DIGITS = tuple("0123456789")
+VALIDATION = {"mnist": 10_000, "usps": 729, "mnist-m": 1000}
+"""How many of the training images are held out."""
+_IDENTITY = np.array([1, 0, 0, 0], np.float32)
+_CROPS_PER_PART = 5000
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Digits:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, part: slice) -> Digits:
+    def __getitem__(self, part: slice | NDArray[np.int64]) -> Digits:
         return Digits(self.images[part], self.labels[part])
 
     def as_crops(self) -> NDArray[np.float16]:
@@ -39,21 +49,126 @@ class Digits:
         return np.ascontiguousarray(np.moveaxis(images, -1, 1)).astype(np.float16)
 
 
+def mnist_to_usps(data: Path, cache: Path) -> Scenario:
+    """MNIST to USPS, as in the paper.
+
+    Source: 50,000 of MNIST's training images; its last 10,000 are for validation. Target: 6,562 of
+    USPS's training images, drawn at random; the other 729 are for validation; 2,007 for testing.
+
+    Args:
+        data: folder that holds `digits/`.
+        cache: folder for crops that were made once (0.5 GB).
+
+    Raises:
+        AdapterError: data that are not there, or h5py is not.
+    """
+    return _scenario("MNIST to USPS", "usps", data, cache)
+
+
+def mnist_to_mnist_m(data: Path, cache: Path) -> Scenario:
+    """MNIST to MNIST-M.
+
+    Source as for `mnist_to_usps`. Target: 59,000 of MNIST-M's training images, drawn at random; the
+    other 1,000 are for validation; 10,000 for testing. MNIST-M is made here of all of MNIST (see
+    `make_mnist_m`), where the published one has 59,001 and 9,001 images. As in it, its digits are
+    MNIST's own.
+
+    Args:
+        data: folder that holds `digits/` and `bsds500/`.
+        cache: folder for crops that were made once (0.9 GB).
+
+    Raises:
+        AdapterError: data that are not there, or not those that results are compared on.
+    """
+    return _scenario("MNIST to MNIST-M", "mnist-m", data, cache)
+
+
+def _scenario(name: str, target: str, data: Path, cache: Path) -> Scenario:
+    source, source_validation = _training_crops("mnist", data, cache)
+    target_train, target_validation = _training_crops(target, data, cache)
+    return Scenario(
+        name=name,
+        task="digits",
+        source=source,
+        source_validation=source_validation,
+        target=target_train.images,
+        target_train=target_train,
+        target_validation=target_validation,
+        target_test=_crops(target, "test", data, cache),
+    )
+
+
+def _training_crops(name: str, data: Path, cache: Path) -> tuple[LabelledCrops, LabelledCrops]:
+    """Training and validation crops."""
+    crops = _crops(name, "train", data, cache)
+    kept = len(crops) - VALIDATION[name]
+    return take(crops, np.arange(kept)), take(crops, np.arange(kept, len(crops)))
+
+
+def _crops(name: str, split: str, data: Path, cache: Path) -> LabelledCrops:
+    """Digits as crops, all in one pose; their masks are the pixels that are not background.
+
+    USPS's and MNIST-M's training images are in a random order, the same every time.
+    """
+    source = _SOURCES[name]
+    files = [data / file for file in source.files[split]]
+    if name == "mnist-m":
+        files += _photographs(data)
+    _check_there(files, data)
+    code = [Path(__file__)]
+    recipe = {"name": name, "split": split, "files": sha256_of_files([*files, *code])}
+    count = source.count[split]
+
+    def parts() -> Iterator[LabelledCrops]:
+        digits = source.read(data, split)
+        shapes = read_mnist(data, split) if name == "mnist-m" else digits
+        order = np.arange(count)
+        if split == "train" and name != "mnist":
+            order = np.random.default_rng(0).permutation(count)
+        for first in range(0, count, _CROPS_PER_PART):
+            rows = order[first : first + _CROPS_PER_PART]
+            yield LabelledCrops(
+                images=digits[rows].as_crops(),
+                masks=shapes[rows].as_crops()[:, 0] > -1.0,
+                class_index=digits.labels[rows],
+                quaternion=np.tile(_IDENTITY, (len(rows), 1)),
+                class_names=DIGITS,
+            )
+
+    return cached_crops(cache, f"{name}-{split}", recipe, count, parts)
+
+
 def read_mnist(data: Path, split: str) -> Digits:
-    """MNIST's "train" (60,000) or "test" (10,000), 28x28, from the idx files."""
-    prefix = data / "digits/mnist" / {"train": "train", "test": "t10k"}[split]
-    with gzip.open(f"{prefix}-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(f"{prefix}-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    return Digits(images, labels.astype(np.int64))
+    """MNIST's "train" (60,000) or "test" (10,000), 28x28, from the idx files.
+
+    Raises:
+        AdapterError: the files are not there.
+    """
+    images, labels = (data / file for file in _SOURCES["mnist"].files[split])
+    _check_there([images, labels], data)
+    with gzip.open(images) as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+    with gzip.open(labels) as file:
+        numbers = np.frombuffer(file.read(), np.uint8, offset=8)
+    return Digits(pixels, numbers.astype(np.int64))
 
 
 def read_usps(data: Path, split: str) -> Digits:
-    """USPS's "train" (7,291) or "test" (2,007), 16x16."""
-    import h5py
+    """USPS's "train" (7,291) or "test" (2,007), 16x16.
 
-    with h5py.File(data / "digits/usps/usps.h5") as file:
+    Raises:
+        AdapterError: the file is not there, or h5py is not.
+    """
+    try:
+        import h5py  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise AdapterError(
+            "USPS is read with h5py, which is not installed; install it with: "
+            "pip install 'render-adapt[paper]'"
+        ) from error
+    path = data / "digits/usps/usps.h5"
+    _check_there([path], data)
+    with h5py.File(path) as file:
         images, labels = file[split]["data"][:], file[split]["target"][:]
     return Digits(
         np.rint(images.reshape(-1, 16, 16) * 255.0).astype(np.uint8), labels.astype(np.int64)
@@ -72,22 +187,25 @@ def make_mnist_m(data: Path, split: str) -> Digits:
         (N, 28, 28, 3) RGB.
 
     Raises:
-        ValueError: other photographs or digits than the ones pinned here.
+        AdapterError: digits or photographs are not there, or not the ones pinned here.
     """
     digits = read_mnist(data, split)
-    files = sorted((data / "bsds500/train").glob("*.jpg"))
-    photographs = [cv2.imread(str(file))[..., ::-1] for file in files]
+    photographs = [_read_rgb(file) for file in _photographs(data)]
     random = np.random.default_rng([42, {"train": 0, "test": 1}[split]])
     images = np.empty((len(digits), 28, 28, 3), np.uint8)
     for image, digit in zip(images, digits.images, strict=True):
-        photograph = photographs[random.integers(len(photographs))]
+        photograph = photographs[int(random.integers(len(photographs)))]
         top = random.integers(photograph.shape[0] - 28 + 1)
         left = random.integers(photograph.shape[1] - 28 + 1)
         patch = photograph[top : top + 28, left : left + 28]
         image[:] = np.where(digit[..., None] > 0, 255 - patch, patch)
     found = hashlib.sha256(images.tobytes()).hexdigest()
     if found != MNIST_M_SHA256[split]:
-        raise ValueError(f"{split} {found}")
+        raise AdapterError(
+            f"MNIST-M made from {data} has other pixels than the one that results are compared on "
+            f"(SHA-256 {found[:12]}..., not {MNIST_M_SHA256[split][:12]}...); restore MNIST's idx "
+            "files and the 200 training photographs of BSDS500"
+        )
     return Digits(images, digits.labels)
 
 
@@ -95,3 +213,51 @@ MNIST_M_SHA256 = {
     "train": "18a66b39e9deb39e927e49e5b5b4c72900d3541e3ac9659d68c0a9e70ffe6eeb",
     "test": "f7acbf01b2399e64df7744cba881665926334eb986c762cc1169a33fae259f19",
 }
+
+
+@dataclass(frozen=True)
+class _Source:
+    read: Callable[[Path, str], Digits]
+    count: Mapping[str, int]
+    files: Mapping[str, tuple[str, ...]]  # below the data folder
+
+
+_MNIST_FILES = {
+    split: (
+        f"digits/mnist/{prefix}-images-idx3-ubyte.gz",
+        f"digits/mnist/{prefix}-labels-idx1-ubyte.gz",
+    )
+    for split, prefix in (("train", "train"), ("test", "t10k"))
+}
+_USPS_FILES = dict.fromkeys(("train", "test"), ("digits/usps/usps.h5",))
+
+_SOURCES = {
+    "mnist": _Source(read_mnist, {"train": 60_000, "test": 10_000}, _MNIST_FILES),
+    "mnist-m": _Source(make_mnist_m, {"train": 60_000, "test": 10_000}, _MNIST_FILES),
+    "usps": _Source(read_usps, {"train": 7291, "test": 2007}, _USPS_FILES),
+}
+
+
+def _photographs(data: Path) -> list[Path]:
+    files = sorted((data / "bsds500/train").glob("*.jpg"))
+    if not files:
+        raise AdapterError(
+            f"{data} holds no bsds500/train/*.jpg to make MNIST-M with; put BSDS500's training "
+            "photographs there or give another data folder"
+        )
+    return files
+
+
+def _read_rgb(file: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(file))
+    if image is None:
+        raise AdapterError(f"{file} cannot be read as an image; get BSDS500's photographs anew")
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+
+
+def _check_there(files: list[Path], data: Path) -> None:
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise AdapterError(
+            f"{missing[0]} is not there; {data} must be the folder that holds digits/ and bsds500/"
+        )

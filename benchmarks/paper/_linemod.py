@@ -1,0 +1,417 @@
+"""Synthetic Cropped LineMod to Cropped LineMod, with the real crops that are at hand.
+
+The paper has 109,208 renders of 11 objects with depth, and 9,673 + 1,000 + 2,655 real crops. Here
+are five of these objects, and real crops of them without depth: 471 each for training and
+validation, 357 each for testing. No figure measured on them is the paper's own experiment.
+
+Splits: all 2,355 real training crops are the unlabelled target. 200 of each object, 1,000 in all as
+in the paper, are `target_validation`; the other 1,355 are `target_train`, whose labels only
+target-only and semi-supervised training see. So the labels of validation crops never train
+anything, while their images are among the unlabelled ones. In `target` the crops of `target_train`
+come first, then those of `target_validation`. Test crops are in none of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import cad_models
+import renderer
+from adapter import AdapterError, LabelledCrops, encode
+from benchmarks.linemod_target import (
+    OBJECTS,
+    OVERSAMPLING,
+    SIZE,
+    TURNED_ABOUT_Z,
+    frame_distances,
+    measured_depth,
+)
+from benchmarks.paper._cache import cached_crops, sha256_of_files
+from benchmarks.paper._scenario import Scenario
+from benchmarks.paper._subsets import held_out, take
+from cad_models import CadModel, load_models
+from renderer import (
+    PlanConfig,
+    Plans,
+    RasterRenderer,
+    hemisphere_viewpoints,
+    look_at,
+    make_plans,
+    matrix_from_quaternion,
+    plans_from_poses,
+    quaternion_from_matrix,
+    symmetry_quaternions,
+)
+
+Background = Literal["black", "photographs"]
+
+FIVE = OBJECTS
+IN_PLANE = 40.0
+"""Degrees to either side: the real crops are turned by up to about 39."""
+VALIDATION_PER_OBJECT = 200
+SOURCE_VALIDATION = 500
+_SUBDIVISIONS = 4  # 1241 viewpoints
+_SEED, _VALIDATION_SEED = 0, 1
+_SPLITS = ("train", "test")
+_CROPS_PER_PART = 1000
+_SMALLEST_BACKGROUND = 64
+
+
+def linemod_rgb(
+    data: Path,
+    cache: Path,
+    *,
+    in_plane: int = 8,
+    viewpoints: int = 1241,
+    background: Background = "black",
+    objects: Sequence[str] = FIVE,
+    real_per_object: int | None = None,
+) -> Scenario:
+    """Colour alone: renders of `viewpoints` x `in_plane` poses of each object, real camera crops.
+
+    Args:
+        data: folder that holds `linemod/`, and `imagenet_samples/` for photographs.
+        cache: folder for crops that were made once (1.6 GB for the whole scenario).
+        in_plane: rotations about the viewing direction, evenly from -40 to 40 degrees.
+        viewpoints: directions on the upper hemisphere, at most 1241.
+        background: what is behind the rendered objects: nothing, or a random square of a random
+            photograph (Table 3).
+        objects: some of the five.
+        real_per_object: at most so many real crops of an object in each of the two splits that they
+            come in, spread over its frames; None takes all. For trials.
+
+    Raises:
+        AdapterError: an argument out of range, or data that are not there.
+    """
+    return _scenario(
+        "RGB" if background == "black" else "RGB, photographs behind the renders",
+        data, cache, in_plane, viewpoints, background, objects, real_per_object, with_depth=False,
+    )  # fmt: skip
+
+
+def linemod_rgbd(
+    data: Path,
+    cache: Path,
+    *,
+    in_plane: int = 8,
+    viewpoints: int = 1241,
+    objects: Sequence[str] = FIVE,
+    real_per_object: int | None = None,
+) -> Scenario:
+    """Colour and depth, the target's depth from a simulated sensor.
+
+    The real crops come without depth. Theirs is what `renderer.simulate_structured_light_depth`
+    measures of the CAD model at the crop's pose, on the board that it stands on (see
+    `benchmarks.linemod_target`): colour is a camera's, depth is not.
+
+    Args:
+        As for `linemod_rgb`; the whole scenario takes 2 GB of the cache.
+
+    Raises:
+        AdapterError: as for `linemod_rgb`.
+    """
+    return _scenario(
+        "RGB-D, simulated sensor",
+        data, cache, in_plane, viewpoints, "black", objects, real_per_object, with_depth=True,
+    )  # fmt: skip
+
+
+def _scenario(
+    kind: str,
+    data: Path,
+    cache: Path,
+    in_plane: int,
+    viewpoints: int,
+    background: Background,
+    objects: Sequence[str],
+    real_per_object: int | None,
+    *,
+    with_depth: bool,
+) -> Scenario:
+    _check(data, in_plane, viewpoints, background, objects, real_per_object)
+    models = load_models(objects, models=data / "linemod/models")
+    source = source_plans(models, viewpoints, in_plane)
+    plans = make_plans(
+        PlanConfig(in_plane=IN_PLANE), models, _VALIDATION_SEED, 0, SOURCE_VALIDATION
+    )
+    unseen = framed_as_linemod(models, plans)
+    recipe = {
+        "in plane": in_plane,
+        "viewpoints": viewpoints,
+        "background": background,
+        "depth": with_depth,
+        "seed": _SEED,
+    }
+    real, test = (
+        _real_crops(data, cache, split, models, real_per_object, with_depth) for split in _SPLITS
+    )
+    held = held_out(real.class_index, VALIDATION_PER_OBJECT, seed=0)
+    train, validation = take(real, np.flatnonzero(~held)), take(real, np.flatnonzero(held))
+    return Scenario(
+        name=f"Synthetic Cropped LineMod to Cropped LineMod ({kind}, {len(models)} objects)",
+        task="pose",
+        source=_rendered_crops(data, cache, "source", models, source, recipe),
+        source_validation=_rendered_crops(
+            data, cache, "source-validation", models, unseen, recipe | {"seed": _VALIDATION_SEED}
+        ),
+        target=np.concatenate([train.images, validation.images]),
+        target_train=train,
+        target_validation=validation,
+        target_test=test,
+    )
+
+
+def source_plans(models: Sequence[CadModel], viewpoints: int, in_plane: int) -> Plans:
+    """Every object from every viewpoint at every rotation, object after object.
+
+    Distances and lights differ from crop to crop as `make_plans` draws them.
+    """
+    directions = hemisphere_viewpoints(_SUBDIVISIONS)
+    spread = np.linspace(0, len(directions) - 1, viewpoints).round().astype(int)
+    angles = np.radians(np.linspace(-IN_PLANE, IN_PLANE, in_plane) if in_plane > 1 else [0.0])
+    poses = renderer.in_plane(angles) @ look_at(directions[spread])[:, None]  # (V, R, 3, 3)
+    poses = poses.reshape(-1, 3, 3)
+    drawn = make_plans(PlanConfig(), models, _SEED, 0, len(models) * len(poses))
+    plans = plans_from_poses(
+        models,
+        np.repeat(np.arange(len(models)), len(poses)),
+        np.tile(poses, (len(models), 1, 1)),
+        drawn.centre_depth,
+        light_direction=drawn.light_direction,
+        light_color=drawn.light_color,
+        ambient_color=drawn.ambient_color,
+    )
+    return framed_as_linemod(models, plans)
+
+
+def framed_as_linemod(models: Sequence[CadModel], plans: Plans) -> Plans:
+    """The plans with the mean of each mesh's vertices in the middle of the crop.
+
+    The real crops are framed so: ape, cat and duck, found by their colours, lie within a pixel or
+    so of such renders, and 2 to 3 pixels above renders that are centred on the bounding box.
+    """
+    centres = np.array([model.mesh.vertices.mean(axis=0, dtype=np.float64) for model in models])
+    translation = -(plans.rotation @ centres[plans.object_index][..., None])[..., 0]
+    translation[:, 2] += plans.centre_depth
+    return dataclasses.replace(plans, translation=translation)
+
+
+def _rendered_crops(
+    data: Path,
+    cache: Path,
+    name: str,
+    models: Sequence[CadModel],
+    plans: Plans,
+    recipe: dict[str, Any],
+) -> LabelledCrops:
+    photographs: list[NDArray[np.uint8]] | None = None
+    recipe = recipe | _recipe_of(data, models)
+    if recipe["background"] == "photographs":
+        files = sorted((data / "imagenet_samples").glob("*.jpg"))
+        if not files:
+            raise AdapterError(
+                f"{data} holds no imagenet_samples/*.jpg to put behind the renders; add "
+                "photographs there or use the black background"
+            )
+        recipe["photographs"] = sha256_of_files(files)
+        photographs = [_read_rgb(file) for file in files]
+    kind = "rgbd" if recipe["depth"] else "rgb"
+    return cached_crops(
+        cache,
+        f"linemod-{kind}-{name}",
+        recipe,
+        len(plans),
+        lambda: _render(models, plans, photographs, recipe["seed"], with_depth=recipe["depth"]),
+    )
+
+
+def _render(
+    models: Sequence[CadModel],
+    plans: Plans,
+    photographs: list[NDArray[np.uint8]] | None,
+    seed: int,
+    *,
+    with_depth: bool,
+) -> Iterator[LabelledCrops]:
+    raster = RasterRenderer(models, threads=len(os.sched_getaffinity(0)))
+    for first in range(0, len(plans), _CROPS_PER_PART):
+        part = plans[first : first + _CROPS_PER_PART]
+        crops = raster.render(part)
+        rgb = crops.rgb
+        if photographs is not None:
+            behind = backgrounds(photographs, part.index, part.size, seed)
+            rgb = np.where(crops.mask[..., None], rgb, behind)
+        yield _labelled(
+            models,
+            encode(rgb, crops.depth if with_depth else None, part.centre_depth),
+            crops.mask,
+            part.object_index,
+            part.rotation,
+        )
+
+
+def backgrounds(
+    photographs: Sequence[NDArray[np.uint8]], index: NDArray[np.int64], size: int, seed: int
+) -> NDArray[np.uint8]:
+    """(N, size, size, 3): for each crop number a random square of a random photograph.
+
+    A square's side is drawn from 64 pixels to the photograph's lesser side.
+    """
+    behind = np.empty((len(index), size, size, 3), np.uint8)
+    for image, number in zip(behind, index, strict=True):
+        random = np.random.default_rng([seed, int(number)])
+        photograph = photographs[int(random.integers(len(photographs)))]
+        height, width = photograph.shape[:2]
+        least = min(height, width)
+        side = random.integers(min(_SMALLEST_BACKGROUND, least), least + 1)
+        top, left = random.integers(height - side + 1), random.integers(width - side + 1)
+        square = photograph[top : top + side, left : left + side]
+        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image[:] = cv2.resize(square, (size, size), interpolation=how)
+    return behind
+
+
+def _real_crops(
+    data: Path,
+    cache: Path,
+    split: str,
+    models: Sequence[CadModel],
+    per_object: int | None,
+    with_depth: bool,
+) -> LabelledCrops:
+    """The real crops of a split; masks are the models' silhouettes at the labelled poses."""
+    folder = data / "linemod/crops" / split
+    poses: dict[str, dict[str, list[float]]] = json.loads((folder / "poses.json").read_text())
+    frames = {model.name: _spread(list(poses[model.name]), per_object) for model in models}
+    files = [folder / "poses.json"]
+    files += [folder / name / f"{frame}.png" for name in frames for frame in frames[name]]
+    recipe = _recipe_of(data, models) | {"files": sha256_of_files(files), "depth": with_depth}
+    recipe["split"] = split
+
+    def parts() -> Iterator[LabelledCrops]:
+        for number, model in enumerate(models):
+            quaternions = np.array([poses[model.name][frame] for frame in frames[model.name]])
+            rgb = [_read_rgb(folder / model.name / f"{frame}.png") for frame in frames[model.name]]
+            yield _real_part(
+                data, split, models, number, frames[model.name], quaternions, np.stack(rgb),
+                with_depth=with_depth,
+            )  # fmt: skip
+
+    kind = "rgbd" if with_depth else "rgb"
+    count = sum(map(len, frames.values()))
+    return cached_crops(cache, f"linemod-{kind}-real-{split}", recipe, count, parts)
+
+
+def _real_part(
+    data: Path,
+    split: str,
+    models: Sequence[CadModel],
+    number: int,
+    frames: Sequence[str],
+    quaternions: NDArray[np.float64],
+    rgb: NDArray[np.uint8],
+    *,
+    with_depth: bool,
+) -> LabelledCrops:
+    """The real crops of one object.
+
+    Convention:
+        Labels are poses of the BOP mesh, model to camera: the ape's are turned to it.
+    """
+    model = [models[number]]
+    name = models[number].name
+    generator = np.random.default_rng([_SEED, OBJECTS.index(name), _SPLITS.index(split)])
+    distances = frame_distances(data / "linemod", name, frames, generator)
+    rotation = matrix_from_quaternion(quaternions) @ TURNED_ABOUT_Z.get(name, np.eye(3))
+
+    def plans_of(size: int) -> Plans:
+        first = np.zeros(len(frames), np.int32)
+        plans = plans_from_poses(model, first, rotation, distances, size=size)
+        return framed_as_linemod(model, plans)
+
+    silhouettes = RasterRenderer(model).render(plans_of(SIZE)).mask
+    depth = None
+    if with_depth:
+        depth = measured_depth(model, plans_of(SIZE * OVERSAMPLING), generator)
+    which = np.full(len(frames), number, np.int32)
+    return _labelled(models, encode(rgb, depth, distances), silhouettes, which, rotation)
+
+
+def _labelled(
+    models: Sequence[CadModel],
+    images: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    object_index: NDArray[np.int32],
+    rotation: NDArray[np.float64],
+) -> LabelledCrops:
+    return LabelledCrops(
+        images=images.astype(np.float16),
+        masks=masks,
+        class_index=object_index.astype(np.int64),
+        quaternion=quaternion_from_matrix(rotation).astype(np.float32),
+        class_names=tuple(model.name for model in models),
+        symmetries=symmetry_quaternions(models).astype(np.float32),
+    )
+
+
+def _recipe_of(data: Path, models: Sequence[CadModel]) -> dict[str, Any]:
+    """What all crops depend on: the models, and the code that renders them."""
+    folders = [Path(inspect.getfile(package)).parent for package in (cad_models, renderer)]
+    code = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    code += [Path(inspect.getfile(function)) for function in (encode, measured_depth, _recipe_of)]
+    return {
+        "objects": {model.name: model.sha256 for model in models},
+        "models_info": sha256_of_files([data / "linemod/models/models_info.json"]),
+        "code": sha256_of_files(code),
+    }
+
+
+def _spread(frames: list[str], count: int | None) -> list[str]:
+    if count is None or count >= len(frames):
+        return frames
+    return [frames[row] for row in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+
+
+def _read_rgb(file: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(file))
+    if image is None:
+        raise AdapterError(f"{file} cannot be read as an image; get the data anew")
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+
+
+def _check(
+    data: Path,
+    in_plane: int,
+    viewpoints: int,
+    background: str,
+    objects: Sequence[str],
+    real_per_object: int | None,
+) -> None:
+    if not (data / "linemod/crops").is_dir():
+        raise AdapterError(
+            f"{data} holds no linemod/crops with real crops; give the folder that holds linemod/"
+        )
+    if not objects or set(objects) - set(OBJECTS):
+        raise AdapterError(
+            f"objects is {', '.join(objects)}: give some of {', '.join(OBJECTS)}, of which there "
+            "are real crops"
+        )
+    most = len(hemisphere_viewpoints(_SUBDIVISIONS))
+    if not 1 <= viewpoints <= most:
+        raise AdapterError(f"viewpoints is {viewpoints}: give 1 to {most}")
+    if in_plane < 1:
+        raise AdapterError(f"in_plane is {in_plane}: give at least 1 rotation")
+    if background not in ("black", "photographs"):
+        raise AdapterError(f"background is {background}: give black or photographs")
+    if real_per_object is not None and real_per_object < 2:
+        raise AdapterError(f"real_per_object is {real_per_object}: give at least 2, or None")

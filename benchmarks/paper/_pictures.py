@@ -1,0 +1,115 @@
+"""The paper's figures of every PixelDA that has been trained, on one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapter import AdapterError
+from adapter._checkpoint import CHECKPOINT
+from adapter._files import write_atomically
+from benchmarks.paper._figures import write_figures
+from benchmarks.paper._jobs import Job, Workplace, step_of
+from benchmarks.paper._presets import NARROWER, PresetName
+from benchmarks.paper._report import Provenance
+from benchmarks.paper._systems import load_generator, predictors
+from benchmarks.paper._tables import jobs_of, table
+
+_CAPTIONS = {
+    "neighbours.png": "Figures 3 and 4: source, adapted, and the nearest real crop (pixels, L2).",
+    "interpolation.png": "Supplement, figure 1: from one noise vector to another.",
+    "samples.png": "Several noise vectors for each source crop.",
+}
+
+
+def pixelda_jobs(preset: PresetName) -> list[Job]:
+    """The PixelDA trainings of Tables 1 to 3, first seed."""
+    jobs = [job for name in ("table1", "table2", "table3") for job in _jobs(name, preset)]
+    return [job for job in dict.fromkeys(jobs) if job.system == "pixelda"]
+
+
+def _jobs(name: Any, preset: PresetName) -> list[Job]:
+    return jobs_of(table(name, preset), preset, 1)
+
+
+def write_pictures(
+    preset: PresetName, place: Workplace, out: Path, provenance: Provenance
+) -> list[Path]:
+    """Write the figures, and a page that shows them, of what has been trained so far.
+
+    Returns:
+        The page and the file with its numbers.
+
+    Raises:
+        AdapterError: nothing has been trained yet.
+    """
+    trained = [job for job in pixelda_jobs(preset) if _checkpoint(job, place).exists()]
+    if not trained:
+        raise AdapterError(
+            f"no PixelDA has been trained with the preset {preset} yet: run render-adapt "
+            f"reproduce table1 --preset {preset} first"
+        )
+    folder = out / f"figures-{preset}"
+    entries = [_write_job(job, place, folder) for job in trained]
+    page, data = out / f"figures-{preset}.md", out / f"figures-{preset}.json"
+    content = {
+        "preset": preset,
+        "narrower than the paper": NARROWER[preset],
+        **vars(provenance),
+        "figures": entries,
+    }
+    write_atomically(data, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(page, _page(preset, provenance, entries).encode())
+    return [page, data]
+
+
+def _checkpoint(job: Job, place: Workplace) -> Path:
+    return place.folder(job) / place.stages(job)[0].name / CHECKPOINT
+
+
+def _write_job(job: Job, place: Workplace, folder: Path) -> dict[str, Any]:
+    checkpoint = _checkpoint(job, place)
+    stage = place.stages(job)[0]
+    generate, noise_dimension = load_generator(checkpoint)
+    on_adapted, _ = predictors(stage, checkpoint)
+    name = f"{job.scenario}-{job.variant}"
+    scenario = place.load(job.scenario)
+    numbers = write_figures(
+        scenario, generate, noise_dimension, on_adapted, folder / name, job.seed
+    )
+    steps = {"step": step_of(checkpoint), "steps": stage.config.steps}
+    return {"scenario": job.scenario, "variant": job.variant, **steps, "name": name, **numbers}
+
+
+def _page(preset: PresetName, provenance: Provenance, entries: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        f"# Figures ({preset} preset)",
+        "",
+        f"`{provenance.command}`, {provenance.date}, commit {provenance.commit}. Less than in the "
+        f"paper: {NARROWER[preset]}.",
+        "",
+    ]
+    for entry in entries:
+        lines += [
+            f"## {entry['scenario']}, {entry['variant']}",
+            "",
+            f"After {entry['step']:,} of {entry['steps']:,} steps.",
+            "",
+        ]
+        for file, caption in _CAPTIONS.items():
+            lines += [caption, "", f"![{caption}](figures-{preset}/{entry['name']}/{file})", ""]
+        for part in ("memorisation", "style_and_content"):
+            lines += [_sentence(part, entry[part]), ""]
+    return "\n".join(lines)
+
+
+def _sentence(name: str, numbers: dict[str, Any]) -> str:
+    """Figures as a sentence; those that do not exist for a scenario are left out."""
+    parts = [
+        f"{key.replace('_', ' ')} {value:.4g}"
+        for key, value in numbers.items()
+        if isinstance(value, int | float)
+    ]
+    return f"{name.replace('_', ' ').capitalize()}: {', '.join(parts)}."

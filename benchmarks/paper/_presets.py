@@ -1,0 +1,351 @@
+"""Every setting of every training of the tables, by preset and variant.
+
+- smoke: minutes on two cores, for the tests. PixelDA works, the rest is there.
+- cpu: hours on two cores. Networks are narrower than the paper's.
+- full: a GPU. The paper's networks and lengths.
+
+Variants: "paper-era" is the paper's recipe, "modern" one that learns sooner or better. The others
+are ablations of the preset's main variant (`MAIN`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from adapter import PRESETS, TrainConfig
+from adapter._baseline_config import BASELINES, BaselineConfig
+from adapter._cogan import CoGanConfig
+
+PresetName = Literal["smoke", "cpu", "full"]
+PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
+
+MAIN: dict[PresetName, str] = {"smoke": "modern", "cpu": "modern", "full": "paper-era"}
+"""The variant of PixelDA that ablations start from."""
+
+LABELLED = 1000
+"""Target crops with labels in semi-supervised training (section 4.5)."""
+SEEN = ("ape", "benchvise", "cat")
+UNSEEN = ("cam", "duck")
+"""Table 4: the objects that the generator is trained on, and the others. The paper has six and
+five; its unseen ones include cam, and of the rest there are no real crops at hand."""
+
+NARROWER: dict[PresetName, str] = {
+    "smoke": (
+        "nearly everything: minutes of training that show no more than that adaptation works; "
+        "systems other than source-only, PixelDA and target-only have a token number of steps"
+    ),
+    "cpu": (
+        "PixelDA's generator has 32 feature maps in place of 64 and 3 residual blocks in place of "
+        "6 (digits) or 4 (LineMod), which work at half the resolution, and its discriminator "
+        "starts at 32 maps in place of 64; CoGAN's generator has an eighth of its maps; bfloat16 "
+        "arithmetic; fewer steps for all systems, as the table has them. Task networks are the "
+        "paper's"
+    ),
+    "full": (
+        "nothing; of the lengths of training, which the paper leaves open for all but MNIST-M, "
+        "ours are in the table"
+    ),
+}
+"""What each preset has less of than the paper."""
+
+_MODERN_DIGITS = TrainConfig(
+    steps=4000,
+    batch=32,
+    width=32,
+    blocks=4,
+    half_resolution=True,
+    noise_path="coarse-to-fine",
+    last_kernel=3,
+    discriminator_width=48,
+    discriminator_keep=1.0,
+    discriminator_noise=0.0,
+    discriminator_norm="spectral",
+    discriminator_batch_deviation=True,
+    gan_loss="hinge",
+    diversity_weight=0.1,
+    task="digits",
+    pose_weight=0.0,
+    task_weight_in_generator=0.1,
+    learning_rate=1e-3,
+    schedule="constant",
+    ema=0.999,
+    precision="bf16",
+    threads=1,
+    checkpoint_every=500,
+)
+_MODERN_LINEMOD = replace(
+    PRESETS["fast"], steps=3000, learning_rate=5e-4, discriminator_learning_rate=1e-3, threads=1
+)
+"""A generator alone: the task network comes after it, since it has no part in it (section B.3 gives
+the task loss no weight in the generator step)."""
+_BRIEF: dict[str, Any] = {"batch": 16}
+_NARROW: dict[str, Any] = {
+    "width": 32,
+    "blocks": 3,
+    "half_resolution": True,
+    "discriminator_width": 32,
+    "precision": "bf16",
+    "threads": 1,
+    "checkpoint_every": 500,
+}
+
+
+def is_digits(scenario: str) -> bool:
+    """Whether a scenario is one of digits, or of LINEMOD's objects."""
+    return scenario.startswith("mnist-")
+
+
+def pixelda(scenario: str, preset: PresetName, variant: str) -> TrainConfig:
+    """PixelDA's settings."""
+    return _ablated(_pixelda(scenario, preset, _base(variant, preset)), variant)
+
+
+def _base(variant: str, preset: PresetName) -> str:
+    """The recipe that a variant is made from."""
+    return variant if variant in ("paper-era", "modern") else MAIN[preset]
+
+
+def _pixelda(scenario: str, preset: PresetName, variant: str) -> TrainConfig:
+    digits = is_digits(scenario)
+    steps = _PIXELDA_STEPS[preset, "digits" if digits else "linemod"]
+    if variant == "modern":
+        config = _MODERN_DIGITS if digits else _MODERN_LINEMOD
+        config = replace(config, steps=steps)
+    else:
+        paper = {"mnist-usps": "usps", "mnist-mnistm": "mnistm"}.get(scenario, "linemod")
+        config = replace(PRESETS[paper], steps=steps)
+        if preset != "full":
+            config = replace(config, **_NARROW)
+    if preset == "full":
+        config = replace(config, device="cuda", threads=0, checkpoint_every=5000)
+    if preset == "full" and variant == "modern":
+        config = replace(config, width=64, discriminator_width=64, half_resolution=False, batch=32)
+    if not digits and "rgbd" not in scenario:
+        config = replace(config, depth_weight=0.0)
+    if preset == "smoke":
+        # Small batches and high rates learn most within two minutes.
+        config = replace(config, **_BRIEF, checkpoint_every=steps)
+    return config
+
+
+_PIXELDA_STEPS = {
+    ("smoke", "digits"): 550,
+    ("smoke", "linemod"): 20,
+    ("cpu", "digits"): 4000,
+    ("cpu", "linemod"): 3000,
+    ("full", "digits"): 250_000,
+    ("full", "linemod"): 200_000,
+}
+
+
+def _ablated(config: TrainConfig, variant: str) -> TrainConfig:
+    """The settings of Table 5's rows, and of the ablation of label permutation."""
+    if config.task == "none":
+        without = variant in ("adapted-only", "source-and-adapted")
+        return replace(config, similarity_weight=0.0) if without else config
+    if variant == "adapted-only":
+        return replace(config, task_on_source=False, similarity_weight=0.0)
+    if variant == "source-and-adapted":
+        return replace(config, task_on_source=True, similarity_weight=0.0)
+    if variant == "with-content":
+        content = PRESETS["linemod-masked"]
+        return replace(
+            config,
+            task_on_source=True,
+            similarity_weight=config.similarity_weight or content.similarity_weight,
+            similarity_reduction="mean" if config.similarity_weight else "sum",
+        )
+    if variant == "task-gradient-without-source":
+        # The generator may then please a task network that has never seen what a class looks like.
+        weight = config.task_weight_in_generator or 1.0
+        return replace(config, task_on_source=False, task_weight_in_generator=weight)
+    return config
+
+
+def variants(system: str, scenario: str, preset: PresetName) -> tuple[str, ...]:
+    """The variants of a system that Tables 1 and 2 have; in smoke one alone."""
+    if preset == "smoke":
+        return ("modern",) if system == "pixelda" else ("paper-era",)
+    if preset == "cpu" and system == "pixelda" and not is_digits(scenario):
+        # The paper's discriminator learns too slowly for two cores; its tower can be compared.
+        return ("paper-tower", "modern")
+    return ("paper-era",) if system == "cogan" else ("paper-era", "modern")
+
+
+def baseline(system: str, scenario: str, preset: PresetName, variant: str) -> BaselineConfig:
+    """The settings of source-only, target-only, CORAL, MMD, DANN and DSN."""
+    supervised = system in ("source-only", "target-only")
+    name = "supervised" if supervised else system
+    config = BASELINES[name if variant == "paper-era" else f"{name}-modern"]
+    digits = is_digits(scenario)
+    if supervised and (preset == "smoke" or system == "target-only"):
+        config = replace(config, learning_rate=1e-3)
+    if not digits and variant == "modern":
+        config = replace(config, batch_norm=True, dropout=0.0, pose_weight=1.0)
+    config = replace(
+        config,
+        task="digits" if digits else "pose",
+        svm_c=1e-4 if scenario == "mnist-mnistm" else 1e-3,
+    )
+    if preset == "full":
+        return replace(config, device="cuda", checkpoint_every=config.steps // 20)
+    steps = _BASELINE_STEPS[preset, "digits" if digits else "linemod", variant]
+    if preset == "smoke" and not supervised:
+        steps = _SMOKE_TOKEN
+    if supervised and variant == "paper-era":
+        config = replace(config, learning_rate=1e-3)  # the official 1e-4 needs 100,000 steps
+    return replace(
+        config,
+        steps=steps,
+        # As in the paper alignment begins when a tenth of the training is over.
+        alignment_from_step=steps // 10 if config.alignment_from_step else 0,
+        precision="bf16",
+        threads=1,
+        checkpoint_every=max(1, steps // 5) if preset == "cpu" else steps,
+    )
+
+
+_BASELINE_STEPS = {
+    ("smoke", "digits", "paper-era"): 300,
+    ("smoke", "digits", "modern"): 400,
+    ("smoke", "linemod", "paper-era"): 20,
+    ("smoke", "linemod", "modern"): 20,
+    ("cpu", "digits", "paper-era"): 4000,
+    ("cpu", "digits", "modern"): 3000,
+    ("cpu", "linemod", "paper-era"): 2000,
+    ("cpu", "linemod", "modern"): 1500,
+}
+_SMOKE_TOKEN = 20
+"""Steps of the systems that smoke trains only to show that they run."""
+
+
+def cogan(scenario: str, preset: PresetName, variant: str) -> CoGanConfig:
+    """CoGAN's settings."""
+    config = CoGanConfig(task="digits" if is_digits(scenario) else "pose")
+    if preset == "full":
+        return replace(config, device="cuda", checkpoint_every=1000)
+    steps = _SMOKE_TOKEN if preset == "smoke" else 6000
+    return replace(
+        config,
+        steps=steps,
+        batch=32,
+        generator_width=0.125,
+        precision="bf16",
+        threads=1,
+        checkpoint_every=max(1, steps // 5) if preset == "cpu" else steps,
+    )
+
+
+_CROPS_SETTINGS = ("labelled", "labelled_alone", "objects", "adapted_source", "with_source")
+
+
+def canonical(system: str, scenario: str, preset: PresetName, variant: str) -> str:
+    """The main variant where another means the same trainings, so that these are run once."""
+    main = MAIN[preset]
+    same = stages(system, scenario, preset, variant) == stages(system, scenario, preset, main)
+    return main if same else variant
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a job."""
+
+    name: str
+    """Its folder."""
+    config: TrainConfig | BaselineConfig | CoGanConfig
+    """`TrainConfig`, `BaselineConfig` or `CoGanConfig`, by which it is known who trains it."""
+    labelled: int | Literal["all"] = 0
+    """Target crops that come with labels."""
+    labelled_alone: bool = False
+    """Train on these crops in place of the source."""
+    objects: tuple[str, ...] = ()
+    """Objects that it is trained on; empty means all."""
+    unseen: tuple[str, ...] = ()
+    """Objects whose real crops are measured beside the test crops."""
+    adapted_source: bool = False
+    """Train on the source as the stage before adapts it."""
+    with_source: bool = False
+    """Train on the source as it is, beside the adapted one."""
+    shared: bool = False
+    """Train it once for all jobs that begin with the same stage."""
+
+    def changed(self, **settings: Any) -> Stage:
+        """The same with other settings, of which those that it does not have are left out."""
+        own = {field.name for field in dataclasses.fields(self.config)}
+        known = {name: value for name, value in settings.items() if name in own}
+        late = getattr(self.config, "alignment_from_step", 0)
+        if late >= known.get("steps", math.inf):
+            known["alignment_from_step"] = known["steps"] // 10
+        return replace(self, config=replace(self.config, **known))
+
+    def settings(self, *, without: frozenset[str]) -> dict[str, Any]:
+        """What decides what it learns."""
+        crops = {name: getattr(self, name) for name in _CROPS_SETTINGS}
+        config = dataclasses.asdict(self.config)
+        return {name: v for name, v in (config | crops).items() if name not in without}
+
+
+def _apart(system: str, scenario: str, preset: PresetName, variant: str) -> tuple[Stage, ...]:
+    """A generator, then a task network on what it makes of the source.
+
+    Where the task loss has no weight in the generator step, as in all of the paper's LineMod
+    experiments, the generator never knows of the task network: one generator serves many.
+    """
+    config = pixelda(scenario, preset, variant)
+    unseen = system == "pixelda-unseen-objects"
+    name = "generator" if config.similarity_weight > 0 else "generator-without-content"
+    tower = "paper-era" if variant == "paper-tower" else "modern"
+    return (
+        Stage(
+            f"{name}-of-{len(SEEN)}-objects" if unseen else name,
+            config,
+            objects=SEEN if unseen else (),
+            shared=True,
+        ),
+        Stage(
+            "task",
+            baseline("source-only", scenario, preset, tower),
+            adapted_source=True,
+            with_source=variant in ("source-and-adapted", "with-content"),
+            labelled=LABELLED if system == "pixelda+1000" else 0,
+            unseen=UNSEEN if unseen else (),
+        ),
+    )
+
+
+def stages(system: str, scenario: str, preset: PresetName, variant: str) -> tuple[Stage, ...]:
+    """The trainings that make a system."""
+    modern = _base(variant, preset) == "modern"
+    if system.startswith("pixelda") and not is_digits(scenario) and modern:
+        return _apart(system, scenario, preset, variant)
+    if system == "pixelda":
+        return (Stage("pixelda", pixelda(scenario, preset, variant)),)
+    if system == "pixelda+1000":
+        return (Stage("pixelda", pixelda(scenario, preset, variant), labelled=LABELLED),)
+    if system in ("pixelda-task-after", "pixelda-unseen-objects"):
+        config = pixelda(scenario, preset, variant)
+        unseen = system == "pixelda-unseen-objects"
+        if not unseen:
+            config = replace(
+                config, task="none", task_weight_in_generator=0.0, similarity_weight=0.0
+            )
+        task = baseline("source-only", scenario, preset, "paper-era")
+        return (
+            Stage("generator", config, objects=SEEN if unseen else ()),
+            Stage("task", task, adapted_source=True, unseen=UNSEEN if unseen else ()),
+        )
+    if system == "cogan":
+        return (Stage("cogan", cogan(scenario, preset, variant)),)
+    if system == "1000-only":
+        task = baseline("target-only", scenario, preset, variant)
+        return (Stage("task", task, labelled=LABELLED, labelled_alone=True),)
+    if system == "synth+1000":
+        task = baseline("source-only", scenario, preset, variant)
+        return (Stage("task", task, labelled=LABELLED),)
+    task = baseline(system, scenario, preset, variant)
+    if system == "target-only":
+        return (Stage("task", task, labelled="all", labelled_alone=True),)
+    return (Stage("task", task),)

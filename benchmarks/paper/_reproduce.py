@@ -1,0 +1,185 @@
+"""The command `render-adapt reproduce`: train what a table needs, then write the table."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from adapter import AdapterError
+from benchmarks.paper._jobs import Job, JobState, Workplace, state_of
+from benchmarks.paper._machine import ROOT, commit
+from benchmarks.paper._pool import run_jobs
+from benchmarks.paper._presets import PRESET_NAMES, PresetName
+from benchmarks.paper._report import Provenance, write_table
+from benchmarks.paper._tables import TableName, jobs_of, rows, table
+from render_adapt._config import available_cores
+
+Target = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+_TIMED_SECONDS = {"smoke": 0.1, "cpu": 20.0, "full": 20.0}  # of each system
+_TIMED_SYSTEMS = 20  # about as many are timed
+
+OnLook = Callable[[Mapping[Job, JobState], int, int], None]
+"""Called with the states of the jobs that run, how many have ended, and how many there are."""
+
+
+@dataclass(frozen=True)
+class ReproduceRun:
+    """What to reproduce, and where.
+
+    Raises:
+        AdapterError: a value out of range; the message names the flag.
+    """
+
+    what: Target
+    """A table of the paper, its figures, or how fast training is."""
+    preset: PresetName = "cpu"
+    """How much: smoke (minutes), cpu (hours on two cores), full (a GPU)."""
+    seeds: int | None = None
+    """Trainings of each system; None takes the table's own number."""
+    data: Path = field(default_factory=lambda: ROOT.parent / "shared/data")
+    """Folder with the digits and LINEMOD's crops."""
+    work: Path = ROOT / "build/paper"
+    """Folder of the trainings."""
+    out: Path = ROOT / "benchmarks/results/paper"
+    """Folder of the tables."""
+    jobs: int | None = None
+    """Trainings side by side; None takes one per core, and one in all for full."""
+    max_minutes: float = 0.0
+    """Stop all trainings after this long, with checkpoints; 0 means no limit."""
+    only: tuple[str, ...] = ()
+    """Train only jobs whose name has one of these in it."""
+    steps: int | None = None
+    """Steps of each training in place of the preset's."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where to train in place of the preset's."""
+    peer: Path | None = None
+    """A checkout of PyTorch-GAN whose networks are timed beside ours."""
+    command: str = ""
+    """The command line, for the table's header."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("what", TARGETS), ("preset", PRESET_NAMES)):
+            if getattr(self, name) not in known:
+                raise AdapterError(
+                    f"--{name} is {getattr(self, name)}: it must be one of {', '.join(known)}"
+                )
+        for name in ("seeds", "jobs", "steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise AdapterError(f"--{name} is {value}: it must be at least 1")
+        if not 0 <= self.max_minutes < math.inf:
+            raise AdapterError(f"--max-minutes is {self.max_minutes}: it must be 0 or more")
+
+    @property
+    def place(self) -> Workplace:
+        """Where the jobs train."""
+        overrides = {"steps": self.steps, "device": self.device}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Workplace(self.work, self.data, overrides=given)
+
+    @property
+    def processes(self) -> int:
+        """Trainings side by side."""
+        return self.jobs or (1 if self.preset == "full" else available_cores())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    files: tuple[Path, ...]
+    """What was written."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why trainings failed, by their names."""
+    unfinished: int = 0
+    """Trainings that the same command would go on with."""
+
+
+def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
+    """Train what is missing, and write the table, the figures or the timing.
+
+    Args:
+        run: what, and where.
+        on_look: called about once a second while jobs are trained.
+
+    Raises:
+        AdapterError: data, settings or a machine that do not allow it.
+    """
+    date = datetime.now(UTC).date().isoformat()
+    provenance = Provenance(command=run.command, date=date, commit=commit())
+    if run.what == "figures":
+        from benchmarks.paper._pictures import write_pictures
+
+        return Outcome(tuple(write_pictures(run.preset, run.place, run.out, provenance)))
+    if run.what == "timing":
+        return _time(run, provenance)
+    return _reproduce_table(run, run.what, provenance, on_look)
+
+
+def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
+    from benchmarks.paper._timing import measure
+    from benchmarks.paper._timing_page import write_timing
+
+    device = run.device or ("cuda" if run.preset == "full" else "cpu")
+    _refuse_without_gpu({device})
+    seconds = _TIMED_SECONDS[run.preset]
+    if run.max_minutes:
+        seconds = min(seconds, 60.0 * run.max_minutes / _TIMED_SYSTEMS)
+    # The fewest steps of large batches take minutes on a processor.
+    batches = (8,) if run.preset == "smoke" else (32, 64)
+    measured = measure(run.data, seconds, available_cores(), run.peer, device, batches=batches)
+    return Outcome(write_timing(run.preset, measured, run.out, provenance))
+
+
+def _reproduce_table(
+    run: ReproduceRun, name: TableName, provenance: Provenance, on_look: OnLook | None
+) -> Outcome:
+    wanted, place = table(name, run.preset), run.place
+    seeds = run.seeds or wanted.seeds
+    jobs = jobs_of(wanted, run.preset, seeds)
+    chosen = [job for job in jobs if not run.only or any(part in job.name for part in run.only)]
+    if not chosen:
+        raise AdapterError(
+            f"--only {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
+        )
+    _train(chosen, run, on_look)
+    states = {job: state_of(job, place) for job in jobs}
+    figures = rows(wanted, run.preset, seeds, states)
+    return Outcome(
+        files=write_table(wanted, run.preset, figures, run.out, provenance),
+        failed={job.name: states[job].message for job in chosen if states[job].message},
+        unfinished=sum(states[job].status in ("not run", "unfinished") for job in chosen),
+    )
+
+
+def _train(jobs: Sequence[Job], run: ReproduceRun, on_look: OnLook | None) -> None:
+    """Train the jobs that are not done."""
+    deadline = time.time() + 60.0 * run.max_minutes if run.max_minutes else math.inf
+    place = run.place
+    missing = [job for job in jobs if state_of(job, place).status != "done"]
+    _refuse_without_gpu(stage.config.device for job in missing for stage in place.stages(job))
+    finished = len(jobs) - len(missing)
+
+    def look(running: Sequence[Job], ended: int) -> None:
+        if on_look is not None:
+            on_look({job: state_of(job, place) for job in running}, finished + ended, len(jobs))
+
+    run_jobs(missing, place, run.processes, deadline=deadline, on_look=look)
+
+
+def _refuse_without_gpu(devices: Iterable[str]) -> None:
+    if "cuda" in devices:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise AdapterError(
+                "the preset full is for a GPU, and torch finds none: use --preset cpu, or add "
+                "--device cpu, which takes weeks"
+            )

@@ -1,0 +1,312 @@
+"""Jobs of `render-adapt reproduce`: whatever happens to them, they end as if nothing had."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapter import AdapterError, LabelledCrops
+from adapter._checkpoint import CHECKPOINT, read_checkpoint
+from benchmarks.paper import _jobs as jobs_module
+from benchmarks.paper._jobs import Job, Workplace, run_job, state_of
+from benchmarks.paper._pool import run_jobs
+from benchmarks.paper._presets import SEEN, UNSEEN, stages
+from benchmarks.paper._scenario import Scenario
+from benchmarks.paper._subsets import take
+from benchmarks.paper._systems import training_crops
+
+SIZE = 16
+OBJECTS = (*SEEN, *UNSEEN)
+JOB = Job("pixelda", "mnist-toy", "modern", "smoke", 0)
+
+
+def toy_crops(n: int, seed: int, brightness: float, classes: tuple[str, ...]) -> LabelledCrops:
+    """A bright square whose place is its class."""
+    random = np.random.default_rng(seed)
+    class_index = np.arange(n) % len(classes)
+    images = np.full((n, 3, SIZE, SIZE), -1.0, np.float32)
+    masks = np.zeros((n, SIZE, SIZE), bool)
+    for mask, number in zip(masks, class_index, strict=True):
+        row, column = divmod(int(number), 4)
+        mask[1 + 5 * row : 6 + 5 * row, 4 * column : 4 * column + 4] = True
+    images += (masks * brightness)[:, None] + random.normal(0, 0.05, images.shape)
+    quaternion = np.tile(np.float32([1, 0, 0, 0]), (n, 1))
+    return LabelledCrops(images.astype(np.float16), masks, class_index, quaternion, classes)
+
+
+def toy(data: Path, cache: Path, classes: tuple[str, ...] = tuple("0123456789")) -> Scenario:
+    source = toy_crops(60, 0, 1.9, classes)
+    target = toy_crops(60, 1, 1.2, classes)
+    train = take(target, np.arange(40))
+    return Scenario(
+        name="toy",
+        task="digits" if len(classes) == 10 else "pose",
+        source=take(source, np.arange(40)),
+        source_validation=take(source, np.arange(40, 60)),
+        target=train.images,
+        target_train=train,
+        target_validation=take(target, np.arange(40, 50)),
+        target_test=take(target, np.arange(50, 60)),
+    )
+
+
+def toy_objects(data: Path, cache: Path) -> Scenario:
+    return toy(data, cache, OBJECTS)
+
+
+def broken_scenario(data: Path, cache: Path) -> Scenario:
+    raise ZeroDivisionError("nobody foresaw this")
+
+
+def deadly_scenario(data: Path, cache: Path) -> Scenario:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+SMALL = {
+    "steps": 6,
+    "checkpoint_every": 2,
+    "batch": 4,
+    "width": 8,
+    "blocks": 1,
+    "discriminator_width": 8,
+    "precision": "fp32",
+    "threads": 1,
+}
+
+
+def place(work: Path, **overrides: Any) -> Workplace:
+    loaders = {
+        "mnist-toy": toy,
+        "linemod-rgb": toy_objects,
+        "broken": broken_scenario,
+        "deadly": deadly_scenario,
+    }
+    return Workplace(work, work, loaders, SMALL | overrides)
+
+
+def without_seconds(history: Any) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def trained(job: Job, where: Workplace) -> dict[str, Any]:
+    """All that a finished job left, but for how long it took."""
+    checkpoint = where.folder(job) / where.stages(job)[-1].name / CHECKPOINT
+    tensors, _ = read_checkpoint(checkpoint)
+    result = json.loads((where.folder(job) / "result.json").read_text())
+    return {
+        "tensors": {name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
+        "history": without_seconds(state_of(job, where).history),
+        "last": without_seconds([result["last"]]),
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    where = place(tmp_path_factory.mktemp("unbroken"))
+    assert run_job(JOB, where).status == "done"
+    return trained(JOB, where)
+
+
+class Killed(BaseException):
+    """What no code of ours catches, as little as SIGKILL."""
+
+
+def test_job_measures_every_checkpoint(unbroken: dict[str, Any]) -> None:
+    assert [record["step"] for record in unbroken["history"]] == [2, 4, 6]
+    for record in unbroken["history"]:
+        assert 0 <= record["test_accuracy_percent"] <= 100
+        assert 0 <= record["score"] <= 1
+        assert record["test_mean_angle_degrees"] is None
+
+
+def test_death_at_any_write_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: dict[str, Any]
+) -> None:
+    """The n-th file is never written, for every n; the next call goes on from what is there."""
+    import adapter._checkpoint
+
+    writers = [(jobs_module, jobs_module.write_atomically)]
+    writers += [(adapter._checkpoint, adapter._checkpoint.write_atomically)]
+    written = 0
+    dies_at = -1
+
+    def dying(real: Callable[..., None]) -> Callable[..., None]:
+        def write(path: Path, data: bytes) -> None:
+            nonlocal written
+            written += 1
+            if written == dies_at:
+                raise Killed
+            real(path, data)
+
+        return write
+
+    for module, real in writers:
+        monkeypatch.setattr(module, "write_atomically", dying(real))
+    run_job(JOB, place(tmp_path / "count"))
+    total, last = written, dies_at
+    assert total > 8
+    for dies_at in range(1, total + 1):
+        last, written = dies_at, 0
+        where = place(tmp_path / str(dies_at))
+        with pytest.raises(Killed):
+            run_job(JOB, where)
+        assert run_job(JOB, where).status == "done"
+        assert trained(JOB, where) == unbroken, f"died at write {dies_at}"
+    assert last == total
+
+
+def test_kill_at_a_random_moment_changes_nothing(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    where = place(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=run_job, args=(JOB, where))
+    process.start()
+    checkpoint = where.folder(JOB) / "pixelda" / CHECKPOINT
+    while process.is_alive() and not checkpoint.exists():
+        time.sleep(0.005)
+    time.sleep(np.random.default_rng().uniform(0.0, 0.3))
+    process.kill()
+    process.join()
+    assert run_job(JOB, where).status == "done"
+    assert trained(JOB, where) == unbroken
+
+
+def test_time_limit_saves_and_seconds_add_up(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    where = place(tmp_path)
+    assert run_job(JOB, where, deadline=time.time() - 1).status == "unfinished"
+    limited = run_job(JOB, where, deadline=time.time() + 0.1)
+    assert limited.status == "unfinished"
+    assert 0 < limited.step < 6
+    done = run_job(JOB, where)
+    assert done.status == "done"
+    assert done.seconds > limited.seconds > 0
+    assert trained(JOB, where) == unbroken
+
+
+def test_finished_job_is_not_trained_again(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    first = run_job(JOB, where)
+    before = (where.folder(JOB) / "progress.json").read_bytes()
+    assert run_job(JOB, where) == first
+    assert (where.folder(JOB) / "progress.json").read_bytes() == before
+
+
+def test_more_steps_continue_a_finished_job(tmp_path: Path) -> None:
+    run_job(JOB, place(tmp_path, steps=4))
+    longer = run_job(JOB, place(tmp_path, steps=6))
+    assert [record["step"] for record in longer.history] == [2, 4, 6]
+    assert run_job(JOB, place(tmp_path, steps=4)).status == "done"
+
+
+def test_job_of_other_settings_is_told_apart_and_left_alone(tmp_path: Path) -> None:
+    run_job(JOB, place(tmp_path))
+    other = place(tmp_path, batch=8)
+    state = run_job(JOB, other)
+    assert state.status == "failed"
+    assert "batch 4 there, 8 now" in state.message
+    assert state_of(JOB, place(tmp_path)).status == "done"
+
+
+def test_diverged_training_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
+    where = place(tmp_path, learning_rate=1e30)
+    state = run_job(JOB, where)
+    assert state.status == "failed"
+    assert "training diverged at step" in state.message
+    assert str(tmp_path) not in state.message
+    before = (where.folder(JOB) / "progress.json").read_bytes()
+    assert run_job(JOB, where) == state
+    assert (where.folder(JOB) / "progress.json").read_bytes() == before
+
+
+def test_failure_that_the_user_can_mend_is_tried_again(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    stage = where.folder(JOB) / "pixelda"
+    stage.parent.mkdir(parents=True)
+    stage.write_text("a file where a folder should be")
+    assert run_job(JOB, where).status == "failed"
+    stage.unlink()
+    assert run_job(JOB, where).status == "done"
+
+
+def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    where.folder(JOB).mkdir(parents=True)
+    with jobs_module._lock(where.folder(JOB) / "lock") as mine:
+        assert mine
+        assert run_job(JOB, where).status == "not run"
+    assert run_job(JOB, where).status == "done"
+
+
+@pytest.mark.parametrize("scenario", ["broken", "deadly"])
+def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> None:
+    job = dataclasses.replace(JOB, scenario=scenario)
+    error = {"broken": ZeroDivisionError, "deadly": AdapterError}[scenario]
+    with pytest.raises(error, match=r"nobody foresaw|a training process died"):
+        run_jobs([job], place(tmp_path), 1, deadline=time.time() + 600)
+
+
+def test_jobs_side_by_side_one_of_which_fails(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+    where = place(tmp_path)
+    bad = dataclasses.replace(JOB, seed=1)
+    where.folder(bad).mkdir(parents=True)
+    (where.folder(bad) / "pixelda").write_text("a file where a folder should be")
+    looks: list[int] = []
+    run_jobs(
+        [bad, JOB],
+        where,
+        2,
+        deadline=time.time() + 600,
+        on_look=lambda running, ended: looks.append(len(running)),
+    )
+    assert state_of(bad, where).status == "failed"
+    assert trained(JOB, where) == unbroken
+    assert max(looks) == 2
+
+
+def test_unseen_objects_are_in_no_training_of_the_generator(tmp_path: Path) -> None:
+    job = Job("pixelda-unseen-objects", "linemod-rgb", "modern", "smoke", 0)
+    where = place(tmp_path, steps=2)
+    state = run_job(job, where)
+    assert state.status == "done"
+    assert (state.step, state.history[-1]["step"]) == (4, 4)
+    assert "unseen_mean_angle_degrees" in state.history[-1]
+    generator, task = where.stages(job)
+    scenario = where.load("linemod-rgb")
+    seen = training_crops(generator, scenario, None, tmp_path)
+    names = [scenario.source.class_names[i] for i in np.unique(seen.source.class_index)]
+    assert sorted(names) == sorted(SEEN)
+    assert len(seen.target) == np.isin(scenario.target_train.class_index, (0, 1, 2)).sum()
+    folder = where.folder(job)
+    adapted = training_crops(
+        task, scenario, folder / "generator" / CHECKPOINT, folder / "task"
+    ).source
+    np.testing.assert_array_equal(adapted.class_index, scenario.source.class_index)
+    assert np.abs(adapted.images - scenario.source.images).max() > 0.1
+
+
+def test_semi_supervised_training_gets_the_labels_it_should(tmp_path: Path) -> None:
+    scenario = toy(tmp_path, tmp_path)
+
+    def crops(system: str) -> Any:
+        (stage,) = stages(system, "linemod-rgb", "cpu", "modern")
+        few = dataclasses.replace(stage, labelled=stage.labelled and 10)
+        return training_crops(few, scenario, None, tmp_path)
+
+    assert (len(crops("1000-only").source), crops("1000-only").labelled_target) == (10, None)
+    for system in ("synth+1000", "pixelda+1000"):
+        assert crops(system).source is scenario.source
+        assert len(crops(system).labelled_target) == 10
+    (stage,) = stages("target-only", "mnist-usps", "cpu", "modern")
+    assert training_crops(stage, scenario, None, tmp_path).source is scenario.target_train
+    (stage,) = stages("dann", "mnist-usps", "cpu", "modern")
+    assert training_crops(stage, scenario, None, tmp_path).labelled_target is None
