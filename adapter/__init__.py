@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adapter._baseline_config import BASELINES, BaselineConfig, TaskProgress
 from adapter._config import PRESETS, LabelledCrops, Progress, TrainConfig
 from adapter._crop_tensor import FAR, decode, encode
 from adapter._errors import AdapterError
+from adapter._nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._runtime import (
     SHIPPED_ADAPTER,
     Adapter,
@@ -25,40 +27,78 @@ from adapter._target import TargetCrops, read_target
 
 if TYPE_CHECKING:
     from adapter._artifact import save_adapter
+    from adapter._baselines import load_baseline, train_baseline
+    from adapter._cogan import CoGanConfig, load_cogan, train_cogan
+    from adapter._evaluation import (
+        Evaluation,
+        LabelFreeScore,
+        choose,
+        evaluate,
+        label_free_score,
+    )
     from adapter._networks import Discriminator, Generator, TaskTower
-    from adapter._train import train
+    from adapter._train import load_task_tower, train
 
 __all__ = [
+    "BASELINES",
     "FAR",
     "PRESETS",
     "SHIPPED_ADAPTER",
     "Adapter",
     "AdapterError",
     "AdapterInfo",
+    "BaselineConfig",
+    "CoGanConfig",
     "Discriminator",
+    "Evaluation",
     "Generator",
     "IdentityAdapter",
+    "LabelFreeScore",
     "LabelledCrops",
+    "Memorisation",
+    "Nearest",
     "Progress",
     "TargetCrops",
+    "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "choose",
     "decode",
     "draw_noise",
     "encode",
+    "evaluate",
+    "label_free_score",
     "load_adapter",
+    "load_baseline",
+    "load_cogan",
+    "load_task_tower",
+    "memorisation",
+    "nearest_neighbours",
     "read_info",
     "read_target",
     "save_adapter",
     "train",
+    "train_baseline",
+    "train_cogan",
 ]
 
 _NEEDS_TORCH = {
+    "CoGanConfig": "adapter._cogan",
     "Discriminator": "adapter._networks",
+    "Evaluation": "adapter._evaluation",
     "Generator": "adapter._networks",
+    "LabelFreeScore": "adapter._evaluation",
     "TaskTower": "adapter._networks",
+    "choose": "adapter._evaluation",
+    "evaluate": "adapter._evaluation",
+    "label_free_score": "adapter._evaluation",
+    "load_baseline": "adapter._baselines",
+    "load_cogan": "adapter._cogan",
+    "load_task_tower": "adapter._train",
     "save_adapter": "adapter._artifact",
     "train": "adapter._train",
+    "train_baseline": "adapter._baselines",
+    "train_cogan": "adapter._cogan",
 }
 
 
