@@ -27,7 +27,7 @@ from benchmarks.paper._systems import training_crops
 
 SIZE = 16
 OBJECTS = (*SEEN, *UNSEEN)
-JOB = Job("pixelda", "mnist-toy", "modern", "smoke", 0)
+JOB = Job("pixelda", "mnist-mnistm", "modern", "smoke", 0)
 
 
 def toy_crops(n: int, seed: int, brightness: float, classes: tuple[str, ...]) -> LabelledCrops:
@@ -87,7 +87,7 @@ SMALL = {
 
 def place(work: Path, **overrides: Any) -> Workplace:
     loaders = {
-        "mnist-toy": toy,
+        "mnist-mnistm": toy,
         "linemod-rgb": toy_objects,
         "broken": broken_scenario,
         "deadly": deadly_scenario,
@@ -282,31 +282,43 @@ def test_unseen_objects_are_in_no_training_of_the_generator(tmp_path: Path) -> N
     assert "unseen_mean_angle_degrees" in state.history[-1]
     generator, task = where.stages(job)
     scenario = where.load("linemod-rgb")
-    seen = training_crops(generator, scenario, None, tmp_path)
+    seen = training_crops(generator, scenario, None)
     names = [scenario.source.class_names[i] for i in np.unique(seen.source.class_index)]
     assert sorted(names) == sorted(SEEN)
     assert len(seen.target) == np.isin(scenario.target_train.class_index, (0, 1, 2)).sum()
-    folder = where.folder(job)
-    adapted = training_crops(
-        task, scenario, folder / "generator" / CHECKPOINT, folder / "task"
-    ).source
+    checkpoint = where.stage_folder(job, generator) / CHECKPOINT
+    adapted = training_crops(task, scenario, checkpoint).source
     np.testing.assert_array_equal(adapted.class_index, scenario.source.class_index)
     assert np.abs(adapted.images - scenario.source.images).max() > 0.1
+
+
+def test_generator_that_several_jobs_begin_with_is_trained_once(tmp_path: Path) -> None:
+    jobs = [Job("pixelda", "linemod-rgb", v, "smoke", 0) for v in ("modern", "with-content")]
+    where = place(tmp_path, steps=2)
+    folders = {where.stage_folder(job, where.stages(job)[0]) for job in jobs}
+    assert len(folders) == 1
+    first = run_job(jobs[0], where)
+    checkpoint = folders.pop() / CHECKPOINT
+    before = (checkpoint.stat().st_mtime_ns, checkpoint.read_bytes())
+    second = run_job(jobs[1], where)
+    assert (first.status, second.status) == ("done", "done")
+    assert (checkpoint.stat().st_mtime_ns, checkpoint.read_bytes()) == before
+    assert min(first.seconds, second.seconds) > jobs_module.shared_seconds(jobs[0], where) > 0
 
 
 def test_semi_supervised_training_gets_the_labels_it_should(tmp_path: Path) -> None:
     scenario = toy(tmp_path, tmp_path)
 
     def crops(system: str) -> Any:
-        (stage,) = stages(system, "linemod-rgb", "cpu", "modern")
+        stage = stages(system, "linemod-rgb", "full", "paper-era")[-1]
         few = dataclasses.replace(stage, labelled=stage.labelled and 10)
-        return training_crops(few, scenario, None, tmp_path)
+        return training_crops(few, scenario, None)
 
     assert (len(crops("1000-only").source), crops("1000-only").labelled_target) == (10, None)
     for system in ("synth+1000", "pixelda+1000"):
         assert crops(system).source is scenario.source
         assert len(crops(system).labelled_target) == 10
     (stage,) = stages("target-only", "mnist-usps", "cpu", "modern")
-    assert training_crops(stage, scenario, None, tmp_path).source is scenario.target_train
+    assert training_crops(stage, scenario, None).source is scenario.target_train
     (stage,) = stages("dann", "mnist-usps", "cpu", "modern")
-    assert training_crops(stage, scenario, None, tmp_path).labelled_target is None
+    assert training_crops(stage, scenario, None).labelled_target is None

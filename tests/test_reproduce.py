@@ -71,13 +71,27 @@ def test_table5_of_the_papers_settings() -> None:
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
 def test_tables_share_their_pixelda(preset: Any) -> None:
-    """What serves several tables is trained once."""
-    of = {name: set(jobs_of(table(name, preset), preset, 1)) for name in TABLE_NAMES}
+    """What serves several tables is trained once: whole jobs, or their generators."""
+    of = {name: jobs_of(table(name, preset), preset, 1) for name in TABLE_NAMES}
     pixelda_jobs = {
         job for job in of["table2"] if job.system == "pixelda" and job.scenario == "linemod-rgb"
     }
-    assert pixelda_jobs & of["table3"]
-    assert pixelda_jobs & of["table5"]
+    assert pixelda_jobs & set(of["table3"])
+
+    def first_stages(jobs: Any) -> list[Any]:
+        made = [stages(j.system, j.scenario, j.preset, j.variant) for j in jobs]
+        return [first for first, *_ in made]
+
+    generators = first_stages(pixelda_jobs)
+    assert any(stage in generators for stage in first_stages(of["table5"]))
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+def test_first_row_of_table5_is_without_content_loss(preset: Any) -> None:
+    job = table("table5", preset).lines[0].job(preset, 0)
+    generator, task = stages(job.system, job.scenario, job.preset, job.variant)
+    assert (generator.config.task, generator.config.similarity_weight) == ("none", 0.0)
+    assert task.adapted_source
 
 
 def state(

@@ -224,7 +224,8 @@ class _Training:
         self.history: list[Record] = list(before.history)
         self.step, self.losses = before.step, dict(before.losses)
         self.place = place
-        self.seconds = before.seconds - shared_seconds(job, place)
+        # A job that is begun when its shared stage is done has none of that stage's time yet.
+        self.seconds = max(0.0, before.seconds - shared_seconds(job, place))
         self.started = time.monotonic()
         self.stage = self.planned[0]
         self.previous: Path | None = None  # the checkpoint of the stage before
@@ -304,7 +305,7 @@ class _Training:
                 "steps": sum(stage.config.steps for stage in self.planned),
                 "seconds": self._clock(),
                 "losses": self.losses,
-                "message": message.replace(str(self.folder), self.job.name),
+                "message": message.replace(f"{self.place.work}/", ""),
                 "hardware": hardware(self.planned[-1].config.device),
                 "commit": commit(),
             },

@@ -9,6 +9,7 @@ from typing import Any
 
 from adapter import AdapterError
 from adapter._checkpoint import CHECKPOINT
+from adapter._evaluation import Predict
 from adapter._files import write_atomically
 from benchmarks.paper._figures import write_figures
 from benchmarks.paper._jobs import Job, Workplace, step_of
@@ -66,21 +67,31 @@ def write_pictures(
 
 
 def _checkpoint(job: Job, place: Workplace) -> Path:
-    return place.folder(job) / place.stages(job)[0].name / CHECKPOINT
+    """The generator's."""
+    return place.stage_folder(job, place.stages(job)[0]) / CHECKPOINT
 
 
 def _write_job(job: Job, place: Workplace, folder: Path) -> dict[str, Any]:
     checkpoint = _checkpoint(job, place)
-    stage = place.stages(job)[0]
     generate, noise_dimension = load_generator(checkpoint)
-    on_adapted, _ = predictors(stage, checkpoint)
     name = f"{job.scenario}-{job.variant}"
-    scenario = place.load(job.scenario)
     numbers = write_figures(
-        scenario, generate, noise_dimension, on_adapted, folder / name, job.seed
+        place.load(job.scenario),
+        generate,
+        noise_dimension,
+        _task_network(job, place),
+        folder / name,
+        job.seed,
     )
-    steps = {"step": step_of(checkpoint), "steps": stage.config.steps}
+    steps = {"step": step_of(checkpoint), "steps": place.stages(job)[0].config.steps}
     return {"scenario": job.scenario, "variant": job.variant, **steps, "name": name, **numbers}
+
+
+def _task_network(job: Job, place: Workplace) -> Predict | None:
+    """What judges adapted crops; None where it comes after the generator and is not trained yet."""
+    stage = place.stages(job)[-1]
+    checkpoint = place.stage_folder(job, stage) / CHECKPOINT
+    return predictors(stage, checkpoint)[0] if checkpoint.exists() else None
 
 
 def _page(preset: PresetName, provenance: Provenance, entries: Sequence[dict[str, Any]]) -> str:
