@@ -46,7 +46,9 @@ def write_pictures(
     Raises:
         AdapterError: nothing has been trained yet.
     """
-    trained = [job for job in pixelda_jobs(preset) if _checkpoint(job, place).exists()]
+    # Several task networks may have one generator: its pictures are drawn once.
+    generators = {_checkpoint(job, place): job for job in pixelda_jobs(preset)}
+    trained = [job for checkpoint, job in generators.items() if checkpoint.exists()]
     if not trained:
         raise AdapterError(
             f"no PixelDA has been trained with the preset {preset} yet: run render-adapt "

@@ -23,9 +23,10 @@ class Scenario:
     source_validation: LabelledCrops
     """Source crops held out of training, for choosing a model without target labels."""
     target: NDArray[Any]
-    """(M, C, H, W), the target's training crops without their labels."""
+    """(M, C, H, W), the target's training crops without their labels: those of `target_train`, and
+    for LineMod after them those of `target_validation`."""
     target_train: LabelledCrops
-    """The same crops with labels, for target-only and semi-supervised training alone."""
+    """The first of these crops with labels, for target-only and semi-supervised training alone."""
     target_validation: LabelledCrops
     """Target crops held out of training; their labels choose a model as the paper's authors did."""
     target_test: LabelledCrops
