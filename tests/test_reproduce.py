@@ -83,7 +83,9 @@ def test_tables_share_their_pixelda(preset: Any) -> None:
         return [first for first, *_ in made]
 
     generators = first_stages(pixelda_jobs)
-    assert any(stage in generators for stage in first_stages(of["table5"]))
+    # In cpu, Table 5 is of shorter trainings; in full, Table 6's task network learns beside.
+    sharing = "table6" if preset == "cpu" else "table5"
+    assert any(stage in generators for stage in first_stages(of[sharing]))
 
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
