@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from adapter import _alignment as alignment
 from adapter._baseline_config import BaselineConfig, TaskProgress
-from adapter._batches import LabelledBatch, LabelledBatches, Rows, seed_of
+from adapter._batches import LabelledBatch, Rows, seed_of
 from adapter._checkpoint import (
     CHECKPOINT,
     FREE_SETTINGS,
@@ -31,10 +31,20 @@ from adapter._checkpoint import (
 )
 from adapter._config import LabelledCrops
 from adapter._coral import CoralHead, check_every_class, fit_coral, import_svm
-from adapter._device import Images, ResidentBatches
+from adapter._device import Images, labelled_batches
 from adapter._dsn import DomainSeparation
 from adapter._errors import AdapterError
 from adapter._files import make_folder
+from adapter._loop import (
+    autocast,
+    average_share,
+    check_alike,
+    check_finite,
+    check_labelled_target,
+    crops_metadata,
+    pace,
+    torch_of,
+)
 from adapter._losses import task_loss
 from adapter._networks import BatchNorm, TaskTower
 
@@ -79,21 +89,15 @@ def train_baseline(
             diverged, a folder that cannot be written, scikit-learn missing for CORAL.
     """
     _check(source, target, labelled_target, config)
-    make_folder(out)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
-    fingerprint = _fingerprint(crops, config)
-    threads = torch.get_num_threads()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    try:
-        with torch.random.fork_rng(devices=None if config.device == "cuda" else []):
-            run = _Run(source, config)
-            if checkpoint.exists():
-                _restore(run, checkpoint, fingerprint)
-            _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
-    finally:
-        torch.set_num_threads(threads)
+    with torch_of(config):
+        make_folder(out)
+        fingerprint = _fingerprint(crops, config)
+        run = _Run(source, config)
+        if checkpoint.exists():
+            _restore(run, checkpoint, fingerprint)
+        _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
     return checkpoint
 
 
@@ -159,11 +163,11 @@ class _Run:
     def __init__(self, source: LabelledCrops, config: BaselineConfig) -> None:
         self.config = config
         self.step = 0
-        self.channels, self.size = source.images.shape[1:3]
-        self.class_names = source.class_names
+        channels, size = source.images.shape[1:3]
+        self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         # The tower comes first, so that all systems start from the same one.
-        self.tower = _tower(self.channels, self.size, len(source.class_names), config)
+        self.tower = _tower(channels, size, len(source.class_names), config)
         _initialise(self.tower)
         self.tower.private[1].requires_grad_(False)  # both domains take path 0
         d = self.tower.feature_count
@@ -173,7 +177,7 @@ class _Run:
             self.networks["classifier"] = self.classifier = alignment.DomainClassifier(d)
             _initialise(self.classifier)
         if config.system == "dsn":
-            self.separation = DomainSeparation(self.channels, self.size, d)
+            self.separation = DomainSeparation(channels, size, d)
             self.networks["separation"] = self.separation
             _initialise(self.separation)
         for network in self.networks.values():
@@ -245,13 +249,7 @@ def _fit(
         torch.manual_seed(seed_of(config.seed, run.step, _STEP))
         report = _train_step(run, batches)
         run.step += 1
-        broken = [name for name, value in report.items() if not math.isfinite(value)]
-        if broken:
-            kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
-            raise AdapterError(
-                f"training diverged at step {run.step}: the {broken[0]} loss is not a finite "
-                f"number; lower --learning-rate or use --precision fp32 ({kept})"
-            )
+        check_finite(report, run.step, saved)
         if run.step % config.checkpoint_every == 0:
             save()
             saved = run.step
@@ -292,7 +290,7 @@ def _train_step(run: _Run, batches: _Batches) -> dict[str, float]:
 def _task(run: _Run, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
     """(N, d) codes of the crops, and their task loss."""
     config = run.config
-    with _autocast(config):
+    with autocast(config):
         codes = run.tower.codes(batch.x, 0)
         class_logits, predicted = run.tower.predict(run.tower.features_of(codes))
     loss = task_loss(
@@ -318,7 +316,7 @@ def _alignment(
         source_codes: (N, d), the source's.
     """
     config = run.config
-    with _autocast(config):
+    with autocast(config):
         target_codes = run.tower.codes(target, 0).float()
     kind = config.similarity if config.system == "dsn" else config.system
     ramp = _ramp(config, run.step)
@@ -335,7 +333,7 @@ def _alignment(
     if run.separation is not None:
         for domain, (x, codes) in enumerate([(source, source_codes), (target, target_codes)]):
             name = ("source", "target")[domain]
-            with _autocast(config):
+            with autocast(config):
                 parts = run.separation(x, codes, domain)
             difference = alignment.difference_loss(parts.private.float(), codes)
             terms.append((f"{name} difference", config.difference_weight, difference))
@@ -377,16 +375,11 @@ def _follow(tower: TaskTower, follows: bool) -> None:
 def _move_average(run: _Run) -> None:
     if run.average is None:
         return
-    # Early on the average must forget the initial weights faster than `ema` would let it.
-    keep = min(run.config.ema, (1.0 + run.step) / (10.0 + run.step))
+    keep = average_share(run.config.ema, run.step)
     # Statistics of batch normalisation too: the tower's latest do not suit average weights.
     mine, its = run.average.state_dict().values(), run.tower.state_dict().values()
     with torch.no_grad():
         torch._foreach_lerp_(list(mine), list(its), 1.0 - keep)
-
-
-def _autocast(config: BaselineConfig) -> torch.autocast:
-    return torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16")
 
 
 class _Batches:
@@ -394,14 +387,13 @@ class _Batches:
 
     def __init__(self, crops: _Crops, config: BaselineConfig) -> None:
         n, seed, device = config.batch, config.seed, config.device
-        labelled = ResidentBatches if device == "cuda" else LabelledBatches
-        self.source = labelled(crops.source, n, seed, _ORDER_SOURCE, device)
+        self.source = labelled_batches(crops.source, n, seed, _ORDER_SOURCE, device)
         self.images = Images(crops.target, device) if config.aligns else None
         self.rows = Rows(len(crops.target), n, seed, _ORDER_TARGET)
         self.labelled_target = (
             None
             if crops.labelled_target is None
-            else labelled(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
+            else labelled_batches(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
         )
 
     def target(self, step: int) -> Tensor:
@@ -414,12 +406,8 @@ class _Batches:
 
 
 def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -> TaskProgress:
-    config = run.config
-    rate = (run.step - first) / seconds
-    left = (config.steps - run.step) / rate
-    if config.max_minutes:
-        left = min(left, max(0.0, 60.0 * config.max_minutes - seconds))
-    return TaskProgress(run.step, config.steps, report, rate, left)
+    rate, left = pace(run.config, run.step, first, seconds)
+    return TaskProgress(run.step, run.config.steps, report, rate, left)
 
 
 def _check(
@@ -428,8 +416,6 @@ def _check(
     labelled_target: LabelledCrops | None,
     config: BaselineConfig,
 ) -> None:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with --device cpu")
     _, _, height, width = source.images.shape
     if height != width or height < 8 or height % 4:
         raise AdapterError(
@@ -439,28 +425,14 @@ def _check(
     if len(source) < 1:
         raise AdapterError("there are no source crops; at least 1 is needed")
     if config.system != "supervised":
-        if target.shape[1:] != source.images.shape[1:]:
-            raise AdapterError(
-                f"source crops are {source.images.shape[1:]} (channels, height, width) and target "
-                f"crops {target.shape[1:]}; they must be alike"
-            )
+        check_alike(source, target)
         if len(target) < 2:
             raise AdapterError(f"there are {len(target)} target crops; at least 2 are needed")
     if config.system == "coral":
         import_svm()
         check_every_class(source, config.coral_crops)
     if labelled_target is not None:
-        if labelled_target.class_names != source.class_names:
-            raise AdapterError(
-                f"the labelled target crops are of {', '.join(labelled_target.class_names)} and "
-                f"the source crops of {', '.join(source.class_names)}; the classes must be the "
-                "same"
-            )
-        if labelled_target.images.shape[1:] != source.images.shape[1:]:
-            raise AdapterError(
-                f"labelled target crops are {labelled_target.images.shape[1:]} (channels, height, "
-                f"width) and source crops {source.images.shape[1:]}; they must be alike"
-            )
+        check_labelled_target(source, labelled_target)
 
 
 def _fingerprint(crops: _Crops, config: BaselineConfig) -> str:
@@ -488,11 +460,7 @@ def _save(run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str) -> None:
             svm_c=config.svm_c,
             device=config.device,
         )
-    metadata = describe(config, fingerprint, run.step) | {
-        "channels": str(run.channels),
-        "size": str(run.size),
-        "class_names": json.dumps(run.class_names),
-    }
+    metadata = describe(config, fingerprint, run.step) | run.crops
     write_checkpoint(checkpoint, networks, {"all": run.optimizer}, metadata)
 
 
@@ -502,5 +470,4 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
     if run.config.schedule == "linear" or (run.config.aligns and run.config.ramp == "ganin"):
         free.discard("steps")  # the learning rate or the ramp depends on it
     check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
-    run.step = int(metadata["step"])
-    restore(tensors, run.stored(), {"all": run.optimizer})
+    run.step = restore(checkpoint, tensors, metadata, run.stored(), {"all": run.optimizer})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,23 +58,39 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         AdapterError: it cannot be read or is no training checkpoint.
     """
+    with _opened(path) as (file, metadata):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
+    return tensors, metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a training checkpoint alone.
+
+    Raises:
+        AdapterError: it cannot be read or is no training checkpoint.
+    """
+    with _opened(path) as (_, metadata):
+        return metadata
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
+            if metadata.get("format") != FORMAT:
+                raise AdapterError(
+                    f"{path} is not a training checkpoint of this version ({FORMAT}); delete it "
+                    "to start the training again"
+                )
+            yield file, metadata
     except (OSError, SafetensorError) as error:
         raise AdapterError(
             f"{path} cannot be read as a training checkpoint ({error}); delete it to start "
             "the training again"
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise AdapterError(
-            f"{path} is not a training checkpoint of this version ({FORMAT}); delete it to "
-            "start the training again"
-        )
-    return tensors, metadata
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -83,24 +100,50 @@ def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def restore(
+    path: Path,
     tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
-) -> None:
-    """Put a checkpoint's state back into networks and optimisers."""
+) -> int:
+    """Put a checkpoint's state back into networks and optimisers; the step that it is of.
+
+    Raises:
+        AdapterError: it lacks a network's or an optimiser's state, as those of older versions do.
+    """
     for name, network in networks.items():
-        network.load_state_dict(part(tensors, name))
+        state = part(tensors, name)
+        _check_whole(path, name, state.keys() == network.state_dict().keys())
+        network.load_state_dict(state)
+    step = int(metadata["step"])
     for name, optimizer in optimizers.items():
-        state = optimizer.state_dict()
-        for key, value in part(tensors, f"optimizer.{name}").items():
-            index, entry = key.split(".")
-            state["state"].setdefault(int(index), {})[entry] = value
-        optimizer.load_state_dict(state)
-        for parameter, moments in optimizer.state.items():
-            for entry, value in moments.items():
-                if value.shape == parameter.shape:
-                    # Fused Adam goes through weights and moments in the order of memory.
-                    moments[entry] = torch.empty_like(parameter).copy_(value)
+        moments = part(tensors, f"optimizer.{name}")
+        # Continuing with fresh moments would be another run, and nobody would be told.
+        has_none = step == 0 or all(g.get("momentum") == 0 for g in optimizer.param_groups)
+        _check_whole(path, f"{name}'s optimiser", len(moments) > 0 or has_none)
+        _restore_optimizer(moments, optimizer)
+    return step
+
+
+def _restore_optimizer(moments: Mapping[str, Tensor], optimizer: Optimizer) -> None:
+    state = optimizer.state_dict()
+    for key, value in moments.items():
+        index, entry = key.split(".")
+        state["state"].setdefault(int(index), {})[entry] = value
+    optimizer.load_state_dict(state)
+    for parameter, own in optimizer.state.items():
+        for entry, value in own.items():
+            if value.shape == parameter.shape:
+                # Fused Adam goes through weights and moments in the order of memory.
+                own[entry] = torch.empty_like(parameter).copy_(value)
+
+
+def _check_whole(path: Path, name: str, whole: bool) -> None:
+    if not whole:
+        raise AdapterError(
+            f"{path} does not hold the whole state of the {name}, as another version left "
+            "it; delete it to start the training again"
+        )
 
 
 def describe(config: Any, fingerprint: str, step: int) -> dict[str, str]:

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import _losses as losses
-from adapter._batches import LabelledBatch, LabelledBatches, Rows, image_tensor, seed_of
+from adapter._batches import LabelledBatch, Rows, seed_of
 from adapter._checkpoint import (
     CHECKPOINT,
     FREE_SETTINGS,
@@ -51,8 +51,18 @@ from adapter._checkpoint import (
     write_checkpoint,
 )
 from adapter._config import LabelledCrops, Progress
+from adapter._device import Images, labelled_batches
 from adapter._errors import AdapterError
 from adapter._files import make_folder
+from adapter._loop import (
+    autocast,
+    average_share,
+    check_alike,
+    check_finite,
+    crops_metadata,
+    pace,
+    torch_of,
+)
 
 if TYPE_CHECKING:
     from adapter._evaluation import Predict
@@ -269,33 +279,24 @@ def train_cogan(
             diverged, a folder that cannot be written.
     """
     _check_crops(source, target)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with --device cpu")
-    make_folder(out)
     checkpoint = out / CHECKPOINT
-    fingerprint = _fingerprint(source, target, config)
-    threads = torch.get_num_threads()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    try:
-        with torch.random.fork_rng(devices=None if config.device == "cuda" else []):
-            run = _Run(source, config)
-            if checkpoint.exists():
-                tensors, metadata = _read(checkpoint)
-                check_same_run(checkpoint, metadata, config, fingerprint, free=FREE_SETTINGS)
-                restore(tensors, run.stored(), run.optimizers())
-                run.step = int(metadata["step"])
+    with torch_of(config):
+        make_folder(out)
+        fingerprint = _fingerprint(source, target, config)
+        run = _Run(source, config)
+        if checkpoint.exists():
+            tensors, metadata = _read(checkpoint)
+            check_same_run(checkpoint, metadata, config, fingerprint, free=FREE_SETTINGS)
+            run.step = restore(checkpoint, tensors, metadata, run.stored(), run.optimizers())
 
-            def save() -> None:
-                write_checkpoint(
-                    checkpoint, run.stored(), run.optimizers(), _metadata(run, fingerprint)
-                )
-                if on_checkpoint is not None:
-                    on_checkpoint(checkpoint)
+        def save() -> None:
+            write_checkpoint(
+                checkpoint, run.stored(), run.optimizers(), _metadata(run, fingerprint)
+            )
+            if on_checkpoint is not None:
+                on_checkpoint(checkpoint)
 
-            _fit(run, _Batches(source, target, config), save, on_progress)
-    finally:
-        torch.set_num_threads(threads)
+        _fit(run, _Batches(source, target, config), save, on_progress)
     return checkpoint
 
 
@@ -350,12 +351,7 @@ class _Run:
     def __init__(self, source: LabelledCrops, config: CoGanConfig) -> None:
         self.config = config
         self.step = 0
-        channels, size = source.images.shape[1:3]
-        self.crops = {
-            "channels": str(channels),
-            "size": str(size),
-            "class_names": json.dumps(source.class_names),
-        }
+        self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         self.generator = _build_generator(self.crops, config).to(config.device)
         self.discriminator = _build_discriminator(self.crops, config).to(config.device)
@@ -384,14 +380,13 @@ class _Batches:
     """Labelled source crops with as many target crops; a pure function of (seed, draw)."""
 
     def __init__(self, source: LabelledCrops, target: NDArray[Any], config: CoGanConfig) -> None:
-        self.target, self.device = target, config.device
         n, seed = config.batch, config.seed
-        self.source = LabelledBatches(source, n, seed, _ORDER_SOURCE, config.device)
+        self.source = labelled_batches(source, n, seed, _ORDER_SOURCE, config.device)
+        self.target = Images(target, config.device)
         self.rows = Rows(len(target), n, seed, _ORDER_TARGET)
 
     def draw(self, draw: int) -> tuple[LabelledBatch, Tensor]:
-        target = image_tensor(self.target[self.rows.draw(draw)], self.device)
-        return self.source.draw(draw), target
+        return self.source.draw(draw), self.target.at(self.rows.draw(draw))
 
 
 def _fit(
@@ -414,13 +409,7 @@ def _fit(
         report = _discriminator_step(run, *batches.draw(run.step)) | _generator_step(run)
         _move_average(run)
         run.step += 1
-        broken = [name for name, value in report.items() if not math.isfinite(value)]
-        if broken:
-            kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
-            raise AdapterError(
-                f"training diverged at step {run.step}: the {broken[0]} loss is not a finite "
-                f"number; lower --learning-rate or use --precision fp32 ({kept})"
-            )
+        check_finite(report, run.step, saved)
         if run.step % config.checkpoint_every == 0:
             save()
             saved = run.step
@@ -433,9 +422,9 @@ def _fit(
 def _discriminator_step(run: _Run, source: LabelledBatch, target: Tensor) -> dict[str, float]:
     """Train the discriminators, and the classifier, on pairs as they are generated now."""
     config, discriminator = run.config, run.discriminator
-    with torch.no_grad(), _autocast(config):
+    with torch.no_grad(), autocast(config):
         fake_source, fake_target = (x.float() for x in run.generator(_noise(config)))
-    with _autocast(config):
+    with autocast(config):
         of_source, of_target = discriminator.pair_features(
             torch.cat([source.x, fake_source]), torch.cat([target, fake_target])
         )
@@ -473,7 +462,7 @@ def _discriminator_step(run: _Run, source: LabelledBatch, target: Tensor) -> dic
 def _generator_step(run: _Run) -> dict[str, float]:
     """Train the generators against the discriminators as they are now."""
     config, discriminator = run.config, run.discriminator
-    with _autocast(config):
+    with autocast(config):
         source, target = run.generator(_noise(config))
         logits = discriminator.logits(torch.cat(discriminator.pair_features(source, target)))
     loss = losses.generator_loss(logits)
@@ -487,8 +476,7 @@ def _generator_step(run: _Run) -> dict[str, float]:
 def _move_average(run: _Run) -> None:
     if run.average is None:
         return
-    # Early on the average must forget the initial weights faster than `ema` would let it.
-    keep = min(run.config.ema, (1.0 + run.step) / (10.0 + run.step))
+    keep = average_share(run.config.ema, run.step)
     average, follows = run.average.parameters(), run.discriminator.parameters()
     with torch.no_grad():
         torch._foreach_lerp_(list(average), list(follows), 1.0 - keep)
@@ -496,10 +484,6 @@ def _move_average(run: _Run) -> None:
 
 def _noise(config: CoGanConfig) -> Tensor:
     return torch.randn(config.batch, config.noise_dimension).to(config.device)
-
-
-def _autocast(config: CoGanConfig) -> torch.autocast:
-    return torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16")
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -560,11 +544,7 @@ def _fingerprint(source: LabelledCrops, target: NDArray[Any], config: CoGanConfi
 
 def _check_crops(source: LabelledCrops, target: NDArray[Any]) -> None:
     shape = source.images.shape[1:]
-    if shape != target.shape[1:]:
-        raise AdapterError(
-            f"source crops are {shape} (channels, height, width) and target crops "
-            f"{target.shape[1:]}; they must be alike"
-        )
+    check_alike(source, target)
     _, height, width = shape
     if height != width or height < 16 or height & (height - 1):
         raise AdapterError(
@@ -579,14 +559,10 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any]) -> None:
 
 
 def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -> Progress:
-    config = run.config
-    rate = (run.step - first) / seconds
-    left = (config.steps - run.step) / rate
-    if config.max_minutes:
-        left = min(left, max(0.0, 60.0 * config.max_minutes - seconds))
+    rate, left = pace(run.config, run.step, first, seconds)
     return Progress(
         step=run.step,
-        steps=config.steps,
+        steps=run.config.steps,
         losses={k: v for k, v in report.items() if not k.startswith("accuracy")},
         accuracy_real=report["accuracy_real"],
         accuracy_fake=report["accuracy_fake"],

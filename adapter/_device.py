@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapter._batches import LabelledBatch, Rows, labelled_batch
+from adapter._batches import LabelledBatch, LabelledBatches, Rows, labelled_batch
 from adapter._config import LabelledCrops
 
 
@@ -64,3 +64,11 @@ class ResidentBatches:
         places = to_device(torch.from_numpy(rows), self.device)
         labels = {k: v[places] for k, v in vars(self.labels).items() if v is not None}
         return dataclasses.replace(self.labels, **(labels | {"x": self.images.at(rows)}))
+
+
+def labelled_batches(
+    crops: LabelledCrops, batch: int, seed: int, stream: int, device: str
+) -> LabelledBatches | ResidentBatches:
+    """Batches of labelled crops, from where they are drawn fastest."""
+    kind = ResidentBatches if device == "cuda" else LabelledBatches
+    return kind(crops, batch, seed, stream, device)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import _losses as losses
-from adapter._batches import LabelledBatch, LabelledBatches, Rows, image_tensor, seed_of
+from adapter._batches import LabelledBatch, Rows, image_tensor, seed_of
 from adapter._checkpoint import (
     CHECKPOINT,
     FREE_SETTINGS,
@@ -32,9 +32,19 @@ from adapter._checkpoint import (
     write_checkpoint,
 )
 from adapter._config import LabelledCrops, Progress, TrainConfig
-from adapter._device import Images, ResidentBatches, to_device
+from adapter._device import Images, labelled_batches, to_device
 from adapter._errors import AdapterError
 from adapter._files import make_folder
+from adapter._loop import (
+    autocast,
+    average_share,
+    check_alike,
+    check_finite,
+    check_labelled_target,
+    crops_metadata,
+    pace,
+    torch_of,
+)
 from adapter._monitor import SCALARS_EVERY, CollapseWatch, DiscriminatorWatch, board
 from adapter._networks import BatchNorm, Discriminator, Generator, TaskTower, build_generator
 
@@ -81,15 +91,14 @@ def train(
     """
     _check_crops(source, target, config)
     if labelled_target is not None:
-        _check_labelled_target(source, labelled_target, config)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with --device cpu")
-    make_folder(out)
+        if config.task == "none":
+            raise AdapterError("labelled target crops train the task network: add --task pose")
+        check_labelled_target(source, labelled_target)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
-    fingerprint = _fingerprint(crops, config)
-    devices = [torch.cuda.current_device()] if config.device == "cuda" else []
-    with torch.random.fork_rng(devices), _torch_settings(config):
+    with torch_of(config):
+        make_folder(out)
+        fingerprint = _fingerprint(crops, config)
         run = _Run(source, config)
         if checkpoint.exists():
             _restore(run, checkpoint, fingerprint)
@@ -109,21 +118,6 @@ def training_steps(
     while True:
         _step(run, batches)
         yield
-
-
-@contextmanager
-def _torch_settings(config: TrainConfig) -> Iterator[None]:
-    """Settings that torch keeps for the whole process, as they were afterwards."""
-    threads, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    # Shapes never change, so trying all of cuDNN's algorithms once pays.
-    torch.backends.cudnn.benchmark = config.device == "cuda"
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = tries
 
 
 def load_task_tower(checkpoint: Path) -> TaskTower:
@@ -162,7 +156,7 @@ class _Run:
         self.step = 0
         self.low_checks = 0  # of `CollapseWatch`
         self.channels, self.size = source.images.shape[1:3]
-        self.class_names = source.class_names
+        self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         self.generator = build_generator(self.channels, self.size, config)
         self.discriminator = Discriminator(
@@ -313,14 +307,9 @@ def _read(report: dict[str, Tensor], step: int, saved: int) -> dict[str, float]:
         AdapterError: one is not finite: the run has diverged.
     """
     values = torch.stack(list(report.values())).tolist() if report else []
-    for name, value in zip(report, values, strict=True):
-        if not np.isfinite(value):
-            kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
-            raise AdapterError(
-                f"training diverged at step {step}: the {name} loss is not a finite "
-                f"number; lower --learning-rate or use --precision fp32 ({kept})"
-            )
-    return dict(zip(report, values, strict=True))
+    numbers = dict(zip(report, values, strict=True))
+    check_finite(numbers, step, saved)
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,10 +324,10 @@ class _Batch:
 def _discriminator_step(run: _Run, batch: _Batch) -> dict[str, Tensor]:
     """Train the discriminator, and the task network, on adapted crops as they are now."""
     config = run.config
-    with torch.no_grad(), _frozen_statistics(run.generator), _autocast(config):
+    with torch.no_grad(), _frozen_statistics(run.generator), autocast(config):
         adapted = run.generator(batch.source.x, _noise(config.batch, config)).float()
     real_seen, adapted_seen = _augment(batch.real, config), _augment(adapted, config)
-    with _autocast(config):
+    with autocast(config):
         logits_real = run.discriminator(real_seen).float()
         logits_fake = run.discriminator(adapted_seen).float()
     adversarial = losses.discriminator_loss(logits_real, logits_fake, config.gan_loss)
@@ -375,7 +364,7 @@ def _generator_step(run: _Run, batch: _Batch) -> dict[str, Tensor]:
     z = _noise(len(source), config)
     judges = [run.discriminator] if run.task is None else [run.discriminator, run.task]
     with _frozen_statistics(run.discriminator), _without_gradient(judges):
-        with _autocast(config):
+        with autocast(config):
             adapted = run.generator(source.x, z).float()
             logits = run.discriminator(_augment(adapted, config)).float()
         adversarial = losses.generator_loss(logits, config.gan_loss)
@@ -411,7 +400,7 @@ def _task_loss(
     """Sum of the task losses of (domain, crops, labels) (Eq. 3)."""
     total = torch.zeros((), device=config.device)
     for domain, crops, labels in parts:
-        with _autocast(config):
+        with autocast(config):
             class_logits, predicted = task(crops, domain)
         total = total + losses.task_loss(
             class_logits,
@@ -470,9 +459,7 @@ def _learning_rates(run: _Run) -> dict[str, float]:
 
 
 def _move_average(run: _Run) -> None:
-    # Early on the average must forget the initial weights faster than `ema` would let it.
-    keep = min(run.config.ema, (1.0 + run.step) / (10.0 + run.step))
-    keep = keep if run.config.ema > 0 else 0.0
+    keep = average_share(run.config.ema, run.step)
     with torch.no_grad():
         for name, average in run.averages().items():
             follows = run.networks()[name]
@@ -505,10 +492,6 @@ def _augment(x: Tensor, config: TrainConfig) -> Tensor:
     return x
 
 
-def _autocast(config: TrainConfig) -> torch.autocast:
-    return torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16")
-
-
 @contextmanager
 def _frozen_statistics(network: nn.Module) -> Iterator[None]:
     """Batch normalisation uses the batch but does not learn from it."""
@@ -535,14 +518,13 @@ class _Batches:
 
     def __init__(self, crops: _Crops, config: TrainConfig) -> None:
         n, seed, device = config.batch, config.seed, config.device
-        kind = ResidentBatches if device == "cuda" else LabelledBatches
-        self.source = kind(crops.source, n, seed, _ORDER_SOURCE, device)
+        self.source = labelled_batches(crops.source, n, seed, _ORDER_SOURCE, device)
         self.target = Images(crops.target, device)
         self.real = Rows(len(crops.target), n, seed, _ORDER_TARGET)
         self.labelled_target = (
             None
             if crops.labelled_target is None
-            else kind(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
+            else labelled_batches(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
         )
 
     def draw(self, draw: int) -> _Batch:
@@ -557,14 +539,10 @@ class _Batches:
 def _progress(
     run: _Run, report: dict[str, float], first: int, seconds: float, note: str
 ) -> Progress:
-    config = run.config
-    rate = (run.step - first) / seconds
-    left = (config.steps - run.step) / rate
-    if config.max_minutes:
-        left = min(left, max(0.0, 60.0 * config.max_minutes - seconds))
+    rate, left = pace(run.config, run.step, first, seconds)
     return Progress(
         step=run.step,
-        steps=config.steps,
+        steps=run.config.steps,
         losses={k: v for k, v in report.items() if not k.startswith("accuracy")},
         accuracy_real=report["accuracy_real"],
         accuracy_fake=report["accuracy_fake"],
@@ -575,11 +553,7 @@ def _progress(
 
 
 def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfig) -> None:
-    if source.images.shape[1:] != target.shape[1:]:
-        raise AdapterError(
-            f"source crops are {source.images.shape[1:]} (channels, height, width) and target "
-            f"crops {target.shape[1:]}; they must be alike"
-        )
+    check_alike(source, target)
     _, channels, height, width = source.images.shape
     if channels not in (3, 4) or height != width or height < 8 or height & (height - 1):
         raise AdapterError(
@@ -595,23 +569,6 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfi
         raise AdapterError(
             f"there are {len(source)} source and {len(target)} target crops; at least 2 of each "
             "are needed"
-        )
-
-
-def _check_labelled_target(
-    source: LabelledCrops, labelled: LabelledCrops, config: TrainConfig
-) -> None:
-    if config.task == "none":
-        raise AdapterError("labelled target crops train the task network: add --task pose")
-    if labelled.class_names != source.class_names:
-        raise AdapterError(
-            f"the labelled target crops are of {', '.join(labelled.class_names)} and the source "
-            f"crops of {', '.join(source.class_names)}; the classes must be the same"
-        )
-    if labelled.images.shape[1:] != source.images.shape[1:]:
-        raise AdapterError(
-            f"labelled target crops are {labelled.images.shape[1:]} (channels, height, width) and "
-            f"source crops {source.images.shape[1:]}; they must be alike"
         )
 
 
@@ -656,12 +613,8 @@ def _save(
     # Between these checks there are always as many steps, however often the run is continued.
     if run.step % run.config.checkpoint_every == 0:
         collapse.check(_adapt(exported, collapse.crops, run.config), run.step)
-    metadata = describe(run.config, fingerprint, run.step) | {
-        "channels": str(run.channels),
-        "size": str(run.size),
-        "class_names": json.dumps(run.class_names),
-        "low_checks": str(collapse.low_checks),
-    }
+    metadata = describe(run.config, fingerprint, run.step) | run.crops
+    metadata["low_checks"] = str(collapse.low_checks)
     networks = {**run.stored(), "exported": exported}
     write_checkpoint(checkpoint, networks, run.optimizers(), metadata)
     picture = _picture(run, exported, crops.source, crops.target)
@@ -685,9 +638,8 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
     if run.config.schedule == "linear":
         free.discard("steps")  # the learning rate depends on it
     check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
-    run.step = int(metadata["step"])
     run.low_checks = int(metadata.get("low_checks", "0"))
-    restore(tensors, run.stored(), run.optimizers())
+    run.step = restore(checkpoint, tensors, metadata, run.stored(), run.optimizers())
 
 
 def _picture(

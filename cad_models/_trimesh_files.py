@@ -67,7 +67,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             reason = "text that is not UTF-8"
         raise files.unusable or ModelError(
             f"{files.path} cannot be read as {kind[1:].upper()} ({reason}); export it again"
-        ) from None
+        ) from error
     if files.unusable is not None:
         raise files.unusable
     if not parts:
@@ -110,10 +110,10 @@ class _Resolver(Resolver):  # type: ignore[misc]
 
     # trimesh demands these two of a resolver; a mesh that makes it call one is not read.
     def write(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
+        raise io.UnsupportedOperation(f"{name} would be written beside the mesh")
 
     def namespaced(self, namespace: str) -> Resolver:
-        raise NotImplementedError
+        raise io.UnsupportedOperation(f"{namespace} is an archive within the mesh")
 
 
 @contextlib.contextmanager

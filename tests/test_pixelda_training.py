@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from adapter import (
     PRESETS,
@@ -102,6 +103,18 @@ def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
     assert {
         name for name, value in expected.items() if not torch.equal(value, found[name])
     } == set()
+
+
+@pytest.mark.parametrize("missing", ["optimizer.generator.", "average_task."])
+def test_a_checkpoint_that_lacks_state_is_refused(tmp_path: Path, missing: str) -> None:
+    """Fresh moments or a fresh average would make another run of it, without a word."""
+    checkpoint = train(SOURCE, TARGET, TOY, tmp_path)
+    tensors, metadata = read_checkpoint(checkpoint)
+    less = {name: value for name, value in tensors.items() if not name.startswith(missing)}
+    assert len(less) < len(tensors)
+    save_file(less, checkpoint, metadata)
+    with pytest.raises(AdapterError, match="does not hold the whole state"):
+        train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path)
 
 
 def test_a_run_depends_on_its_seed_alone(tmp_path: Path) -> None:
@@ -262,8 +275,6 @@ def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None
 
 
 def test_a_file_of_other_tensors_is_refused_as_checkpoint(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"x": torch.zeros(2)}, tmp_path / CHECKPOINT)
     with pytest.raises(AdapterError, match="not a training checkpoint"):
         train(SOURCE, TARGET, TOY, tmp_path)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from adapter import AdapterError, Progress
 from adapter._baseline_config import TaskProgress
-from adapter._checkpoint import CHECKPOINT, FREE_SETTINGS, read_checkpoint
+from adapter._checkpoint import CHECKPOINT, FREE_SETTINGS, read_metadata
 from adapter._files import make_folder, write_atomically
 from benchmarks.paper._machine import commit, hardware
 from benchmarks.paper._presets import PresetName, Stage, stages
@@ -361,7 +361,7 @@ class _Training:
 
 def step_of(checkpoint: Path) -> int:
     """Steps that a training's checkpoint was written after."""
-    return int(read_checkpoint(checkpoint)[1]["step"])
+    return int(read_metadata(checkpoint)["step"])
 
 
 @contextlib.contextmanager

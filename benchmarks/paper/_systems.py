@@ -117,7 +117,7 @@ def measure_stage(
         For each set of crops "SET_accuracy_percent", "SET_mean_angle_degrees" and so on, and
         "score".
     """
-    device = stage.config.device if isinstance(stage.config, TrainConfig) else "cpu"
+    device = stage.config.device
     on_target, on_source = predictors(stage, checkpoint)
     figures: dict[str, Any] = {}
     for name, crops in test_sets(stage, scenario).items():
@@ -155,11 +155,14 @@ def test_sets(stage: Stage, scenario: Scenario) -> dict[str, LabelledCrops]:
 
 def predictors(stage: Stage, checkpoint: Path) -> tuple[Predict, Predict]:
     """The task network of a checkpoint on target crops and on source crops."""
+    device = stage.config.device
     if isinstance(stage.config, TrainConfig):
-        tower = load_task_tower(checkpoint).to(stage.config.device)
+        tower = load_task_tower(checkpoint).to(device)
         return (lambda x: tower(x, 1)), (lambda x: tower(x, 0))
-    load = load_cogan if isinstance(stage.config, CoGanConfig) else load_baseline
-    predict = load(checkpoint)
+    if isinstance(stage.config, CoGanConfig):
+        on_source, on_target = (load_cogan(checkpoint, domain=d, device=device) for d in (0, 1))
+        return on_target, on_source
+    predict = load_baseline(checkpoint, device)
     return predict, predict
 
 
