@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from adapter._errors import AdapterError
+from adapter._config import require
 
 
 @dataclass(frozen=True)
@@ -94,25 +94,26 @@ class BaselineConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "decay_steps", "coral_crops", "checkpoint_every"):
-            self._require(getattr(self, name) >= 1, name, "must be at least 1")
+            require(self, getattr(self, name) >= 1, name, "must be at least 1")
         for name in ("max_minutes", "seed", "threads", "alignment_from_step", "weight_decay"):
-            self._require(0 <= getattr(self, name) < math.inf, name, "must be finite, not negative")
+            require(self, 0 <= getattr(self, name) < math.inf, name, "must be finite, not negative")
         for name, kind in get_type_hints(BaselineConfig).items():
             if name.endswith("_weight"):
                 value = getattr(self, name)
-                self._require(0 <= value < math.inf, name, "must be finite, not negative")
+                require(self, 0 <= value < math.inf, name, "must be finite, not negative")
             if get_origin(kind) is Literal:
                 choices = get_args(kind)
                 rule = f"must be one of {', '.join(choices)}"
-                self._require(getattr(self, name) in choices, name, rule)
+                require(self, getattr(self, name) in choices, name, rule)
         for name in ("learning_rate", "svm_c"):
-            self._require(0 < getattr(self, name) < math.inf, name, "must be finite and above 0")
+            require(self, 0 < getattr(self, name) < math.inf, name, "must be finite and above 0")
         for name in ("momentum", "ema"):
-            self._require(0 <= getattr(self, name) < 1, name, "must be at least 0 and below 1")
-        self._require(0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
-        self._require(0 <= (self.dropout or 0) < 1, "dropout", "must be at least 0 and below 1")
-        self._require(self.batch >= 2, "batch", "must be at least 2: covariances need it")
-        self._require(
+            require(self, 0 <= getattr(self, name) < 1, name, "must be at least 0 and below 1")
+        require(self, 0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
+        require(self, 0 <= (self.dropout or 0) < 1, "dropout", "must be at least 0 and below 1")
+        require(self, self.batch >= 2, "batch", "must be at least 2: covariances need it")
+        require(
+            self,
             not self.aligns or self.alignment_from_step < self.steps,
             "alignment_from_step",
             f"must be below --steps ({self.steps}), or nothing would be aligned",
@@ -122,11 +123,6 @@ class BaselineConfig:
     def aligns(self) -> bool:
         """Whether target crops take part in training."""
         return self.system not in ("supervised", "coral")
-
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        if not holds:
-            flag = "--" + name.replace("_", "-")
-            raise AdapterError(f"{flag} {rule}; it is {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

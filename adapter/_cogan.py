@@ -50,7 +50,7 @@ from adapter._checkpoint import (
     restore,
     write_checkpoint,
 )
-from adapter._config import LabelledCrops, Progress
+from adapter._config import LabelledCrops, Progress, require
 from adapter._device import Images, labelled_batches
 from adapter._errors import AdapterError
 from adapter._files import make_folder
@@ -128,20 +128,15 @@ class CoGanConfig:
             value, choices = getattr(self, field.name), get_args(kinds[field.name])
             if choices:
                 names = ", ".join(choices)
-                self._require(value in choices, field.name, f"must be one of {names}")
+                require(self, value in choices, field.name, f"must be one of {names}")
             elif field.name in {"steps", "noise_dimension", "checkpoint_every"}:
-                self._require(value >= 1, field.name, "must be at least 1")
+                require(self, value >= 1, field.name, "must be at least 1")
             elif field.name in {"generator_width", "discriminator_width", "learning_rate"}:
-                self._require(0 < value < math.inf, field.name, "must be finite and above 0")
+                require(self, 0 < value < math.inf, field.name, "must be finite and above 0")
             else:
-                self._require(0 <= value < math.inf, field.name, "must be finite, not negative")
-        self._require(self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
-        self._require(self.ema < 1, "ema", "must be below 1")
-
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        if not holds:
-            flag = "--" + name.replace("_", "-")
-            raise AdapterError(f"{flag} {rule}; it is {getattr(self, name)}")
+                require(self, 0 <= value < math.inf, field.name, "must be finite, not negative")
+        require(self, self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
+        require(self, self.ema < 1, "ema", "must be below 1")
 
 
 class CoupledGenerator(nn.Module):

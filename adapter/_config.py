@@ -135,29 +135,36 @@ class TrainConfig:
     def __post_init__(self) -> None:
         positive = "steps batch noise_dimension width blocks discriminator_width decay_steps"
         for name in (*positive.split(), "gradient_penalty_every", "checkpoint_every"):
-            self._require(getattr(self, name) >= 1, name, "must be at least 1")
+            require(self, getattr(self, name) >= 1, name, "must be at least 1")
         kinds = get_type_hints(TrainConfig)
         for field in dataclasses.fields(self):
             if field.name.endswith("_weight") or field.name in _NOT_NEGATIVE:
                 value = getattr(self, field.name)
-                self._require(0 <= value < math.inf, field.name, "must be finite, not negative")
+                require(self, 0 <= value < math.inf, field.name, "must be finite, not negative")
             choices = get_args(kinds[field.name])
             if choices:
                 names = ", ".join(str(choice) for choice in choices)
-                self._require(
-                    getattr(self, field.name) in choices, field.name, f"must be one of {names}"
+                require(
+                    self,
+                    getattr(self, field.name) in choices,
+                    field.name,
+                    f"must be one of {names}",
                 )
-        self._require(
-            0 < self.learning_rate < math.inf, "learning_rate", "must be finite and above 0"
+        require(
+            self, 0 < self.learning_rate < math.inf, "learning_rate", "must be finite and above 0"
         )
-        self._require(
-            0 < self.discriminator_keep <= 1, "discriminator_keep", "must be above 0, at most 1"
+        require(
+            self,
+            0 < self.discriminator_keep <= 1,
+            "discriminator_keep",
+            "must be above 0, at most 1",
         )
-        self._require(0 <= self.ema < 1, "ema", "must be at least 0 and below 1")
-        self._require(0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
-        self._require(self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
+        require(self, 0 <= self.ema < 1, "ema", "must be at least 0 and below 1")
+        require(self, 0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
+        require(self, self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
         if self.diversity_weight > 0:
-            self._require(
+            require(
+                self,
                 self.batch % 2 == 0 and self.batch >= 4,
                 "batch",
                 "must be even and at least 4 with --diversity-weight: each crop goes in twice",
@@ -169,10 +176,16 @@ class TrainConfig:
         if self.compile and self.device != "cuda":
             raise AdapterError("--compile is for GPUs: add --device cuda, or leave it out")
 
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        if not holds:
-            flag = "--" + name.replace("_", "-")
-            raise AdapterError(f"{flag} {rule}; it is {getattr(self, name)}")
+
+def require(settings: object, holds: bool, name: str, rule: str) -> None:
+    """Refuse settings whose field `name` breaks a rule.
+
+    Raises:
+        AdapterError: `holds` is false; it names the flag, the rule and the value.
+    """
+    if not holds:
+        flag = "--" + name.replace("_", "-")
+        raise AdapterError(f"{flag} {rule}; it is {getattr(settings, name)}")
 
 
 _NOT_NEGATIVE = {

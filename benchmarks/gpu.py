@@ -106,9 +106,7 @@ def reproduce(table: str, only: str = "", seeds: int = 1, jobs: int = 1, steps: 
         rows = json.loads(file.read_text())["rows"] if file.is_file() else []
         ours = [row for row in rows if only in f"{row['scenario']}/{row['system']}-"]
         # A training that failed would fail again.
-        return bool(ours) and not any(
-            "not run yet" in row["status"] or " steps" in row["status"] for row in ours
-        )
+        return bool(ours) and not any(row["open"] for row in ours)
 
     return Command(f"{table} {only or 'all systems'}, {seeds} seeds", arguments, finished)
 

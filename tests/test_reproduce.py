@@ -134,6 +134,7 @@ def test_rows_of_finished_jobs() -> None:
     assert found["labelled validation", ACCURACY].mean == 87.5  # the best ones
     assert (last.seeds, last.steps, last.minutes, last.paper) == (2, 300, 3.0, 85.1)
     assert (last.hardware, last.commit, last.status) == ("a processor", "c0", "done")
+    assert last.open == 0
 
 
 def test_rows_choose_poses_by_their_angle() -> None:
@@ -155,6 +156,7 @@ def test_rows_hide_nothing_that_is_missing() -> None:
     row = figures(state(accuracies=(90,)), unfinished, failed)["last", ACCURACY]
     assert (row.mean, row.std, row.seeds, row.seeds_asked) == (90.0, None, 1, 3)
     assert row.status == "seed 1: 200 of 300 steps; seed 2: training diverged at step 7"
+    assert row.open == 1  # one that diverged would diverge again
 
 
 def test_scores_that_are_no_numbers_leave_the_last_checkpoint() -> None:

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapter import FAR, LabelledCrops
+from adapter import FAR, LabelledCrops, memorisation, nearest_neighbours
 from adapter._evaluation import Predict
 from adapter._losses import angle_degrees
-from adapter._nearest import memorisation, nearest_neighbours
 from benchmarks.paper._scenario import Scenario
 
 Generate = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]

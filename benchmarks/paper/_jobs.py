@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adapter import AdapterError, Progress
-from adapter._baseline_config import TaskProgress
+from adapter import AdapterError, Progress, TaskProgress
 from adapter._checkpoint import CHECKPOINT, FREE_SETTINGS, read_metadata
 from adapter._files import make_folder, write_atomically
 from benchmarks.paper._machine import commit, hardware

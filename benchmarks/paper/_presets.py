@@ -15,9 +15,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from adapter import PRESETS, TrainConfig
-from adapter._baseline_config import BASELINES, BaselineConfig
-from adapter._cogan import CoGanConfig
+from adapter import BASELINES, PRESETS, BaselineConfig, CoGanConfig, TrainConfig
 
 PresetName = Literal["smoke", "cpu", "full"]
 PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)

@@ -14,14 +14,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapter import LabelledCrops, TrainConfig, train
-from adapter._baselines import load_baseline, train_baseline
+from adapter import (
+    CoGanConfig,
+    Evaluation,
+    LabelledCrops,
+    TrainConfig,
+    evaluate,
+    label_free_score,
+    load_baseline,
+    load_cogan,
+    load_task_tower,
+    train,
+    train_baseline,
+    train_cogan,
+)
 from adapter._batches import image_tensor
 from adapter._checkpoint import part, read_checkpoint
-from adapter._cogan import CoGanConfig, load_cogan, train_cogan
-from adapter._evaluation import Evaluation, Predict, evaluate, label_free_score
+from adapter._evaluation import Predict
 from adapter._networks import build_generator
-from adapter._train import load_task_tower
 from benchmarks.paper._cache import cached_crops, sha256_of_files
 from benchmarks.paper._figures import Generate
 from benchmarks.paper._permutation import find_permutation

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from adapter._evaluation import choose
+from adapter import choose
 from benchmarks.paper._jobs import Job, JobState
 from benchmarks.paper._presets import MAIN, PresetName, canonical, is_digits, variants
 
@@ -94,6 +94,8 @@ class Row:
     paper_std: float | None
     status: str
     """"done", or what is missing."""
+    open: int
+    """Trainings, of those asked for, that the same command would begin or continue."""
 
 
 def rows(table: Table, preset: PresetName, seeds: int, states: Mapping[Job, JobState]) -> list[Row]:
@@ -131,6 +133,7 @@ def _row(line: Line, metric: str, selection: Selection, states: Sequence[JobStat
         paper=line.paper.get(metric),
         paper_std=line.paper_std.get(metric),
         status=_status(states),
+        open=sum(state.status in ("not run", "unfinished") for state in states),
     )
 
 
