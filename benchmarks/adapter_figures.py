@@ -56,7 +56,7 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     # Another seed than training's: the adapter has not seen these renders.
     plans = make_plans(PlanConfig(), models, arguments.seed + 1000, 0, arguments.crops)
-    renders = RasterRenderer(models, threads=threads).render(plans)
+    renders = RasterRenderer(models, threads=threads, levels=False).render(plans)
     adapter = load_adapter(arguments.adapter, threads=threads)
     started = time.perf_counter()
     adapted = adapt_crops(renders, adapter, arguments.seed, WINDOW)
@@ -143,8 +143,7 @@ def noise_effect(
 ) -> dict[str, float]:
     """Mean change of a pixel (0 to 255) when only the noise vector changes."""
     few = slice(0, 500)
-    parts = {name: value[few] for name, value in vars(renders).items()}
-    other = adapt_crops(CropBatch(**parts), adapter, seed + 1, WINDOW)
+    other = adapt_crops(renders[few], adapter, seed + 1, WINDOW)
     change = np.abs(adapted.rgb[few].astype(int) - other.rgb).mean(axis=-1)
     mask = renders.mask[few]
     return {

@@ -44,7 +44,17 @@ PACK_BYTES = 60 * MIB
 LEAST_MINUTES = 0.5
 """With less left no command is begun."""
 NEEDED = ("torch", "safetensors", "numpy", "cv2", "onnx", "onnxruntime", "trimesh", "numba")
-NEEDED_TOO = ("pyarrow", "scipy", "rich", "cyclopts", "h5py", "sklearn", "pytest", "hypothesis")
+NEEDED_TOO = (
+    "pyarrow",
+    "scipy",
+    "rich",
+    "cyclopts",
+    "fast_simplification",
+    "h5py",
+    "sklearn",
+    "pytest",
+    "hypothesis",
+)
 LINEMOD_STEPS = 50_000
 """A training that ends within one piece: LineMod's checkpoints, 111 MiB, are too large to pack."""
 OBJECTS = {"ape": 1, "benchvise": 2, "cam": 4, "cat": 6, "duck": 9}
@@ -120,6 +130,12 @@ def timing(place: Place, minutes: float) -> list[str]:
     ]
 
 
+def rendering(place: Place, minutes: float) -> list[str]:
+    """Crops/s of the GPU's rasteriser."""
+    out = str(place.results / "cuda-rendering-full.json")
+    return ["-m", "benchmarks.cuda_rendering", "--json", out]
+
+
 def linemod_target(place: Place, minutes: float) -> list[str]:
     """The crops that the LineMod adapters learn to look like."""
     out = str(place.work / "linemod_target")
@@ -157,6 +173,11 @@ PIECES = (
                 "CUDA tests", lambda *_: ["-m", "pytest", "tests/test_cuda.py", "--color=no", "-v"]
             ),
             Command("throughput", timing),
+            Command(
+                "GPU rasteriser's tests",
+                lambda *_: ["-m", "pytest", "tests/test_renderer_cuda.py", "--color=no", "-v"],
+            ),
+            Command("rendering throughput", rendering),
         ),
     ),
     Piece(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,11 +71,13 @@ class CadModel:
     sha256: str
     """Hash of the file that it was read from, and of the textures and materials that it names."""
 
-    @property
+    @functools.cached_property
     def bounds(self) -> NDArray[np.float64]:
-        """(2, 3), least and greatest corner of the bounding box, millimetres."""
+        """(2, 3), least and greatest corner of the bounding box, millimetres. Read-only."""
         vertices = self.mesh.vertices
-        return np.stack([vertices.min(axis=0), vertices.max(axis=0)]).astype(np.float64)
+        bounds = np.stack([vertices.min(axis=0), vertices.max(axis=0)]).astype(np.float64)
+        bounds.setflags(write=False)
+        return bounds
 
     @property
     def centre(self) -> NDArray[np.float64]:

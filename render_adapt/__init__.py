@@ -13,7 +13,7 @@ The packages beside this one are the parts: `cad_models` (which objects there ar
 
 from __future__ import annotations
 
-from render_adapt._config import RunConfig
+from render_adapt._config import PRESETS, RunConfig
 from render_adapt._coupling import adapt_crops
 from render_adapt._exceptions import (
     USER_ERRORS,
@@ -27,6 +27,7 @@ from render_adapt._pipeline import RunSummary, generate
 from render_adapt._train import TrainRun, train_adapter
 
 __all__ = [
+    "PRESETS",
     "USER_ERRORS",
     "ConfigError",
     "DatasetError",

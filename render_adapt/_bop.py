@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, write_models
 from render_adapt._coco import coco_annotation, coco_image
-from render_adapt._labels import CropLabel
+from render_adapt._labels import InstanceLabel, masks_of, places_of, pose_of
 from renderer import CropBatch
 
 SPLIT = "train"
@@ -26,13 +26,22 @@ DEPTH_SCALE = 0.1
 FOLDERS = ("rgb", "depth", "mask", "mask_visib")
 
 
-def write_dataset_files(folder: Path, models: Sequence[CadModel], size: int, focal: float) -> None:
-    """Write what all scenes share: `camera.json` and `models/`."""
-    camera = {
-        "cx": size / 2, "cy": size / 2, "depth_scale": DEPTH_SCALE,
-        "fx": focal, "fy": focal, "height": size, "width": size,
+def write_dataset_files(
+    folder: Path, models: Sequence[CadModel], camera: NDArray[np.float64], width: int, height: int
+) -> None:
+    """Write what all scenes share: `camera.json` and `models/`.
+
+    Args:
+        folder: the dataset's.
+        models: the run's objects.
+        camera: (3, 3), the frames' K, or one that stands for the crops', which have their own.
+        width, height: pixels.
+    """
+    content = {
+        "cx": camera[0, 2], "cy": camera[1, 2], "depth_scale": DEPTH_SCALE,
+        "fx": camera[0, 0], "fy": camera[1, 1], "height": height, "width": width,
     }  # fmt: skip
-    folder.joinpath("camera.json").write_text(json.dumps(camera, indent=2) + "\n")
+    folder.joinpath("camera.json").write_text(json.dumps(content, indent=2) + "\n")
     write_models(models, folder / "models")
 
 
@@ -40,8 +49,9 @@ class SceneWriter:
     """Writes the crops of one scene into a folder, batch by batch; `close` writes its JSON files.
 
     Convention:
-        The k-th crop that is added is image k. Each image has one object, so its masks are
-        `mask/%06d_000000.png` and `mask_visib/%06d_000000.png` (0 or 255).
+        The k-th crop that is added is image k. Its target is instance 0, its other objects those
+        after it; the masks of image k's instance g are `mask/%06d_%06d.png` and
+        `mask_visib/%06d_%06d.png` % (k, g), 0 or 255. What is not seen at all is listed too.
     """
 
     def __init__(self, folder: Path, models: Sequence[CadModel]) -> None:
@@ -55,10 +65,10 @@ class SceneWriter:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
 
-    def add(self, crops: CropBatch, labels: Sequence[CropLabel]) -> None:
-        """Write a batch of crops with their labels."""
-        for row, label in enumerate(labels):
-            self._add_one(crops, row, label)
+    def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
+        """Write a batch of crops with the labels of all their objects."""
+        for row, of_crop in enumerate(labels):
+            self._add_one(crops, row, of_crop)
 
     def close(self) -> None:
         """Write the scene's camera, pose, count and COCO files."""
@@ -70,41 +80,44 @@ class SceneWriter:
             (self._folder / f"{name}.json").write_text(_one_entry_per_line(content))
         (self._folder / "scene_gt_coco.json").write_text(json.dumps(self._coco()) + "\n")
 
-    def _add_one(self, crops: CropBatch, row: int, label: CropLabel) -> None:
+    def _add_one(self, crops: CropBatch, row: int, labels: Sequence[InstanceLabel]) -> None:
         image_id = len(self._gt)
+        name, key = f"{image_id:06d}", str(image_id)
         plans = crops.plans
-        model = self._models[plans.object_index[row]]
-        size = plans.size
         depth_steps = np.rint(crops.depth[row] / DEPTH_SCALE).clip(0, 65535).astype(np.uint16)
-        self._write("rgb", f"{image_id:06d}", cv2.cvtColor(crops.rgb[row], cv2.COLOR_RGB2BGR))
-        self._write("depth", f"{image_id:06d}", depth_steps)
-        self._write("mask", f"{image_id:06d}_000000", _as_image(crops.mask[row]))
-        self._write("mask_visib", f"{image_id:06d}_000000", _as_image(crops.mask_visib[row]))
-        key = str(image_id)
+        self._write("rgb", name, cv2.cvtColor(crops.rgb[row], cv2.COLOR_RGB2BGR))
+        self._write("depth", name, depth_steps)
         self._camera[key] = {
             "cam_K": plans.camera_matrix[row].ravel().tolist(),
             "depth_scale": DEPTH_SCALE,
         }
-        self._gt[key] = [
-            {
-                "cam_R_m2c": plans.rotation[row].ravel().tolist(),
-                "cam_t_m2c": plans.translation[row].tolist(),
-                "obj_id": model.object_id,
-            }
-        ]
-        self._gt_info[key] = [asdict(label)]
-        self._coco_images.append(coco_image(image_id, f"rgb/{image_id:06d}.png", size, size))
-        if label.px_count_visib:
-            self._coco_annotations.append(
-                coco_annotation(
-                    annotation_id=len(self._coco_annotations) + 1,
-                    image_id=image_id,
-                    category_id=model.object_id,
-                    visible=crops.mask_visib[row],
-                    bbox_obj=label.bbox_obj,
-                    ignore=label.visib_fract < 0.1,
-                )
+        self._gt[key] = []
+        self._gt_info[key] = [asdict(label) for label in labels]
+        self._coco_images.append(coco_image(image_id, f"rgb/{name}.png", plans.width, plans.height))
+        for number, place in enumerate(places_of(plans, row)):
+            whole, visible = masks_of(crops, place)
+            self._write("mask", f"{name}_{number:06d}", _as_image(whole))
+            self._write("mask_visib", f"{name}_{number:06d}", _as_image(visible))
+            which, rotation, translation = pose_of(plans, place)
+            object_id = self._models[which].object_id
+            self._gt[key].append(
+                {
+                    "cam_R_m2c": rotation.ravel().tolist(),
+                    "cam_t_m2c": translation.tolist(),
+                    "obj_id": object_id,
+                }
             )
+            if labels[number].px_count_visib:
+                self._coco_annotations.append(
+                    coco_annotation(
+                        annotation_id=len(self._coco_annotations) + 1,
+                        image_id=image_id,
+                        category_id=object_id,
+                        visible=visible,
+                        bbox_obj=labels[number].bbox_obj,
+                        ignore=labels[number].visib_fract < 0.1,
+                    )
+                )
 
     def _coco(self) -> dict[str, Any]:
         categories = [

@@ -1,4 +1,5 @@
-"""The command line: `render-adapt`, and its commands `train`, `models list` and `reproduce`.
+"""The command line: `render-adapt`, and its commands `train`, `models list`,
+`reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted.
@@ -35,6 +36,7 @@ from rich.table import Table
 from adapter import PRESETS, TrainConfig
 from adapter import Progress as TrainProgress
 from cad_models import available_models
+from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import USER_ERRORS, ConfigError
 from render_adapt._pipeline import RunSummary, generate
@@ -76,9 +78,63 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
+    """A settings class with every field optional, so that what is not given is a preset's.
+
+    Args:
+        kind: the dataclass.
+        defaults: what the help says about defaults; each field's own if not given.
+    """
+    documents = {param.arg_name: param.description for param in parse_from_object(kind).params}
+    hints = get_type_hints(kind)
+    optional: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(kind):
+        default = f"[default: {defaults}]" if defaults else _own_default(field)
+        parameter = Parameter(help=f"{documents[field.name]} {default}", show_default=False)
+        hint: Any = _ON_COMMAND_LINE.get(field.name, hints[field.name]) | None
+        optional.append((field.name, Annotated[hint, parameter], None))
+    # cyclopts reads the fields of classes that say which module they are from.
+    named = {"__module__": __name__}
+    return dataclasses.make_dataclass("Settings", optional, frozen=True, namespace=named)
+
+
+_ON_COMMAND_LINE: dict[str, Any] = {"randomize": str}
+"""Fields that Python takes as more than the command line does."""
+
+
+def _own_default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return "" if field.default_factory is dataclasses.MISSING else "[default: all cores]"
+    if field.default is None or field.default == 0:
+        return ""
+    value = field.default
+    return f"[default: {' '.join(map(str, value)) if isinstance(value, tuple) else value}]"
+
+
+def _given_settings(settings: Any) -> dict[str, Any]:
+    given = {} if settings is None else vars(settings)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+_Settings: Any = _optional_fields(TrainConfig, "the preset's")
+_RunSettings: Any = _optional_fields(RunConfig)
+
+
 @app.default
-def run(*, config: Annotated[RunConfig, Parameter(name="*")]) -> None:
-    """Make a labelled dataset of rendered and adapted crops."""
+def run(
+    *, preset: str = "default", settings: Annotated[_RunSettings, Parameter(name="*")] = None
+) -> None:
+    """Make a labelled dataset of rendered and adapted crops.
+
+    Parameters
+    ----------
+    preset
+        Settings to start from: default, or linemod-paper, the 109,208 renders of 11 objects by
+        Wohlhart & Lepetit's recipe (301 viewpoints in place of 1241 with --subdivisions 3).
+    """
+    if preset not in RUN_PRESETS:
+        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
+    config = RunConfig(**{"objects": (), **RUN_PRESETS[preset], **_given_settings(settings)})
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
@@ -115,26 +171,6 @@ def _print_summary(summary: RunSummary) -> None:
     _output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
 
 
-def _settings_type() -> type[Any]:
-    """`TrainConfig` with every field optional: what is not given is the preset's."""
-    documents = {
-        param.arg_name: param.description for param in parse_from_object(TrainConfig).params
-    }
-    hints = get_type_hints(TrainConfig)
-    fields: list[tuple[str, Any, Any]] = []
-    for field in dataclasses.fields(TrainConfig):
-        help_text = f"{documents[field.name]} [default: the preset's]"
-        optional: Any = hints[field.name] | None
-        parameter = Parameter(help=help_text, show_default=False)
-        fields.append((field.name, Annotated[optional, parameter], None))
-    # cyclopts reads the fields of classes that say which module they are from.
-    named = {"__module__": __name__}
-    return dataclasses.make_dataclass("Settings", fields, frozen=True, namespace=named)
-
-
-_Settings: Any = _settings_type()
-
-
 @app.command
 def train(
     *,
@@ -152,10 +188,7 @@ def train(
     """
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
-    given: dict[str, Any] = {} if settings is None else vars(settings)
-    config = dataclasses.replace(
-        PRESETS[preset], **{name: value for name, value in given.items() if value is not None}
-    )
+    config = dataclasses.replace(PRESETS[preset], **_given_settings(settings))
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
         TimeRemainingColumn(),
@@ -331,3 +364,18 @@ def list_models(*, models: Path | None = None) -> None:
             model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric
         )
     _output.print(table)
+
+
+@app.command
+def doctor() -> None:
+    """Say what works on this machine, and what to install for the rest.
+
+    Exit code 1 where no dataset can be made.
+    """
+    from render_adapt._doctor import can_make_datasets, examine, show
+
+    with _errors.status("looking"):
+        findings = list(examine())
+    _output.print(show(findings))
+    if not can_make_datasets(findings):
+        sys.exit(1)

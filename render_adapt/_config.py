@@ -4,26 +4,57 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
-from renderer import PlanConfig
+from renderer import (
+    CLEARANCE,
+    ENGINES,
+    FrameConfig,
+    PlanConfig,
+    Randomization,
+    read_randomization,
+)
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
-RendererName = Literal["raster"]
-
-CLEARANCE = 20.0
-"""Millimetres that stay free between the camera and an object at its nearest."""
+RendererName = Literal["raster", "pyrender", "blender"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
+
+LINEMOD_OBJECTS = (
+    "ape", "benchvise", "cam", "can", "cat", "driller", "duck", "holepuncher", "iron", "lamp",
+    "phone",
+)  # fmt: skip
+"""Those of the PixelDA paper."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "linemod-paper": {
+        "objects": LINEMOD_OBJECTS,
+        "adapter": "none",
+        "window": 200.0,
+        "distance": (400.0, 400.0),
+        "viewpoints": "hemisphere",
+        "subdivisions": 4,
+        "in_plane": 45.0,
+        "in_plane_steps": 8,
+    },
+}
+"""Settings of `RunConfig` to start from. `linemod-paper` is Wohlhart & Lepetit's recipe (CVPR
+2015): 1241 viewpoints at 400 mm, a window of 200 mm, each in 8 turns, as many as the 109,208 crops
+of 11 objects that PixelDA's source set has."""
+
+_CROPS_ONLY = ("size", "window", "viewpoints", "in_plane_steps", "rectified")
+_FRAMES_ONLY = ("objects_per_frame", "camera")
 
 
 @dataclass(frozen=True)
@@ -36,8 +67,9 @@ class RunConfig:
 
     objects: tuple[str, ...]
     """Objects to render: names, or NAME=FILE for a mesh of your own."""
-    n: int
-    """Number of crops."""
+    n: int = 0
+    """Number of crops, or frames; may be left out with --in-plane-steps, which makes all its poses
+    of each object once."""
     out: Path = Path("dataset")
     """Folder of the dataset; a run that was stopped continues there."""
     seed: int = 0
@@ -52,6 +84,10 @@ class RunConfig:
     """Unit of the mesh files, where it is not millimetres."""
     renderer: RendererName = "raster"
     """Rendering engine."""
+    randomize: str | Path | Randomization = "linemod"
+    """What differs between crops beside the pose: none, linemod (light alone, on black, for the
+    adapter to go on from), strong (everything, for training without an adapter), or a TOML file
+    (docs/randomization.md)."""
     workers: int = field(default_factory=lambda: available_cores())
     """Processes that make shards side by side."""
     window: float = 200.0
@@ -59,12 +95,37 @@ class RunConfig:
     distance: tuple[float, float] = PlanConfig().distance
     """Least and greatest distance from the camera to the object, millimetres."""
 
+    viewpoints: Literal["hemisphere", "so3"] = "hemisphere"
+    """From where: `hemisphere`, above the object as on a table; `so3`, any orientation."""
+    subdivisions: int = PlanConfig().subdivisions
+    """How fine the hemisphere's viewpoints are: 3 gives 301 of them, 4 gives 1241."""
+    in_plane: float = PlanConfig().in_plane
+    """The image is turned by up to this many degrees to either side (hemisphere only)."""
+    in_plane_steps: int = 0
+    """Shows each viewpoint in this many evenly spaced turns, all poses one after the other; 0 draws
+    viewpoint and turn anew for each crop."""
+    rectified: bool = False
+    """The image is turned so that the object's z axis points up in it."""
+    frames: str | None = None
+    """Whole frames of this many pixels in place of crops, as in 640x480: several objects on a
+    board, seen by one camera. Without adapter."""
+    objects_per_frame: int = FrameConfig().objects
+    """How many objects a frame shows, fewer where they find no room."""
+    camera: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy of the frames' camera in pixels; LINEMOD's, scaled, if not given."""
+
     def __post_init__(self) -> None:
-        """Split comma-separated names, and check what can be checked without reading a file."""
+        """Split comma-separated names, and check what can be checked without reading a mesh."""
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", Path(self.out))
+        if not isinstance(self.randomize, Randomization):
+            # Read once, here: workers that start later must not see another file.
+            object.__setattr__(self, "randomize", read_randomization(self.randomize))
         if not self.objects:
             raise ConfigError("--objects is empty: name at least one, as in --objects ape,cat")
+        plan, _ = self.plan, self.frame_plan  # which check what they are made of
+        if self.n == 0 and plan.poses:
+            object.__setattr__(self, "n", plan.poses * len(self.objects))
         if self.n < 1:
             raise ConfigError(f"--n is {self.n}: it must be at least 1")
         if self.seed < 0:
@@ -73,14 +134,54 @@ class RunConfig:
             raise ConfigError(f"--size is {self.size}: it must be 64, 128 or 256")
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
-        if self.renderer not in get_args(RendererName):
-            raise ConfigError(f"--renderer is {self.renderer}: it must be raster")
-        _ = self.plan  # which checks what it is made of
+        if self.renderer not in ENGINES:
+            raise ConfigError(
+                f"--renderer is {self.renderer}: it must be one of {', '.join(ENGINES)}"
+            )
+        self._refuse_misfits()
+
+    def _refuse_misfits(self) -> None:
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in _FRAMES_ONLY if self.frames is None else _CROPS_ONLY:
+            if getattr(self, name) != defaults[name]:
+                flag = "--" + name.replace("_", "-")
+                if self.frames is None:
+                    raise ConfigError(f"{flag} is for whole frames: give --frames too")
+                raise ConfigError(f"{flag} is for crops: leave it out, or leave out --frames")
+        if self.frames is not None and self.adapter != "none":
+            raise ConfigError(
+                "--frames makes whole frames, and an adapter takes crops of one object: "
+                "give --adapter none"
+            )
+
+    @property
+    def randomization(self) -> Randomization:
+        """What differs between crops beside the pose."""
+        assert isinstance(self.randomize, Randomization)
+        return self.randomize
 
     @property
     def plan(self) -> PlanConfig:
         """How this run's crops are planned."""
-        return PlanConfig(size=self.size, window=self.window, distance=self.distance)
+        return PlanConfig(
+            size=self.size, window=self.window, viewpoints=self.viewpoints,
+            subdivisions=self.subdivisions, in_plane=self.in_plane,
+            in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
+        )  # fmt: skip
+
+    @property
+    def frame_plan(self) -> FrameConfig | None:
+        """How this run's frames are planned; None where it makes crops."""
+        if self.frames is None:
+            return None
+        sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", self.frames, re.ASCII)
+        if sides is None:
+            raise ConfigError(f"--frames is {self.frames}: give width x height, as in 640x480")
+        return FrameConfig(
+            width=int(sides[1]), height=int(sides[2]), camera=self.camera,
+            objects=self.objects_per_frame, subdivisions=self.subdivisions,
+            in_plane=self.in_plane, distance=self.distance,
+        )  # fmt: skip
 
     @property
     def shards(self) -> int:

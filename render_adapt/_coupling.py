@@ -17,7 +17,8 @@ def adapt_crops(crops: CropBatch, adapter: Adapter, seed: int, window: float) ->
 
     Each crop's noise vector is drawn from the seed and its index alone. Crops of another size than
     the adapter's are adapted at the adapter's size, and what it changed is carried over: see
-    `carry_over`. An RGB adapter leaves depth as rendered.
+    `carry_over`. An RGB adapter leaves depth as rendered; so does one with depth where an occluder
+    is nearer than a window before the target's centre, which is as far as adapters see.
 
     Args:
         crops: N renders.
@@ -32,10 +33,16 @@ def adapt_crops(crops: CropBatch, adapter: Adapter, seed: int, window: float) ->
     if plans.size == adapter.info.size:
         adapted = adapter.adapt(source, noise)
     else:
-        small = _resize(source, crops.mask, adapter.info.size)
-        adapted = carry_over(source, crops.mask, small, adapter.adapt(small, noise))
+        objects = crops.mask_visib | crops.others_mask_visib.any(axis=1)
+        small = _resize(source, objects, adapter.info.size)
+        adapted = carry_over(source, objects, small, adapter.adapt(small, noise))
     rgb, new_depth = decode(adapted, plans.centre_depth, window)
-    return replace(crops, rgb=rgb, depth=crops.depth if new_depth is None else new_depth)
+    if new_depth is None:
+        return replace(crops, rgb=rgb)
+    # The adapter sees depth to within a window of the centre; what is before that has its own.
+    nearest = (plans.centre_depth - window).astype(np.float32)[:, None, None]
+    beyond = (crops.depth > 0) & (crops.depth < nearest) & (new_depth > 0)
+    return replace(crops, rgb=rgb, depth=np.where(beyond, crops.depth, new_depth))
 
 
 def carry_over(
@@ -46,13 +53,13 @@ def carry_over(
 ) -> NDArray[np.float32]:
     """Carry what an adapter changed at its own size over to crops of another size.
 
-    The change (adapted - source) is resampled on the object and off it separately, so that neither
-    bleeds over the outline, and added to the full-size render: the render's own detail, and with it
-    the pose, stays sharp.
+    The change (adapted - source) is resampled on the objects and off them separately, so that
+    neither bleeds over the outline, and added to the full-size render: the render's own detail, and
+    with it the pose, stays sharp.
 
     Args:
         source: (N, C, H, W), full-size renders in [-1, 1].
-        mask: (N, H, W), the object.
+        mask: (N, H, W), the objects, as seen.
         small_source, small_adapted: (N, C, h, w), before and after the adapter.
 
     Returns:

@@ -7,30 +7,34 @@ from pathlib import Path
 from typing import Any
 
 from cad_models import CadModel
-from render_adapt._labels import CropLabel
+from render_adapt._labels import InstanceLabel, Place, box_corners
 from renderer import CropBatch, quaternion_from_matrix
 
 
 def index_rows(
     crops: CropBatch,
-    labels: Sequence[CropLabel],
+    labels: Sequence[Sequence[InstanceLabel]],
     models: Sequence[CadModel],
     *,
     seed: int,
     shard: int,
     first_image: int,
 ) -> list[dict[str, Any]]:
-    """Rows for a batch of crops.
+    """Rows for a batch of crops: of each its target, and how many other objects it shows.
 
     Convention:
         `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
-        is row-major and has pixel centres at +0.5. `seed` and `index` redraw the crop: its plan is
-        stream 0 and its noise vector stream 2 of `numpy.random.default_rng([seed, index, stream])`.
+        is row-major and has pixel centres at +0.5. `box_corners` holds u and v of the bounding
+        box's eight projected corners in turn, from the least x, y, z to the greatest, z changing
+        first and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
+        `index` redraw the crop: its plan is stream 0 (scene 3, surfaces 4) and its noise vector
+        stream 2 of `numpy.random.default_rng([seed, index, stream])`.
     """
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
     rows = []
-    for row, label in enumerate(labels):
+    for row, (label, *others) in enumerate(labels):
+        lit = plans.light_color[row].any(axis=1)
         model = models[plans.object_index[row]]
         rows.append(
             {
@@ -46,7 +50,9 @@ def index_rows(
                 "bbox_obj": list(label.bbox_obj),
                 "bbox_visib": list(label.bbox_visib),
                 "visib_fract": label.visib_fract,
-                "light_direction": plans.light_direction[row].astype(float).tolist(),
+                "box_corners": box_corners(plans, Place(row, 0), models).ravel().tolist(),
+                "others": len(others),
+                "light_direction": plans.light_direction[row, lit].astype(float).ravel().tolist(),
                 "seed": seed,
             }
         )
@@ -74,6 +80,8 @@ def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             "bbox_obj": box,
             "bbox_visib": box,
             "visib_fract": number,
+            "box_corners": vector,
+            "others": arrow.int32(),
             "light_direction": vector,
             "seed": arrow.int64(),
         }

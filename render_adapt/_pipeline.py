@@ -14,21 +14,35 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
 from render_adapt._bop import SPLIT, SceneWriter, write_dataset_files
 from render_adapt._config import RunConfig, refuse_too_near
 from render_adapt._coupling import adapt_crops
+from render_adapt._exceptions import ConfigError
 from render_adapt._executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._index import index_rows, write_index
 from render_adapt._labels import label_crops
 from render_adapt._manifest import RunFolder, ShardEntry, writing
 from render_adapt._sheet import write_contact_sheet
-from renderer import CropBatch, Renderer, make_plans
+from renderer import (
+    CropBatch,
+    Renderer,
+    capture,
+    load_photographs,
+    load_textures,
+    make_frame_plans,
+    make_plans,
+    make_renderer,
+)
 
 BATCH_SIZE = 64
 """Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
+FRAMES_AT_ONCE = 8
+"""Whole frames in memory at once, per worker."""
 SHEET = "contact_sheet.png"
 _CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 
@@ -79,7 +93,7 @@ def generate(
     folder = RunFolder(config.out)
     folder.open(describe_run(config, studio))
     with writing(config.out, _CONTINUE):
-        write_dataset_files(config.out, studio.models, config.size, _middle_focal_length(config))
+        write_dataset_files(config.out, studio.models, *_dataset_camera(config))
     done = folder.finished()
     todo = [shard for shard in range(config.shards) if shard not in done]
     results = _make_shards(config, studio, todo, sum(_crops(e) for e in done.values()), on_progress)
@@ -103,9 +117,6 @@ class Studio:
     """A run's models, renderer and adapter, loaded; makes crops for any part of the run."""
 
     def __init__(self, config: RunConfig) -> None:
-        # numba is imported where crops are rasterised, not by everything that imports this module.
-        from renderer import RasterRenderer
-
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
         cv2.setNumThreads(1)
         self.config = config
@@ -116,13 +127,27 @@ class Studio:
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
         )
-        self.renderer: Renderer = RasterRenderer(self.models, threads=1)
+        randomization = config.randomization
+        self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
+        folder = randomization.photographs if "photographs" in randomization.background else None
+        self.photographs = load_photographs(folder) if folder else []
+        # Labels are those of the model itself, to the pixel: no levels of detail.
+        self.renderer: Renderer = make_renderer(
+            config.renderer, self.models, textures=self.textures,
+            environments=randomization.environments, seed=config.seed, levels=False,
+        )  # fmt: skip
 
     def render(self, start: int, stop: int) -> CropBatch:
-        """Plan and render crops `start` to `stop`."""
-        config = self.config
-        plans = make_plans(config.plan, self.models, config.seed, start, stop)
-        return self.renderer.render(plans)
+        """Plan and render crops `start` to `stop`, and take them as the camera would."""
+        config, frame = self.config, self.config.frame_plan
+        changes = config.randomization
+        among = (self.models, config.seed, start, stop, changes)
+        if frame is None:
+            plans = make_plans(config.plan, *among, textures=len(self.textures))
+        else:
+            plans = make_frame_plans(frame, *among, textures=len(self.textures))
+        crops = self.renderer.render(plans)
+        return capture(crops, changes, config.seed, self.models, self.photographs)
 
     def adapt(self, crops: CropBatch) -> CropBatch:
         """Pass renders through the adapter; without one they stay as they are."""
@@ -143,7 +168,8 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
         "adapter": info.sha256 if info else None,
         "n": config.n,
         "objects": {model.name: _describe_object(model) for model in studio.models},
-        "plan": asdict(config.plan),
+        "plan": asdict(config.frame_plan or config.plan),
+        "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
         "seed": config.seed,
         "units": config.units,
@@ -162,6 +188,42 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
         },
         "shards": config.shards,
     }
+
+
+def _describe_randomization(studio: Studio) -> dict[str, Any]:
+    """The settings; in place of folders, whose names may change, what was read from them."""
+    randomization = studio.config.randomization
+    return asdict(randomization) | {
+        "environments": _hash_files(randomization.environments),
+        "photographs": _hash_pictures(studio.photographs),
+        "textures": _hash_pictures(studio.textures),
+    }
+
+
+def _hash_files(folder: Path | None) -> str | None:
+    """Of the names and contents of a folder's files, in order of name."""
+    if folder is None:
+        return None
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.name}\0{content}\0".encode())
+    except OSError as error:
+        raise ConfigError(
+            f"environments: {error.filename} cannot be read: {error.strerror}"
+        ) from None
+    return digest.hexdigest()
+
+
+def _hash_pictures(pictures: Sequence[NDArray[np.uint8]]) -> str | None:
+    if not len(pictures):
+        return None
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.shape}\0".encode() + picture.tobytes())
+    return digest.hexdigest()
 
 
 def _describe_object(model: CadModel) -> dict[str, Any]:
@@ -215,10 +277,9 @@ class ShardMaker:
             prepared = self._folder.begin_shard(shard)
             scene = SceneWriter(prepared / SPLIT / f"{shard:06d}", self._studio.models)
             rows: list[dict[str, Any]] = []
-            for first in range(start, stop, BATCH_SIZE):
-                rows += self._make_batch(
-                    scene, shard, first, min(first + BATCH_SIZE, stop), seconds
-                )
+            at_once = BATCH_SIZE if self._config.frames is None else FRAMES_AT_ONCE
+            for first in range(start, stop, at_once):
+                rows += self._make_batch(scene, shard, first, min(first + at_once, stop), seconds)
             with _timed(seconds, "write"):
                 scene.close()
                 (prepared / "index").mkdir()
@@ -235,7 +296,7 @@ class ShardMaker:
         with _timed(seconds, "adapt"):
             crops = studio.adapt(renders)
         with _timed(seconds, "write"):
-            labels = label_crops(crops, studio.renderer)
+            labels = label_crops(crops, studio.renderer, studio.models)
             scene.add(crops, labels)
             first_image = start - self._config.shard_range(shard)[0]
             return index_rows(
@@ -271,6 +332,8 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
 
 
 def _notes(studio: Studio) -> tuple[str, ...]:
+    if studio.config.frames is not None:
+        return ()
     window = studio.config.window
     return tuple(
         f"{model.name} is {model.diameter:.0f} mm across and a crop shows {window:.0f} mm: "
@@ -280,7 +343,12 @@ def _notes(studio: Studio) -> tuple[str, ...]:
     )
 
 
-def _middle_focal_length(config: RunConfig) -> float:
-    """`camera.json` wants one focal length; every crop has its own in `scene_camera.json`."""
+def _dataset_camera(config: RunConfig) -> tuple[NDArray[np.float64], int, int]:
+    """K, width and height for `camera.json`; crops have a K each, in `scene_camera.json`."""
+    if config.frame_plan is not None:
+        return config.frame_plan.camera_matrix, config.frame_plan.width, config.frame_plan.height
     nearest, farthest = config.plan.distance
-    return config.size * (nearest + farthest) / 2 / config.window
+    focal = config.size * (nearest + farthest) / 2 / config.window
+    middle = config.size / 2
+    camera = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
+    return camera, config.size, config.size

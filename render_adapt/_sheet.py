@@ -12,24 +12,29 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer import CropBatch
 
-ROWS = ("render", "adapted", "depth", "label")
 TILE, GAP, BAND_GAP, MARGIN, LABEL_WIDTH, TITLE_HEIGHT = 128, 4, 28, 16, 76, 20
 COLUMNS = 8
-BACKGROUND, INK, OUTLINE = (250, 250, 250), (60, 60, 60), (0, 255, 80)
+BACKGROUND, INK = (250, 250, 250), (60, 60, 60)
+OUTLINE, OTHERS_OUTLINE = (0, 255, 80), (60, 160, 255)
 
 
 def write_contact_sheet(
     path: Path, renders: CropBatch, adapted: CropBatch, models: Sequence[CadModel]
 ) -> None:
-    """Write one picture with four rows per crop: render, adapted, depth, label outline.
+    """Write one picture with a column for each crop: render, adapted, depth, label outline.
 
-    Depth is coloured from near (blue) to far (red) over the crop's window, black where nothing was
-    measured; the outline is the rendered silhouette, drawn over the adapted picture.
+    Without an adapter `adapted` is `renders` itself, and there is no row of adapted crops. Depth is
+    coloured from near (blue) to far (red) over 100 mm to either side of the target's centre, 300 mm
+    in whole frames, black where nothing was measured; the outlines are those of what is seen of the
+    target (green) and of the others (blue), drawn over the adapted picture.
     """
     names = [models[position].name for position in adapted.plans.object_index]
+    titles = ["render", "depth", "label"]
+    if adapted is not renders:
+        titles.insert(1, "adapted")
     tiles = [_tiles(renders, adapted, row) for row in range(len(adapted))]
     bands = [
-        _band(tiles[first : first + COLUMNS], names[first : first + COLUMNS])
+        _band(titles, tiles[first : first + COLUMNS], names[first : first + COLUMNS])
         for first in range(0, len(tiles), COLUMNS)
     ]
     width = max(band.shape[1] for band in bands)
@@ -41,11 +46,22 @@ def write_contact_sheet(
     path.write_bytes(encoded.tobytes())
 
 
-def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> list[NDArray[np.uint8]]:
-    centre = adapted.plans.centre_depth[row]
-    depth = color_depth(adapted.depth[row], float(centre))
-    pictures = [_enlarge(image) for image in (renders.rgb[row], adapted.rgb[row], depth)]
-    return [*pictures, _outlined(pictures[1], adapted.mask_visib[row])]
+def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArray[np.uint8]]:
+    """A crop's pictures by the titles of their rows."""
+    plans = adapted.plans
+    reach = 100.0 if plans.width == plans.height else 300.0
+    depth = color_depth(adapted.depth[row], float(plans.centre_depth[row]), reach)
+    shown = _enlarge(adapted.rgb[row])
+    outlined = shown.copy()
+    for mask in adapted.others_mask_visib[row]:
+        _outline(outlined, mask, OTHERS_OUTLINE)
+    _outline(outlined, adapted.mask_visib[row], OUTLINE)
+    return {
+        "render": _enlarge(renders.rgb[row]),
+        "adapted": shown,
+        "depth": _enlarge(depth),
+        "label": outlined,
+    }
 
 
 def color_depth(
@@ -59,29 +75,33 @@ def color_depth(
 
 
 def _enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    method = cv2.INTER_NEAREST if image.shape[0] <= TILE else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image, (TILE, TILE), interpolation=method), dtype=np.uint8)
+    """As high as a tile, and as wide as its shape makes it."""
+    height, width = image.shape[:2]
+    method = cv2.INTER_NEAREST if height <= TILE else cv2.INTER_AREA
+    size = (max(round(TILE * width / height), 1), TILE)
+    return np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
 
 
-def _outlined(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_], color: Sequence[int]) -> None:
     large = _enlarge(mask.astype(np.uint8))
     contours, _ = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    outlined = picture.copy()
-    cv2.drawContours(outlined, contours, -1, OUTLINE, 1)
-    return outlined
+    cv2.drawContours(picture, contours, -1, color, 1)
 
 
-def _band(tiles: list[list[NDArray[np.uint8]]], names: list[str]) -> NDArray[np.uint8]:
-    height = TITLE_HEIGHT + len(ROWS) * (TILE + GAP) + BAND_GAP
-    width = LABEL_WIDTH + len(tiles) * (TILE + GAP)
+def _band(
+    titles: Sequence[str], tiles: Sequence[dict[str, NDArray[np.uint8]]], names: Sequence[str]
+) -> NDArray[np.uint8]:
+    height = TITLE_HEIGHT + len(titles) * (TILE + GAP) + BAND_GAP
+    tile_width = tiles[0]["render"].shape[1]
+    width = LABEL_WIDTH + len(tiles) * (tile_width + GAP)
     band = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
     for column, (crop, name) in enumerate(zip(tiles, names, strict=True)):
-        x = LABEL_WIDTH + column * (TILE + GAP)
+        x = LABEL_WIDTH + column * (tile_width + GAP)
         _write(band, name[:16], x, TITLE_HEIGHT - 6)
-        for line, picture in enumerate(crop):
+        for line, title in enumerate(titles):
             y = TITLE_HEIGHT + line * (TILE + GAP)
-            band[y : y + TILE, x : x + TILE] = picture
-    for line, title in enumerate(ROWS):
+            band[y : y + TILE, x : x + tile_width] = crop[title]
+    for line, title in enumerate(titles):
         _write(band, title, 0, TITLE_HEIGHT + line * (TILE + GAP) + TILE // 2 + 4)
     return band
 

@@ -102,7 +102,7 @@ def render_source(
     from renderer import RasterRenderer
 
     plans = make_plans(run.plan, models, seed, 0, run.source_crops)
-    crops = RasterRenderer(models, threads=available_cores()).render(plans)
+    crops = RasterRenderer(models, threads=available_cores(), levels=False).render(plans)
     depth = crops.depth if with_depth else None
     images = encode(crops.rgb, depth, plans.centre_depth, run.window).astype(np.float16)
     return LabelledCrops(

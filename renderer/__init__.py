@@ -4,43 +4,74 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from renderer._crops import CropBatch, Plans, Renderer, RenderError
+from renderer._capture import capture
+from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
+from renderer._engines import ENGINES, EngineCheck, check_engine, make_renderer
 from renderer._fake import FakeRenderer
+from renderer._frames import FrameConfig, make_frame_plans
 from renderer._geometry import (
     angle_between,
     matrix_from_quaternion,
     quaternion_from_matrix,
     rotation_about,
 )
+from renderer._placing import CLEARANCE, board_under
 from renderer._plan import PlanConfig, make_plans, plans_from_poses
-from renderer._sensor import StructuredLight, board_depth, simulate_structured_light_depth
+from renderer._randomization import RANDOMIZATIONS, Randomization, read_randomization
+from renderer._sensor import (
+    StructuredLight,
+    board_depth,
+    simulate_gaussian_depth,
+    simulate_structured_light_depth,
+)
 from renderer._symmetry import canonical_pose, canonical_rotation, symmetry_quaternions
+from renderer._textures import load_photographs, load_textures
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 
 if TYPE_CHECKING:
+    from renderer._cuda import CropTensors, CudaRasterRenderer
     from renderer._raster import RasterRenderer
 
 __all__ = [
+    "CLEARANCE",
+    "ENGINES",
+    "RANDOMIZATIONS",
     "CropBatch",
+    "CropTensors",
+    "CudaRasterRenderer",
+    "EngineCheck",
     "FakeRenderer",
+    "FrameConfig",
+    "Instances",
     "PlanConfig",
     "Plans",
+    "Randomization",
     "RasterRenderer",
     "RenderError",
     "Renderer",
     "StructuredLight",
+    "Surfaces",
     "angle_between",
     "board_depth",
+    "board_under",
     "canonical_pose",
     "canonical_rotation",
+    "capture",
+    "check_engine",
     "hemisphere_viewpoints",
     "in_plane",
+    "load_photographs",
+    "load_textures",
     "look_at",
+    "make_frame_plans",
     "make_plans",
+    "make_renderer",
     "matrix_from_quaternion",
     "plans_from_poses",
     "quaternion_from_matrix",
+    "read_randomization",
     "rotation_about",
+    "simulate_gaussian_depth",
     "simulate_structured_light_depth",
     "symmetry_quaternions",
     "uniform_rotation",
@@ -53,4 +84,8 @@ def __getattr__(name: str) -> Any:
         from renderer._raster import RasterRenderer
 
         return RasterRenderer
+    if name in ("CropTensors", "CudaRasterRenderer"):
+        from renderer import _cuda
+
+        return getattr(_cuda, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

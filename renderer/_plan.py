@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel
-from renderer._crops import Plans, RenderError
+from renderer._appearance import draw_lights, draw_surfaces
+from renderer._crops import Instances, Plans, RenderError, Surfaces
+from renderer._draws import PLAN_STREAM, SceneDraws, between, draw, draw_scene
+from renderer._placing import place_around
+from renderer._randomization import RANDOMIZATIONS, Randomization
 from renderer._symmetry import canonical_rotation
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 
-PLAN_STREAM = 0
-"""Crop i's plan is drawn from `np.random.default_rng([seed, i, PLAN_STREAM])`."""
-
-_DRAWS = 14
+PLAN_DRAWS = 14
+"""Numbers of stream 0 that a plan takes."""
 
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """How crops are posed, framed and lit.
+    """How crops are posed and framed. What else differs between them is in `Randomization`.
 
     Raises:
         RenderError: a value is out of range; the message names its flag.
@@ -38,6 +40,11 @@ class PlanConfig:
     """How fine the hemisphere's viewpoints are: 3 gives 301 of them, 4 gives 1241."""
     in_plane: float = 45.0
     """The image is turned by up to this many degrees to either side (hemisphere only)."""
+    in_plane_steps: int = 0
+    """Shows each viewpoint in this many evenly spaced turns, all poses one after the other; 0 draws
+    viewpoint and turn anew for each crop (hemisphere only)."""
+    rectified: bool = False
+    """The image is turned so that the object's z axis points up in it; K, masks and pose follow."""
     distance: tuple[float, float] = (650.0, 1100.0)
     """Least and greatest distance from the camera to the object's centre, millimetres.
 
@@ -45,14 +52,6 @@ class PlanConfig:
     1075): it sets the perspective, and how noisy a depth sensor is. Wohlhart & Lepetit rendered
     at 400.
     """
-    light_angle: float = 75.0
-    """The key light comes from up to this many degrees off the camera's own direction."""
-    light_intensity: tuple[float, float] = (0.4, 0.9)
-    """Least and greatest intensity of the key light; 1 shows a surface facing it at full."""
-    ambient_intensity: tuple[float, float] = (0.3, 0.6)
-    """Least and greatest intensity of the light that comes from everywhere."""
-    light_tint: float = 0.1
-    """How far the lights' red, green and blue may each differ from their intensity, 0 to 1."""
 
     def __post_init__(self) -> None:
         _check("size", 8 <= self.size <= 4096, self.size, "8 to 4096 pixels")
@@ -67,33 +66,79 @@ class PlanConfig:
             "distance", _is_range(self.distance, 1.0, 1e5), self.distance,
             "two distances in mm, the smaller one first",
         )  # fmt: skip
-        _check("light-angle", 0 <= self.light_angle <= 180, self.light_angle, "0 to 180 degrees")
-        for name in ("light_intensity", "ambient_intensity"):
-            value = getattr(self, name)
-            _check(
-                name.replace("_", "-"), _is_range(value, 0.0, 10.0), value,
-                "two numbers from 0 to 10, the smaller one first",
-            )  # fmt: skip
-        _check("light-tint", 0 <= self.light_tint <= 1, self.light_tint, "0 to 1")
+        _check("in-plane-steps", 0 <= self.in_plane_steps <= 360, self.in_plane_steps, "0 to 360")
+        if self.in_plane_steps and (self.rectified or self.viewpoints != "hemisphere"):
+            raise RenderError(
+                "--in-plane-steps enumerates turns of the hemisphere's viewpoints: "
+                "leave out --rectified and --viewpoints so3, or leave out --in-plane-steps."
+            )
+
+    @property
+    def poses(self) -> int:
+        """How many poses of each object are enumerated; 0 where poses are drawn."""
+        return self.in_plane_steps * len(hemisphere_viewpoints(self.subdivisions))
 
 
 def make_plans(
-    config: PlanConfig, models: Sequence[CadModel], seed: int, start: int, stop: int
+    config: PlanConfig,
+    models: Sequence[CadModel],
+    seed: int,
+    start: int,
+    stop: int,
+    randomization: Randomization = RANDOMIZATIONS["linemod"],
+    *,
+    textures: int = 0,
 ) -> Plans:
     """The plans of crops `start` to `stop` of a run.
 
-    Objects take turns: crop i shows models[i % len(models)]. Poses of symmetric objects are
-    canonical (`canonical_pose`).
+    Objects take turns: crop i shows models[i % len(models)]. Enumerated poses take turns in the
+    same way: crop i shows pose i // len(models), and after the last the first again. Poses of
+    symmetric objects are canonical (`canonical_pose`).
 
     Convention:
-        The centre of the object's bounding box is on the optical axis, at the crop's very centre,
-        and the window is measured at its depth.
+        The centre of the object's bounding box is on the optical axis and the window is measured
+        at its depth. It is at the crop's very centre unless `off_centre` moves the window: the
+        camera matrix changes then, the pose does not.
 
     Args:
-        config: the settings.
-        models: the run's objects.
+        config: the settings of poses and framing.
+        models: the run's objects, which occluders and neighbours are drawn from too.
         seed: the run's seed, at least 0.
         start, stop: crop numbers, as in a slice.
+        randomization: what differs between crops beside the pose.
+        textures: how many pictures the renderer can swap in.
+
+    Raises:
+        RenderError: there are no models, a number is out of range, or pictures are to be swapped
+            in and there are none.
+    """
+    index = crop_numbers(models, seed, start, stop)
+    draws = draw(seed, index, PLAN_STREAM, PLAN_DRAWS)
+    scene = draw_scene(seed, index) if _needs_scene(randomization) else None
+    direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
+    plans = plans_from_poses(
+        models,
+        index % len(models),
+        _rotations(config, index // len(models), draws[:, :3]),
+        between(config.distance, draws[:, 3]),
+        size=config.size,
+        window=config.window,
+        light_direction=direction,
+        light_color=color,
+        ambient_color=ambient,
+        index=index,
+    )
+    roles = np.zeros((len(index), 1), np.int64)
+    if scene is not None:
+        plans = _reframed(plans, randomization, scene)
+        others, roles = place_around(randomization, models, plans, scene)
+        plans = replace(plans, others=others)
+    surfaces = draw_surfaces(randomization, seed, index, roles, textures)
+    return replace(plans, surfaces=surfaces)
+
+
+def crop_numbers(models: Sequence[CadModel], seed: int, start: int, stop: int) -> NDArray[np.int64]:
+    """The numbers `start` to `stop`.
 
     Raises:
         RenderError: there are no models, or a number is out of range.
@@ -104,30 +149,53 @@ def make_plans(
         raise RenderError(f"There are no crops {start} to {stop}: give 0 <= start <= stop.")
     if not models:
         raise RenderError("There are no models to plan for: name at least one with --objects.")
-    index = np.arange(start, stop, dtype=np.int64)
-    draws = np.empty((len(index), _DRAWS))
-    for row, number in enumerate(index):
-        draws[row] = np.random.default_rng([seed, int(number), PLAN_STREAM]).random(_DRAWS)
+    return np.arange(start, stop, dtype=np.int64)
+
+
+def _rotations(
+    config: PlanConfig, number: NDArray[np.int64], draws: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(N, 3, 3), as enumerated or drawn."""
     if config.viewpoints == "so3":
-        rotations = uniform_rotation(draws[:, :3])
+        rotations = uniform_rotation(draws)
     else:
         viewpoints = hemisphere_viewpoints(config.subdivisions)
-        chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
-        turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
+        if config.in_plane_steps:
+            pose = number % config.poses
+            chosen = viewpoints[pose // config.in_plane_steps]
+            turn = _even_turns(config)[pose % config.in_plane_steps]
+        else:
+            chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+            turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
         rotations = in_plane(turn) @ look_at(chosen)
-    tint = 1 + config.light_tint * (2 * draws[:, 8:14] - 1)
-    return plans_from_poses(
-        models,
-        index % len(models),
-        rotations,
-        _between(config.distance, draws[:, 3]),
-        size=config.size,
-        window=config.window,
-        light_direction=_around_the_camera(np.radians(config.light_angle), draws[:, 4:6]),
-        light_color=_between(config.light_intensity, draws[:, 6])[:, None] * tint[:, :3],
-        ambient_color=_between(config.ambient_intensity, draws[:, 7])[:, None] * tint[:, 3:],
-        index=index,
+    return look_at(-rotations[:, 2]) if config.rectified else rotations
+
+
+def _even_turns(config: PlanConfig) -> NDArray[np.float64]:
+    """From one side to the other; all round where both sides meet."""
+    whole = config.in_plane == 180
+    turns = np.linspace(-config.in_plane, config.in_plane, config.in_plane_steps, not whole)
+    return np.radians(turns if config.in_plane_steps > 1 else np.zeros(1))
+
+
+def _needs_scene(randomization: Randomization) -> bool:
+    return (
+        randomization.lights != (1, 1)
+        or randomization.occluders[1] > 0
+        or randomization.neighbours[1] > 0
+        or randomization.off_centre > 0
+        or randomization.zoom != (1.0, 1.0)
     )
+
+
+def _reframed(plans: Plans, randomization: Randomization, scene: SceneDraws) -> Plans:
+    """The plans with their windows moved and scaled."""
+    camera_matrix = plans.camera_matrix.copy()
+    zoom = between(randomization.zoom, scene.framing[:, 2])
+    camera_matrix[:, (0, 1), (0, 1)] /= zoom[:, None]
+    moved = randomization.off_centre * (2 * scene.framing[:, :2] - 1)
+    camera_matrix[:, :2, 2] += moved * [plans.width, plans.height]
+    return replace(plans, camera_matrix=camera_matrix)
 
 
 def plans_from_poses(
@@ -156,8 +224,10 @@ def plans_from_poses(
         distances: (N,) or one for all, millimetres from the camera to the object's centre.
         size: pixels.
         window: side of the square that a crop shows at the object's distance, millimetres.
-        light_direction: (N, 3) or (3,), camera frame, from the object towards the key light.
-        light_color, ambient_color: (N, 3), (3,) or one number, 1 = full.
+        light_direction: (N, L, 3), or for one light (N, 3) or (3,), camera frame, from the object
+            towards the light.
+        light_color: (N, L, 3), or for one light (N, 3), (3,) or one number, 1 = full.
+        ambient_color: (N, 3), (3,) or one number, 1 = full.
         index: (N,), the crops' numbers; 0 to N - 1 if not given.
         canonical: whether poses of symmetric objects are made canonical.
     """
@@ -172,19 +242,28 @@ def plans_from_poses(
             rotation[rows] = canonical_rotation(rotation[rows], model.symmetries)
         translation[rows] = -(rotation[rows] @ model.centre)
     translation[:, 2] += depth
-    direction = np.broadcast_to(np.asarray(light_direction, np.float64), (count, 3))
+    direction = _per_light(light_direction, count)
     return Plans(
         index=np.arange(count) if index is None else np.asarray(index, np.int64),
         object_index=which,
         rotation=rotation,
         translation=translation,
+        others=Instances.none(count),
         camera_matrix=_crop_cameras(depth, size, window),
         centre_depth=depth,
-        light_direction=_single(direction / np.linalg.norm(direction, axis=1, keepdims=True)),
-        light_color=_single(np.broadcast_to(np.asarray(light_color), (count, 3))),
+        light_direction=_single(direction / np.linalg.norm(direction, axis=2, keepdims=True)),
+        light_color=_single(np.broadcast_to(_per_light(light_color, count), direction.shape)),
         ambient_color=_single(np.broadcast_to(np.asarray(ambient_color), (count, 3))),
-        size=size,
+        surfaces=Surfaces.plain(count),
+        width=size,
+        height=size,
     )
+
+
+def _per_light(values: ArrayLike, count: int) -> NDArray[np.float64]:
+    """(N, L, 3) from what one light may be given as."""
+    array = np.asarray(values, np.float64)
+    return array if array.ndim == 3 else np.broadcast_to(array, (count, 3))[:, None]
 
 
 def _crop_cameras(depth: NDArray[np.float64], size: int, window: float) -> NDArray[np.float64]:
@@ -193,18 +272,6 @@ def _crop_cameras(depth: NDArray[np.float64], size: int, window: float) -> NDArr
     cameras[:, 0, 2] = cameras[:, 1, 2] = size / 2
     cameras[:, 2, 2] = 1.0
     return cameras
-
-
-def _around_the_camera(angle: float, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Directions uniform over the cap of `angle` radians about the way back to the camera."""
-    towards = 1 - draws[:, 0] * (1 - np.cos(angle))
-    across = np.sqrt(np.maximum(0.0, 1 - towards**2))
-    azimuth = 2 * np.pi * draws[:, 1]
-    return np.stack([across * np.cos(azimuth), across * np.sin(azimuth), -towards], axis=1)
-
-
-def _between(limits: tuple[float, float], draw: NDArray[np.float64]) -> NDArray[np.float64]:
-    return limits[0] + (limits[1] - limits[0]) * draw
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models import CadModel, Mesh
+from cad_models import CadModel
 from renderer import _raster_kernels
 from renderer._crops import CropBatch, Plans, Renderer, RenderError
+from renderer._raster_kernels import Images, Meshes, Scenes, Scratch
+from renderer._raster_meshes import MeshShelf
 
 NEAR = 10.0
 """Millimetres: nothing may come closer to the camera than this."""
+
+LARGEST = 16384
+"""Pixels that a crop may be wide or high."""
 
 _CROPS_PER_TASK = 16
 
@@ -24,181 +29,228 @@ _logger = logging.getLogger(__name__)
 
 
 class RasterRenderer(Renderer):
-    """Renders colour, depth and masks with a z-buffer.
+    """Renders colour, depth, masks and surface maps with a z-buffer.
 
     Colours are the model's texture (bilinear, repeating) or its vertex colours, interpolated with
-    the perspective taken into account, times ambient + key light x max(0, n . l) with smooth
-    normals. Depth and masks are sampled at pixel centres, never filtered. Faces seen from behind
-    are drawn and lit from the camera's side, unless the mesh is closed and wound consistently, so
-    that none can be seen.
+    the perspective taken into account, in the light that `Surfaces` describes, with smooth normals.
+    Depth and masks are sampled at pixel centres, never filtered. Faces seen from behind are drawn
+    and lit from the camera's side, unless the mesh is closed and wound consistently, so that none
+    can be seen. Objects cast no shadows.
 
     Convention:
-        Depth is z in millimetres; a pixel belongs to the object when its centre, at +0.5, does
-        (top-left rule on edges). The object is alone in its crop: `mask_visib` equals `mask`.
+        Depth is z in millimetres; a pixel belongs to the object that is nearest at its centre, at
+        +0.5 (top-left rule on edges; of two objects at one depth, to the target or the first).
 
     Args:
         models: what `Plans.object_index` counts.
         threads: CPU threads to share the crops of a batch among. The result does not depend on it.
-        antialias: whether a pixel's colour is the mean of its four quarters (those that hit the
+        antialias: whether a pixel's colour is the mean of its four quarters (those that hit an
             object, so that no background is mixed in) instead of its centre's. Takes about 2.5
             times as long.
+        textures: what `Surfaces.texture` counts, each (h, w, 3) RGB, top row first.
+        levels: whether objects are drawn with fewer faces where that moves no surface by more than
+            a quarter of a pixel, nor by more than 0.5 mm. Normals and colours stay the model's own.
 
     Raises:
-        RenderError: `threads` is below 1, there are no models, or a mesh's arrays do not fit
-            together.
+        RenderError: `threads` is below 1, there are no models, a mesh's arrays do not fit
+            together, or a texture is no RGB picture.
     """
 
     def __init__(
-        self, models: Sequence[CadModel], threads: int = 1, antialias: bool = False
+        self,
+        models: Sequence[CadModel],
+        threads: int = 1,
+        antialias: bool = False,
+        textures: Sequence[NDArray[np.uint8]] = (),
+        levels: bool = True,
     ) -> None:
         if threads < 1:
             raise RenderError(f"threads is {threads}: give at least 1.")
         if not models:
             raise RenderError("There are no models to render: give at least one.")
-        for model in models:
-            _check(model)
-        self._names = [model.name for model in models]
-        self._packed = _pack([model.mesh for model in models])
+        self._shelf = MeshShelf(models, textures, levels)
         self._threads = threads
         self._fineness = 2 if antialias else 1
 
-    def render(self, plans: Plans) -> CropBatch:
+    def render(self, plans: Plans, *, surface_maps: bool = False) -> CropBatch:
         """Render every plan.
 
         Raises:
-            RenderError: a plan names a model that is not there, holds a value that is not finite,
-                or brings its object closer than 10 mm to the camera's plane or behind it.
+            RenderError: a plan names a model or texture that is not there, holds a value that is
+                not finite or arrays that do not fit together, has no pixels, or brings an object
+                closer than 10 mm to the camera's plane or behind it.
         """
         _announce_compilation()
-        inputs = self._inputs(plans)
-        count, size = len(plans), plans.size
-        rgb = np.zeros((count, size, size, 3), np.uint8)
-        depth = np.zeros((count, size, size), np.float32)
-        nearest = np.empty(count)
+        meshes, scenes = self._scenes(plans)
+        images = _empty_images(plans, surface_maps)
+        count = len(plans)
+        starts = iter(range(0, count, _CROPS_PER_TASK))
 
-        def task(first: int) -> None:
-            last = min(first + _CROPS_PER_TASK, count)
-            _raster_kernels.render_crops(
-                first, last, NEAR, self._fineness, *self._packed, *inputs, rgb, depth, nearest
-            )
-
-        starts = range(0, count, _CROPS_PER_TASK)
-        if self._threads == 1:
+        def work(_: int) -> None:
+            scratch = self._new_scratch(plans, meshes, scenes)
             for first in starts:
-                task(first)
+                _raster_kernels.render_crops(
+                    first, min(first + _CROPS_PER_TASK, count), NEAR, self._fineness,
+                    meshes, scenes, scratch, images,
+                )  # fmt: skip
+
+        if self._threads == 1:
+            work(0)
         else:
             with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(task, starts))
-        self._refuse_too_near(plans, nearest)
-        mask = depth > 0
-        return CropBatch(plans=plans, rgb=rgb, depth=depth, mask=mask, mask_visib=mask.copy())
+                list(pool.map(work, range(self._threads)))
+        self._refuse_too_near(plans, images.nearest)
+        return CropBatch(
+            plans=plans,
+            rgb=images.rgb,
+            depth=images.depth,
+            object_depth=images.object_depth,
+            mask=images.mask,
+            mask_visib=images.mask_visib,
+            others_mask=images.others_mask,
+            others_mask_visib=images.others_mask_visib,
+            normals=images.normals if surface_maps else None,
+            object_coordinates=images.object_coordinates if surface_maps else None,
+        )
 
-    def _inputs(self, plans: Plans) -> tuple[NDArray[Any], ...]:
-        known = (plans.object_index >= 0) & (plans.object_index < len(self._names))
-        if not known.all():
-            row = int(np.argmin(known))
+    def _scenes(self, plans: Plans) -> tuple[Meshes, Scenes]:
+        """The plans as the compiled loops take them, looked through, and what draws them."""
+        if not (0 < plans.width <= LARGEST and 0 < plans.height <= LARGEST):
             raise RenderError(
-                f"Crop {plans.index[row]} asks for model {plans.object_index[row]}, but there are "
-                f"{len(self._names)}: make the plans with the renderer's own list of models."
+                f"Crops of {plans.width} x {plans.height} pixels cannot be drawn: "
+                f"give from 1 to {LARGEST} pixels each way."
             )
-        names = (
-            "rotation", "translation", "camera_matrix",
-            "light_direction", "light_color", "ambient_color",
-        )  # fmt: skip
-        arrays = [np.ascontiguousarray(getattr(plans, name), np.float64) for name in names]
-        for name, values in zip(names, arrays, strict=True):
-            finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-            if not finite.all():
-                raise RenderError(
-                    f"Crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite."
-                )
-        return (np.ascontiguousarray(plans.object_index, np.int32), *arrays)
+        others, surfaces = plans.others, plans.surfaces
+        objects = np.concatenate(
+            [plans.object_index[:, None], others.object_index], axis=1, dtype=np.int32
+        )
+        rotation = np.concatenate([plans.rotation[:, None], others.rotation], axis=1)
+        translation = np.concatenate([plans.translation[:, None], others.translation], axis=1)
+        scenes = Scenes(
+            mesh=objects,
+            rotation=_as_compiled(rotation, np.float64),
+            translation=_as_compiled(translation, np.float64),
+            camera_matrix=_as_compiled(plans.camera_matrix, np.float64),
+            light_direction=_as_compiled(plans.light_direction, np.float64),
+            light_color=_as_compiled(plans.light_color, np.float32),
+            ambient_color=_as_compiled(plans.ambient_color, np.float32),
+            gain=_as_compiled(surfaces.gain, np.float32),
+            specular=_as_compiled(surfaces.specular, np.float64),
+            shininess=_as_compiled(surfaces.shininess, np.float64),
+            texture=_as_compiled(surfaces.texture, np.int32),
+            texture_period=_as_compiled(surfaces.texture_period, np.float64),
+        )
+        _refuse_misfits(plans, scenes)
+        _refuse_numbers(plans, objects[:, :1], 0, len(self._shelf.models), "model")
+        _refuse_numbers(plans, objects[:, 1:], -1, len(self._shelf.models), "model")
+        _refuse_numbers(plans, scenes.texture, -1, self._shelf.picture_count, "texture")
+        scale = self._millimetres_per_pixel(objects, scenes)
+        meshes, places = self._shelf.find(objects, scale)
+        pictures = self._shelf.find_pictures(scenes.texture, scenes.texture_period / scale)
+        return meshes, scenes._replace(
+            mesh=_as_compiled(places, np.int32), texture=_as_compiled(pictures, np.int32)
+        )
+
+    def _millimetres_per_pixel(
+        self, objects: NDArray[np.int32], scenes: Scenes
+    ) -> NDArray[np.float64]:
+        """(N, 1 + K), at each instance's nearest point."""
+        models = self._shelf.models
+        centres = np.stack([model.centre for model in models])[objects]
+        half_sizes = np.stack([np.ptp(model.bounds, axis=0) / 2 for model in models])[objects]
+        forward = scenes.rotation[:, :, 2]
+        z = (forward * centres - np.abs(forward) * half_sizes).sum(axis=2)
+        focal = scenes.camera_matrix[:, [0, 1], [0, 1]].max(axis=1)
+        z += scenes.translation[:, :, 2]
+        return np.asarray(np.maximum(z, NEAR) / np.maximum(focal, 1e-12)[:, None])
+
+    def _new_scratch(self, plans: Plans, meshes: Meshes, scenes: Scenes) -> Scratch:
+        """Memory for one thread to draw these crops in."""
+        vertices = np.append(np.diff(meshes.vertex_range)[:, 0], 0)[scenes.mesh]
+        return _raster_kernels.new_scratch(
+            vertices=int(vertices.sum(axis=1).max(initial=0)),
+            faces=int(np.diff(meshes.face_range).max()),
+            height=plans.height,
+            width=plans.width,
+            fineness=self._fineness,
+            places=scenes.mesh.shape[1],
+            lights=scenes.light_direction.shape[1],
+        )
 
     def _refuse_too_near(self, plans: Plans, nearest: NDArray[np.float64]) -> None:
         if (nearest > NEAR).all():
             return
-        row = int(np.argmin(nearest > NEAR))
+        row, place = np.argwhere(~(nearest > NEAR))[0]
+        which = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
         raise RenderError(
-            f"Crop {plans.index[row]}: {self._names[plans.object_index[row]]} reaches to "
-            f"{nearest[row]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
+            f"Crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
+            f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
             "put it farther away (--distance)."
         )
 
 
-def _check(model: CadModel) -> None:
+def _as_compiled(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """The values as the loops were compiled for: other layouts would be compiled anew."""
+    return np.require(values, kind, ["C", "W"])
+
+
+def _empty_images(plans: Plans, surface_maps: bool) -> Images:
+    shape = (len(plans), plans.height, plans.width)
+    others = (shape[0], plans.others.object_index.shape[1], *shape[1:])
+    maps = (*shape, 3) if surface_maps else (0, 0, 0, 3)
+    return Images(
+        rgb=np.zeros((*shape, 3), np.uint8),
+        depth=np.zeros(shape, np.float32),
+        object_depth=np.zeros(shape, np.float32),
+        mask=np.zeros(shape, bool),
+        mask_visib=np.zeros(shape, bool),
+        others_mask=np.zeros(others, bool),
+        others_mask_visib=np.zeros(others, bool),
+        normals=np.zeros(maps, np.float32),
+        object_coordinates=np.zeros(maps, np.float32),
+        nearest=np.empty((shape[0], 1 + others[1])),
+    )
+
+
+def _refuse_misfits(plans: Plans, scenes: Scenes) -> None:
     """The compiled loops read without looking: what does not fit together must stop here."""
-    mesh = model.mesh
-    count = len(mesh.vertices)
-    fits = (
-        len(mesh.faces) > 0
-        and mesh.faces.min() >= 0
-        and mesh.faces.max() < count
-        and mesh.vertices.shape == mesh.normals.shape == mesh.colors.shape == (count, 3)
-        and (mesh.texture is None or mesh.texture.ndim == 3)
-        and (mesh.texture_coordinates is None or mesh.texture_coordinates.shape == (count, 2))
-    )
-    if not fits:
+    count, places = len(plans), scenes.mesh.shape[1]
+    lights = scenes.light_direction.shape[1]
+    shapes = {
+        "mesh": (count, places), "rotation": (count, places, 3, 3),
+        "translation": (count, places, 3), "camera_matrix": (count, 3, 3),
+        "light_direction": (count, lights, 3), "light_color": (count, lights, 3),
+        "ambient_color": (count, 3), "gain": (count, places, 3), "specular": (count, places),
+        "shininess": (count, places), "texture": (count, places),
+        "texture_period": (count, places),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        values = getattr(scenes, name)
+        if values.shape != shape:
+            raise RenderError(
+                f"{name} of the plans has the shape {values.shape} where {shape} fits the rest: "
+                "make the plans with make_plans or plans_from_poses."
+            )
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if not finite.all():
+            raise RenderError(
+                f"Crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite."
+            )
+    if not (scenes.texture_period > 0).all():
+        row = int(np.argwhere(~(scenes.texture_period > 0))[0, 0])
+        raise RenderError(f"Crop {plans.index[row]} has a texture_period that is not above 0.")
+
+
+def _refuse_numbers(
+    plans: Plans, numbers: NDArray[np.int32], least: int, count: int, what: str
+) -> None:
+    wrong = (numbers < least) | (numbers >= count)
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0]
         raise RenderError(
-            f"The mesh of {model.name} is empty or its arrays do not fit together: "
-            "load it with cad_models."
+            f"Crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
+            f"{count}: make the plans with the renderer's own list of {what}s."
         )
-
-
-def _pack(meshes: list[Mesh]) -> tuple[NDArray[Any], ...]:
-    """Lay all models one after the other, in the order of the kernel's arguments."""
-    vertex_ends = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    face_ends = np.cumsum([0, *(len(mesh.faces) for mesh in meshes)])
-    textures = np.full((len(meshes), 3), -1, np.int64)
-    texels: list[NDArray[np.uint8]] = [np.zeros((1, 3), np.uint8)]
-    coordinates = np.zeros((vertex_ends[-1], 2), np.float32)
-    for row, mesh in enumerate(meshes):
-        if mesh.texture is not None and mesh.texture_coordinates is not None:
-            textures[row, 0] = sum(len(part) for part in texels)
-            textures[row, 1:] = mesh.texture.shape[:2]
-            texels.append(mesh.texture.reshape(-1, 3))
-            coordinates[vertex_ends[row] : vertex_ends[row + 1]] = mesh.texture_coordinates
-    return (
-        np.ascontiguousarray(np.concatenate([m.vertices for m in meshes]).T.astype(np.float64)),
-        np.concatenate([m.normals for m in meshes]).astype(np.float32),
-        np.concatenate([m.colors for m in meshes]).astype(np.uint8),
-        coordinates,
-        np.concatenate([m.faces for m in meshes]).astype(np.int32),
-        np.concatenate([_sides(m) for m in meshes]),
-        np.concatenate(texels),
-        np.stack([vertex_ends[:-1], vertex_ends[1:]], axis=1),
-        np.stack([face_ends[:-1], face_ends[1:]], axis=1),
-        np.array([_can_cull(m) for m in meshes]),
-        textures,
-    )
-
-
-def _sides(mesh: Mesh) -> NDArray[np.float32]:
-    """(F,), +1 where a face's winding agrees with its vertices' normals, else -1."""
-    corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    winding = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    shading = mesh.normals[mesh.faces].sum(axis=1)
-    return np.where((winding * shading).sum(axis=1) < 0, -1.0, 1.0).astype(np.float32)
-
-
-def _can_cull(mesh: Mesh) -> bool:
-    """Whether no face can be seen from behind: every part closed, consistent and outward."""
-    _, merged = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    faces = merged.reshape(-1)[mesh.faces]
-    count = int(merged.max()) + 1
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    forward = np.sort(edges[:, 0] * count + edges[:, 1])
-    backward = np.sort(edges[:, 1] * count + edges[:, 0])
-    # Every directed edge once, and its opposite once: a closed surface, wound one way.
-    if not np.array_equal(forward, backward) or (np.diff(forward) == 0).any():
-        return False
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (count, count))
-    parts, part = connected_components(graph, directed=False)
-    corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    volumes = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
-    return bool((np.bincount(part[faces[:, 0]], volumes, parts) > 0).all())
 
 
 def _announce_compilation() -> None:

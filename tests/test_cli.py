@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,7 +14,11 @@ import pytest
 import trimesh
 
 from adapter import SHIPPED_ADAPTER
+from render_adapt import PRESETS, RunConfig
 from render_adapt._cli import main
+from render_adapt._config import RendererName
+from render_adapt._doctor import Finding
+from renderer import ENGINES
 
 
 class Outcome:
@@ -102,8 +107,70 @@ def test_models_list_and_version(cli) -> None:
 def test_help_shows_every_setting(cli) -> None:
     text = cli("--help").out
     for flag in ("--objects", "--n", "--seed", "--size", "--out", "--adapter", "--models",
-                 "--workers", "--renderer"):  # fmt: skip
+                 "--workers", "--renderer", "--randomize", "--preset", "--viewpoints",
+                 "--subdivisions", "--in-plane", "--in-plane-steps", "--rectified", "--frames",
+                 "--objects-per-frame", "--camera"):  # fmt: skip
         assert flag in text
+    for default in (
+        "[default: 64]",
+        "[default: shipped]",
+        "[default: linemod]",
+        "[default: 200.0]",
+    ):
+        assert default in text
+
+
+def test_the_paper_preset_is_every_pose_of_eleven_objects_once() -> None:
+    paper = RunConfig(**PRESETS["linemod-paper"])
+    assert paper.n == 109_208
+    assert paper.plan.poses == 1241 * 8
+    assert (paper.distance, paper.window, paper.adapter) == ((400.0, 400.0), 200.0, "none")
+    coarse = RunConfig(**{**PRESETS["linemod-paper"], "subdivisions": 3, "objects": ("ape",)})
+    assert coarse.n == 301 * 8
+
+
+def test_preset_with_settings_that_differ_from_it(cli, tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    outcome = cli(
+        "--preset", "linemod-paper", "--objects", "ape,duck", "--subdivisions", 0,
+        "--in-plane-steps", 2, "--workers", 1, "--out", out,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.error
+    gt = json.loads((out / "train/000000/scene_gt.json").read_text())
+    assert [entry[0]["obj_id"] for entry in gt.values()] == [1, 9] * 12
+    rotations = np.array([entry[0]["cam_R_m2c"] for entry in gt.values()])
+    assert len(np.unique(rotations[::2].round(6), axis=0)) == 12
+    assert {round(entry[0]["cam_t_m2c"][2]) for entry in gt.values()} <= set(range(395, 406))
+
+
+def test_whole_frames_with_a_file_of_settings(cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("lights = [2, 2]\nspecular = [0.1, 0.5]\n")
+    out = tmp_path / "d"
+    outcome = cli(
+        "--objects", "ape,duck,can", "--n", 2, "--adapter", "none", "--frames", "160x120",
+        "--objects-per-frame", 3, "--camera", 150, 155, 80, 60, "--randomize",
+        tmp_path / "mine.toml", "--workers", 1, "--out", out,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.error
+    assert cv2.imread(str(out / "train/000000/rgb/000001.png")).shape == (120, 160, 3)
+    cameras = json.loads((out / "train/000000/scene_camera.json").read_text())
+    assert cameras["0"]["cam_K"] == [150, 0, 80, 0, 155, 60, 0, 0, 1]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["randomization"]["lights"] == [2, 2]
+    assert manifest["plan"]["objects"] == 3
+
+
+def test_environments_are_for_blender(cli, tmp_path: Path) -> None:
+    (tmp_path / "skies").mkdir()
+    (tmp_path / "mine.toml").write_text('environments = "skies"\n')
+    arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--out", tmp_path / "d")
+    outcome = cli(*arguments, "--randomize", tmp_path / "mine.toml")
+    one_sentence(outcome, r"environments is .*skies.*--renderer blender")
+    assert not (tmp_path / "d").exists()
+
+
+def test_renderers_that_can_be_named_are_those_that_there_are() -> None:
+    assert get_args(RendererName) == ENGINES
 
 
 @pytest.mark.parametrize(
@@ -118,6 +185,21 @@ def test_help_shows_every_setting(cli) -> None:
         (["--objects", "ape", "--n", 3, "--adapter", "no/such/folder"], r"no/such/folder"),
         (["--objects", "ape", "--n", 3, "--models", "no/such/folder"], r"no/such/folder"),
         (["--objects", "ape,ape", "--n", 3], r"ape"),
+        (["--n", 3], r"--objects is empty"),
+        (["--objects", "ape"], r"--n is 0"),
+        (["--objects", "ape", "--n", 3, "--preset", "best"], r"--preset is best.*linemod-paper"),
+        (["--objects", "ape", "--n", 3, "--randomize", "weak"], r"--randomize is weak"),
+        (["--objects", "ape", "--n", 3, "--in-plane", 200], r"--in-plane is 200"),
+        (["--objects", "ape", "--n", 3, "--subdivisions", 9], r"--subdivisions is 9"),
+        (["--objects", "ape", "--n", 3, "--in-plane-steps", 2, "--rectified"], r"leave out"),
+        (["--objects", "ape", "--n", 3, "--frames", "640x480"], r"give --adapter none"),
+        (["--objects", "ape", "--n", 3, "--frames", "640"], r"--frames is 640: .*640x480"),
+        (["--objects", "ape", "--n", 3, "--frames", "4x480", "--adapter", "none"], r"--frames is"),
+        (
+            ["--objects", "ape", "--n", 3, "--frames", "640x480", "--size", 128],
+            r"--size is for crops",
+        ),
+        (["--objects", "ape", "--n", 3, "--camera", 1, 1, 1, 1], r"--camera is for whole frames"),
     ],
 )
 def test_bad_settings_leave_nothing_behind(
@@ -214,3 +296,22 @@ def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path)
     assert outcome.code == 0, outcome.error
     written = json.loads((out / "manifest.json").read_text())["adapter"]
     assert written == json.loads((adapter / "adapter.json").read_text())["sha256"]
+
+
+@pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
+def test_doctor_says_what_is_missing(
+    works: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [
+        Finding("raster", "drawing", works, "what was found"),
+        Finding("blender", "drawing", False, "set RENDER_ADAPT_BLENDER"),
+    ]
+    monkeypatch.setattr("render_adapt._doctor.examine", lambda: iter(found))
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        main(["doctor"])
+    assert end.value.code == code
+    shown = capsys.readouterr().out
+    assert "set RENDER_ADAPT_BLENDER" in shown
+    assert "what was found" in shown
+    assert shown.count("missing") == 1 + (not works)

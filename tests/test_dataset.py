@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from pycocotools.coco import COCO
 from scipy.spatial.transform import Rotation
 
 from render_adapt import DatasetError, RunConfig, generate
+from renderer import RANDOMIZATIONS
 
 OBJECTS = ("ape", "benchvise", "duck")
 
@@ -36,6 +40,28 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset without adapter: its pictures are the renders."""
     out = tmp_path_factory.mktemp("plain") / "dataset"
     generate(config(out, adapter="none"))
+    return out
+
+
+CLUTTER = dataclasses.replace(
+    RANDOMIZATIONS["linemod"], occluders=(0, 2), neighbours=(0, 2), off_centre=0.3,
+    zoom=(0.9, 1.4), lights=(1, 2), color_jitter=0.3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluttered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Crops of several objects, off-centre, cut by the border."""
+    out = tmp_path_factory.mktemp("cluttered") / "dataset"
+    generate(config(out, n=9, adapter="none", randomize=CLUTTER))
+    return out
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whole frames, small ones."""
+    out = tmp_path_factory.mktemp("frames") / "dataset"
+    generate(config(out, n=4, adapter="none", frames="160x120", objects_per_frame=5))
     return out
 
 
@@ -67,16 +93,16 @@ class Scene:
         assert steps.dtype == np.uint16
         return steps * self.camera[str(image)]["depth_scale"]
 
-    def mask(self, image: int, kind: str = "mask") -> np.ndarray:
+    def mask(self, image: int, kind: str = "mask", instance: int = 0) -> np.ndarray:
         values = cv2.imread(
-            str(self.folder / f"{kind}/{image:06d}_000000.png"), cv2.IMREAD_UNCHANGED
+            str(self.folder / f"{kind}/{image:06d}_{instance:06d}.png"), cv2.IMREAD_UNCHANGED
         )
         assert values.dtype == np.uint8
         assert set(np.unique(values)) <= {0, 255}
         return values > 0
 
-    def pose(self, image: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        entry = self.gt[str(image)][0]
+    def pose(self, image: int, instance: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        entry = self.gt[str(image)][instance]
         return (
             np.array(self.camera[str(image)]["cam_K"]).reshape(3, 3),
             np.array(entry["cam_R_m2c"]).reshape(3, 3),
@@ -85,20 +111,34 @@ class Scene:
         )
 
 
-def ray_cast(dataset: Path, scene: Scene, image: int) -> np.ndarray:
-    """Depth of the dataset's own model at its own pose and K, by embree: an independent judge."""
-    matrix, rotation, translation, object_id = scene.pose(image)
-    mesh = trimesh.load(dataset / f"models/obj_{object_id:06d}.ply", process=False)
+@functools.cache
+def read_mesh(path: Path) -> trimesh.Trimesh:
+    return trimesh.load(path, process=False)
+
+
+def ray_cast(
+    dataset: Path, scene: Scene, image: int, instance: int = 0, margin: int = 0
+) -> np.ndarray:
+    """Depth of the dataset's own model at its own pose and K, by embree: an independent judge.
+
+    The picture is wider by `margin` crops on each side.
+    """
+    matrix, rotation, translation, object_id = scene.pose(image, instance)
+    mesh = read_mesh(dataset / f"models/obj_{object_id:06d}.ply")
     vertices = np.asarray(mesh.vertices) @ rotation.T + translation
     placed = trimesh.Trimesh(vertices, mesh.faces, process=False)
-    side = scene.mask(image).shape[0]
-    rows, columns = np.indices((side, side))
-    pixels = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5, np.ones(side * side)])
+    height, width = ((1 + 2 * margin) * side for side in scene.mask(image).shape)
+    rows, columns = np.indices((height, width))
+    rows, columns = (
+        rows - margin * height // (1 + 2 * margin),
+        columns - margin * width // (1 + 2 * margin),
+    )
+    pixels = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5, np.ones(height * width)])
     rays = (np.linalg.inv(matrix) @ pixels).T
     points, hit, _ = placed.ray.intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
-    depth = np.zeros(side * side)
+    depth = np.zeros(height * width)
     depth[hit] = points[:, 2]
-    return depth.reshape(side, side)
+    return depth.reshape(height, width)
 
 
 @pytest.mark.parametrize("kind", ["plain", "adapted"])
@@ -138,6 +178,190 @@ def test_pictures_show_what_the_label_says(plain: Path) -> None:
         else:
             assert blue > red
         assert not scene.rgb(image)[~scene.mask(image)].any()
+
+
+@pytest.mark.parametrize("kind", ["cluttered", "frames"])
+def test_every_object_is_labelled_as_an_independent_ray_cast_sees_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Masks, what hides what, and counts beyond the border, of the targets and all others."""
+    dataset = request.getfixturevalue(kind)
+    scene = Scene(dataset)
+    agreed = np.zeros(2)
+    hidden = truncated = others = 0
+    for image in scene.images:
+        number = len(scene.gt[str(image)])
+        others += number - 1
+        wide = [ray_cast(dataset, scene, image, k, margin=1) for k in range(number)]
+        height, width = scene.mask(image).shape
+        casts = [depth[height : 2 * height, width : 2 * width] for depth in wide]
+        nearest = np.min([np.where(depth > 0, depth, np.inf) for depth in casts], axis=0)
+        for k, (cast, whole) in enumerate(zip(casts, wide, strict=True)):
+            mask, visible = scene.mask(image, "mask", k), scene.mask(image, "mask_visib", k)
+            for ours, judge in ((mask, cast > 0), (visible, (cast > 0) & (cast <= nearest))):
+                agreed += (ours & judge).sum(), (ours | judge).sum()
+            info = scene.info[str(image)][k]
+            assert info["px_count_visib"] == visible.sum()
+            assert info["px_count_valid"] == mask.sum()
+            assert info["px_count_all"] == pytest.approx((whole > 0).sum(), rel=0.02, abs=8)
+            if info["px_count_all"]:
+                assert info["visib_fract"] == visible.sum() / info["px_count_all"] <= 1
+            hidden += visible.sum() < mask.sum()
+            truncated += info["px_count_all"] > mask.sum()
+        assert len(list(scene.folder.glob(f"mask/{image:06d}_*.png"))) == number
+    assert agreed[0] / agreed[1] > 0.99
+    assert hidden >= 3
+    assert truncated >= 1
+    assert others >= 12
+
+
+@pytest.mark.parametrize("kind", ["cluttered", "frames"])
+def test_the_coco_file_has_every_object_that_is_seen(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    scene = Scene(request.getfixturevalue(kind))
+    coco = COCO(str(scene.folder / "scene_gt_coco.json"))
+    for image in scene.images:
+        annotations = iter(coco.loadAnns(coco.getAnnIds(imgIds=[image])))
+        for k, entry in enumerate(scene.gt[str(image)]):
+            visible = scene.mask(image, "mask_visib", k)
+            if visible.any():
+                annotation = next(annotations)
+                np.testing.assert_array_equal(coco.annToMask(annotation).astype(bool), visible)
+                assert annotation["category_id"] == entry["obj_id"]
+        assert next(annotations, None) is None
+
+
+@pytest.mark.parametrize("kind", ["cluttered", "frames"])
+def test_index_has_the_targets_and_where_their_boxes_are(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    dataset = request.getfixturevalue(kind)
+    scene = Scene(dataset)
+    models = json.loads((dataset / "models/models_info.json").read_text())
+    rows = parquet.read_table(dataset / "index/000000.parquet").to_pylist()
+    for row in rows:
+        matrix, rotation, translation, object_id = scene.pose(row["im_id"])
+        assert row["obj_id"] == object_id
+        assert row["others"] == len(scene.gt[str(row["im_id"])]) - 1
+        box = models[str(object_id)]
+        least = np.array([box["min_x"], box["min_y"], box["min_z"]])
+        size = np.array([box["size_x"], box["size_y"], box["size_z"]])
+        corners = least + size * np.array(list(itertools.product((0, 1), repeat=3)))
+        pixels = (corners @ rotation.T + translation) @ matrix.T
+        np.testing.assert_allclose(
+            np.reshape(row["box_corners"], (8, 2)), pixels[:, :2] / pixels[:, 2:], atol=0.01
+        )
+        info = scene.info[str(row["im_id"])][0]
+        assert row["visib_fract"] == info["visib_fract"]
+        assert row["bbox_visib"] == info["bbox_visib"]
+        assert len(row["light_direction"]) in (3, 6)
+
+
+def test_frames_are_written_with_the_cameras_own_matrix(frames: Path) -> None:
+    scene = Scene(frames)
+    expected = np.array([572.4114, 573.57043, 325.2611, 242.04899]) / 4
+    for image in scene.images:
+        matrix = scene.pose(image)[0]
+        np.testing.assert_allclose(matrix[[0, 1, 0, 1], [0, 1, 2, 2]], expected, rtol=1e-12)
+        assert scene.rgb(image).shape == (120, 160, 3)
+        assert scene.depth(image).shape == (120, 160)
+    camera = json.loads((frames / "camera.json").read_text())
+    assert [camera[key] for key in ("fx", "fy", "cx", "cy")] == pytest.approx(list(expected))
+    assert (camera["width"], camera["height"]) == (160, 120)
+    coco = json.loads((scene.folder / "scene_gt_coco.json").read_text())
+    assert {(image["width"], image["height"]) for image in coco["images"]} == {(160, 120)}
+
+
+def test_randomization_is_part_of_what_a_run_is(cluttered: Path) -> None:
+    before = tree_hash(cluttered)
+    changed = dataclasses.replace(CLUTTER, occlusion=0.4)
+    with pytest.raises(DatasetError, match=r"\(randomization.occlusion 0\.5 there, 0\.4 here\)"):
+        generate(config(cluttered, n=9, adapter="none", randomize=changed))
+    assert tree_hash(cluttered) == before
+    again = generate(config(cluttered, n=9, adapter="none", randomize=CLUTTER))
+    assert again.crops_made == 0
+
+
+@pytest.mark.parametrize("frames", [None, "96x64"])
+def test_randomized_runs_have_the_same_bytes_however_they_are_batched(
+    frames: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"n": 10, "adapter": "none", "randomize": "strong", "frames": frames}
+    generate(config(tmp_path / "one", **settings))
+    for name in ("BATCH_SIZE", "FRAMES_AT_ONCE"):
+        monkeypatch.setattr(f"render_adapt._pipeline.{name}", 3)
+    generate(config(tmp_path / "two", **settings))
+    assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
+
+
+def test_what_the_camera_does_leaves_labels_as_they_are(tmp_path: Path) -> None:
+    """Noise, blur, background and sensor change pictures; what is drawn and where stays."""
+    looks = {
+        name: getattr(RANDOMIZATIONS["strong"], name)
+        for name in ("exposure", "white_balance", "motion_blur", "focus_blur", "color_noise",
+                     "depth_sensor")
+    }  # fmt: skip
+    captured = dataclasses.replace(CLUTTER, background=("procedural",), **looks)
+    for name, randomize in (("plain", CLUTTER), ("captured", captured)):
+        generate(config(tmp_path / name, n=6, adapter="none", randomize=randomize))
+    plain, taken = Scene(tmp_path / "plain"), Scene(tmp_path / "captured")
+    assert plain.gt == taken.gt
+    lost = 0
+    for image in plain.images:
+        assert (plain.rgb(image) != taken.rgb(image)).mean() > 0.5
+        assert (taken.rgb(image).max(axis=2) > 0).mean() > 0.9, "there is something behind"
+        for k, entry in enumerate(plain.info[str(image)]):
+            for kind in ("mask", "mask_visib"):
+                np.testing.assert_array_equal(
+                    plain.mask(image, kind, k), taken.mask(image, kind, k)
+                )
+            other = dict(taken.info[str(image)][k])
+            measured = (taken.mask(image, "mask", k) & (taken.depth(image) > 0)).sum()
+            assert other.pop("px_count_valid") == measured
+            assert {**entry, **other} == entry
+            lost += entry["px_count_valid"] - measured
+    assert lost > 50, "the sensor loses some"
+
+
+def test_pictures_from_folders_are_part_of_what_a_run_is(tmp_path: Path) -> None:
+    """The pictures themselves, not where they lie."""
+    for name, value in (("a", 50), ("b", 50), ("c", 90)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "picture.png"), np.full((8, 8, 3), value, np.uint8))
+
+    def run(folder: str) -> None:
+        swapped = dataclasses.replace(
+            RANDOMIZATIONS["linemod"], texture_swap=1.0, textures=tmp_path / folder
+        )
+        generate(config(tmp_path / "out", n=2, adapter="none", randomize=swapped))
+
+    run("a")
+    colors = Scene(tmp_path / "out").rgb(0)[Scene(tmp_path / "out").mask(0)].astype(int)
+    assert np.ptp(colors, axis=1).max() < 30, "the picture is grey, the ape was red"
+    run("b")
+    with pytest.raises(DatasetError, match=r"randomization.textures not the same"):
+        run("c")
+
+
+def test_photographs_are_put_behind_and_are_part_of_what_a_run_is(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    picture = tmp_path / "photographs/one.png"
+    cv2.imwrite(str(picture), np.full((90, 90, 3), (30, 60, 200), np.uint8))
+    behind = dataclasses.replace(
+        RANDOMIZATIONS["linemod"], background=("photographs",), photographs=picture.parent
+    )
+
+    def run() -> None:
+        generate(config(tmp_path / "out", n=2, adapter="none", randomize=behind))
+
+    run()
+    scene = Scene(tmp_path / "out")
+    np.testing.assert_array_equal(np.unique(scene.rgb(0)[~scene.mask(0)], axis=0), [[200, 60, 30]])
+    assert not scene.depth(0)[~scene.mask(0)].any()
+    cv2.imwrite(str(picture), np.full((90, 90, 3), (30, 60, 201), np.uint8))
+    with pytest.raises(DatasetError, match=r"randomization.photographs not the same"):
+        run()
 
 
 def test_index_has_the_scene_gt_poses_as_unit_quaternions(adapted: Path) -> None:
@@ -198,6 +422,14 @@ def test_every_image_has_its_files_and_counts(adapted: Path) -> None:
     assert (adapted / "contact_sheet.png").stat().st_size > 10_000
 
 
+def test_the_contact_sheet_has_a_row_of_adapted_crops_where_there_are_any(
+    plain: Path, adapted: Path
+) -> None:
+    heights = [cv2.imread(str(run / "contact_sheet.png")).shape[0] for run in (plain, adapted)]
+    bands = -(-min(len(Scene(plain).images), 24) // 8)
+    assert heights[1] - heights[0] == bands * (128 + 4)
+
+
 def test_adapted_pictures_are_not_the_renders(plain: Path, adapted: Path) -> None:
     before, after = Scene(plain), Scene(adapted)
     for image in before.images:
@@ -207,7 +439,7 @@ def test_adapted_pictures_are_not_the_renders(plain: Path, adapted: Path) -> Non
 
 
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
-    settings = {"objects": ("ape", "cat"), "n": 600}
+    settings = {"objects": ("ape", "cat"), "n": 270}
     generate(config(tmp_path / "one", **settings, workers=1))
     generate(config(tmp_path / "two", **settings, workers=2))
     assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")

@@ -17,6 +17,7 @@ from renderer import (
     CropBatch,
     PlanConfig,
     Plans,
+    Randomization,
     RasterRenderer,
     RenderError,
     make_plans,
@@ -46,7 +47,7 @@ def unframed(model: CadModel, **options: Any) -> Plans:
 
 
 def render(model: CadModel, plans: Plans, **options: Any) -> CropBatch:
-    return RasterRenderer([model], **options).render(plans)
+    return RasterRenderer([model], levels=False, **options).render(plans)
 
 
 def test_crops_come_as_promised() -> None:
@@ -295,7 +296,8 @@ def test_open_vessels_show_their_inside() -> None:
 
 def test_antialiasing_leaves_depth_and_masks_alone_and_mixes_in_no_background() -> None:
     model = lopsided()
-    plans = make_plans(PlanConfig(light_intensity=(0, 0), light_tint=0), [model], 0, 0, 8)
+    ambient = Randomization(light_intensity=(0, 0), light_tint=0)
+    plans = make_plans(PlanConfig(), [model], 0, 0, 8, ambient)
     plain, smooth = render(model, plans), render(model, plans, antialias=True)
     np.testing.assert_array_equal(plain.depth, smooth.depth)
     np.testing.assert_array_equal(plain.mask, smooth.mask)
@@ -367,7 +369,7 @@ def test_plans_for_other_models_are_refused() -> None:
 @pytest.mark.parametrize("name", ["rotation", "translation", "camera_matrix", "light_color"])
 def test_values_that_are_not_finite_are_refused(name: str) -> None:
     broken = getattr(PLANS, name)[:5].copy()
-    broken[4, 1] = np.nan
+    broken[4].flat[1] = np.nan
     with pytest.raises(RenderError, match=f"Crop 4 has a {name} that is not finite"):
         RasterRenderer(MODELS).render(dataclasses.replace(PLANS[:5], **{name: broken}))
 

@@ -40,7 +40,7 @@ def ray_cast(model: CadModel, plans: Plans, offset: float = 0.5) -> NDArray[np.f
 
 
 def assert_agree(model: CadModel, plans: Plans) -> None:
-    batch = RasterRenderer([model]).render(plans)
+    batch = RasterRenderer([model], levels=False).render(plans)
     reference = ray_cast(model, plans)
     hit = reference > 0
     overlap = (hit & batch.mask).sum(axis=(1, 2)) / (hit | batch.mask).sum(axis=(1, 2))
@@ -69,7 +69,7 @@ def test_a_solid_far_off_its_origin_agrees_with_ray_casting() -> None:
 def test_half_a_pixel_off_would_be_noticed() -> None:
     model = lopsided()
     plans = make_plans(SETTINGS, [model], 11, 0, 20)
-    mask = RasterRenderer([model]).render(plans).mask
+    mask = RasterRenderer([model], levels=False).render(plans).mask
     for offset in (0.0, 1.0):
         hit = ray_cast(model, plans, offset) > 0
         assert (hit & mask).sum() / (hit | mask).sum() < 0.98

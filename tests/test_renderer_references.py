@@ -58,7 +58,9 @@ def as_referenced(model: CadModel, rotation: NDArray[np.float64], size: int = 64
 def silhouette_agreement(folder: Path, name: str, turn: NDArray[np.float64]) -> NDArray[np.float64]:
     (model,) = load_models([name], models=folder / "models")
     images, rotation = reference(folder, name)
-    batch = RasterRenderer([model]).render(as_referenced(model, rotation @ turn, 64 * SAMPLES))
+    batch = RasterRenderer([model], levels=False).render(
+        as_referenced(model, rotation @ turn, 64 * SAMPLES)
+    )
     ours = batch.mask.reshape(-1, 64, SAMPLES, 64, SAMPLES).any(axis=(2, 4))
     theirs = images.any(axis=-1)
     return np.asarray((ours & theirs).sum(axis=(1, 2)) / (ours | theirs).sum(axis=(1, 2)))
@@ -81,7 +83,7 @@ def test_colors_agree_with_reference_renders(name: str, folder: Path) -> None:
     (model,) = load_models([name], models=folder / "models")
     images, rotation = reference(folder, name)
     turn = HALF_TURN if name == "ape" else np.eye(3)
-    batch = RasterRenderer([model]).render(as_referenced(model, rotation @ turn))
+    batch = RasterRenderer([model], levels=False).render(as_referenced(model, rotation @ turn))
     # Lights differ, hues do not: compare each object's share of red, green and blue.
     ours = batch.rgb[batch.mask].mean(axis=0)
     theirs = images[images.any(axis=-1)].mean(axis=0)

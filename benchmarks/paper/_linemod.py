@@ -243,7 +243,7 @@ def _render(
     *,
     with_depth: bool,
 ) -> Iterator[LabelledCrops]:
-    raster = RasterRenderer(models, threads=len(os.sched_getaffinity(0)))
+    raster = RasterRenderer(models, threads=len(os.sched_getaffinity(0)), levels=False)
     for first in range(0, len(plans), _CROPS_PER_PART):
         part = plans[first : first + _CROPS_PER_PART]
         crops = raster.render(part)
@@ -339,7 +339,7 @@ def _real_part(
         plans = plans_from_poses(model, first, rotation, distances, size=size)
         return framed_as_linemod(model, plans)
 
-    silhouettes = RasterRenderer(model).render(plans_of(SIZE)).mask
+    silhouettes = RasterRenderer(model, levels=False).render(plans_of(SIZE)).mask
     depth = None
     if with_depth:
         depth = measured_depth(model, plans_of(SIZE * OVERSAMPLING), generator)
