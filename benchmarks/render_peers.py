@@ -37,7 +37,8 @@ class Raster:
     ) -> None:
         from renderer import RasterRenderer
 
-        self._renderer = RasterRenderer([model], threads=threads, levels=levels)
+        self._models = [model]
+        self._renderer = RasterRenderer(self._models, threads=threads, levels=levels)
 
     def render(self, plans: Plans) -> NDArray[Any]:
         from render_adapt._labels import label_crops
@@ -45,7 +46,7 @@ class Raster:
         depth = []
         for first in range(0, len(plans), 64):
             crops = self._renderer.render(plans[first : first + 64])
-            label_crops(crops, self._renderer)
+            label_crops(crops, self._renderer, self._models)
             depth.append(crops.depth)
         return np.concatenate(depth)
 
