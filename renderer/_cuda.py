@@ -20,8 +20,9 @@ from renderer._cuda_device import (
     job_fields,
     pack_job,
 )
-from renderer._raster import NEAR, RasterRenderer
+from renderer._raster import RasterRenderer
 from renderer._raster_kernels import Meshes, Scenes
+from renderer._refusals import NEAR
 
 if TYPE_CHECKING:
     import torch

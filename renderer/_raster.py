@@ -16,9 +16,7 @@ from renderer import _raster_kernels
 from renderer._crops import CropBatch, Plans, Renderer, RenderError
 from renderer._raster_kernels import Images, Meshes, Scenes, Scratch
 from renderer._raster_meshes import MeshShelf
-
-NEAR = 10.0
-"""Millimetres: nothing may come closer to the camera than this."""
+from renderer._refusals import NEAR, refuse_unknown
 
 LARGEST = 16384
 """Pixels that a crop may be wide or high."""
@@ -141,9 +139,9 @@ class RasterRenderer(Renderer):
             texture_period=_as_compiled(surfaces.texture_period, np.float64),
         )
         _refuse_misfits(plans, scenes)
-        _refuse_numbers(plans, objects[:, :1], 0, len(self._shelf.models), "model")
-        _refuse_numbers(plans, objects[:, 1:], -1, len(self._shelf.models), "model")
-        _refuse_numbers(plans, scenes.texture, -1, self._shelf.picture_count, "texture")
+        refuse_unknown(plans, objects[:, :1], 0, len(self._shelf.models), "model")
+        refuse_unknown(plans, objects[:, 1:], -1, len(self._shelf.models), "model")
+        refuse_unknown(plans, scenes.texture, -1, self._shelf.picture_count, "texture")
         scale = self._millimetres_per_pixel(objects, scenes)
         meshes, places = self._shelf.find(objects, scale)
         pictures = self._shelf.find_pictures(scenes.texture, scenes.texture_period / scale)
@@ -239,18 +237,6 @@ def _refuse_misfits(plans: Plans, scenes: Scenes) -> None:
     if not (scenes.texture_period > 0).all():
         row = int(np.argwhere(~(scenes.texture_period > 0))[0, 0])
         raise RenderError(f"Crop {plans.index[row]} has a texture_period that is not above 0.")
-
-
-def _refuse_numbers(
-    plans: Plans, numbers: NDArray[np.int32], least: int, count: int, what: str
-) -> None:
-    wrong = (numbers < least) | (numbers >= count)
-    if wrong.any():
-        row, place = np.argwhere(wrong)[0]
-        raise RenderError(
-            f"Crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
-            f"{count}: make the plans with the renderer's own list of {what}s."
-        )
 
 
 def _announce_compilation() -> None:

@@ -14,6 +14,7 @@ from cad_models import CadModel
 from renderer._crops import RenderError
 from renderer._levels import ERRORS, Level, Levels, error_allowed
 from renderer._raster_kernels import Meshes, pack_looks
+from renderer._refusals import refuse_broken
 
 
 class MeshShelf:
@@ -32,7 +33,7 @@ class MeshShelf:
         self, models: Sequence[CadModel], pictures: Sequence[NDArray[np.uint8]], levels: bool
     ) -> None:
         for model in models:
-            _check_model(model)
+            refuse_broken(model)
         for number, picture in enumerate(pictures):
             _check_picture(number, picture)
         self.models = list(models)
@@ -255,30 +256,6 @@ def _pyramid(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         )
         pyramid.append(np.asarray(smaller, np.uint8))
     return pyramid
-
-
-def _check_model(model: CadModel) -> None:
-    """The compiled loops read without looking: what does not fit together must stop here."""
-    mesh = model.mesh
-    count = len(mesh.vertices)
-    fits = (
-        len(mesh.faces) > 0
-        and mesh.faces.min() >= 0
-        and mesh.faces.max() < count
-        and mesh.vertices.shape == mesh.normals.shape == mesh.colors.shape == (count, 3)
-        and (mesh.texture is None or mesh.texture.ndim == 3)
-        and (mesh.texture_coordinates is None or mesh.texture_coordinates.shape == (count, 2))
-    )
-    if not fits:
-        raise RenderError(
-            f"The mesh of {model.name} is empty or its arrays do not fit together: "
-            "load it with cad_models."
-        )
-    if not (np.isfinite(mesh.vertices).all() and np.isfinite(mesh.normals).all()):
-        raise RenderError(
-            f"The mesh of {model.name} has vertices or normals that are not finite: "
-            "load it with cad_models, which says where."
-        )
 
 
 def _check_picture(number: int, picture: NDArray[np.uint8]) -> None:

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, Mesh
 from renderer._crops import CropBatch, Plans, Renderer, RenderError
 from renderer._pictures import Pictures
-
-NEAR = 10.0
-"""Millimetres: nothing may come closer to the camera than this."""
+from renderer._refusals import NEAR, refuse_broken, refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class SceneRenderer(Renderer):
         if not models:
             raise RenderError("There are no models to render: give at least one.")
         for model in models:
-            _refuse_broken(model)
+            refuse_broken(model)
         self._models = list(models)
         self._pictures = Pictures(textures)
         self._corners = [_corners(model) for model in models]
@@ -259,9 +257,9 @@ class SceneRenderer(Renderer):
         if not (surfaces.texture_period > 0).all():
             row = int(np.argwhere(~(surfaces.texture_period > 0))[0, 0])
             raise RenderError(f"Crop {plans.index[row]} has a texture_period that is not above 0.")
-        _refuse_unknown(plans, plans.object_index[:, None], 0, len(self._models), "model")
-        _refuse_unknown(plans, others.object_index, -1, len(self._models), "model")
-        _refuse_unknown(plans, surfaces.texture, -1, self._pictures.count, "texture")
+        refuse_unknown(plans, plans.object_index[:, None], 0, len(self._models), "model")
+        refuse_unknown(plans, others.object_index, -1, len(self._models), "model")
+        refuse_unknown(plans, surfaces.texture, -1, self._pictures.count, "texture")
 
 
 def oriented_faces(mesh: Mesh) -> NDArray[np.int32]:
@@ -324,39 +322,4 @@ def _refuse_misfit(
     if not finite.all():
         raise RenderError(
             f"Crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite."
-        )
-
-
-def _refuse_unknown(
-    plans: Plans, numbers: NDArray[np.int32], least: int, count: int, what: str
-) -> None:
-    wrong = (numbers < least) | (numbers >= count)
-    if wrong.any():
-        row, place = np.argwhere(wrong)[0]
-        raise RenderError(
-            f"Crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
-            f"{count}: make the plans with the renderer's own list of {what}s."
-        )
-
-
-def _refuse_broken(model: CadModel) -> None:
-    mesh = model.mesh
-    count = len(mesh.vertices)
-    fits = (
-        len(mesh.faces) > 0
-        and mesh.faces.min() >= 0
-        and mesh.faces.max() < count
-        and mesh.vertices.shape == mesh.normals.shape == mesh.colors.shape == (count, 3)
-        and (mesh.texture is None or mesh.texture.ndim == 3)
-        and (mesh.texture_coordinates is None or mesh.texture_coordinates.shape == (count, 2))
-    )
-    if not fits:
-        raise RenderError(
-            f"The mesh of {model.name} is empty or its arrays do not fit together: "
-            "load it with cad_models."
-        )
-    if not (np.isfinite(mesh.vertices).all() and np.isfinite(mesh.normals).all()):
-        raise RenderError(
-            f"The mesh of {model.name} has vertices or normals that are not finite: "
-            "load it with cad_models, which says where."
         )
