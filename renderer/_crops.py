@@ -57,8 +57,8 @@ class Surfaces(_Rows):
     """What the objects' surfaces look like, of the target (place 0) and of the K others.
 
     A point's colour is that of the model, or of a swapped-in texture, times `gain`, times what
-    reaches it of the lights, plus specular x light x max(0, n . h)^shininess for each light
-    (Blinn 1977; h is half-way between the directions to the light and to the camera).
+    reaches it of the lights, plus specular x light x max(0, n . h)^shininess for each light that
+    reaches it, n . l > 0 (Blinn 1977; h is half-way between the directions to light and camera).
     """
 
     gain: NDArray[np.float32]
