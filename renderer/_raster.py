@@ -141,10 +141,10 @@ class RasterRenderer(Renderer):
         _refuse_misfits(plans, scenes)
         refuse_unknown(plans, objects[:, :1], 0, len(self._shelf.models), "model")
         refuse_unknown(plans, objects[:, 1:], -1, len(self._shelf.models), "model")
-        refuse_unknown(plans, scenes.texture, -1, self._shelf.picture_count, "texture")
+        refuse_unknown(plans, scenes.texture, -1, self._shelf.pictures.count, "texture")
         scale = self._millimetres_per_pixel(objects, scenes)
         meshes, places = self._shelf.find(objects, scale)
-        pictures = self._shelf.find_pictures(scenes.texture, scenes.texture_period / scale)
+        pictures = self._shelf.pictures.find(scenes.texture, scenes.texture_period / scale)
         return meshes, scenes._replace(
             mesh=_as_compiled(places, np.int32), texture=_as_compiled(pictures, np.int32)
         )

@@ -6,13 +6,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
-from renderer._crops import RenderError
 from renderer._levels import ERRORS, Level, Levels, error_allowed
+from renderer._pictures import Pictures
 from renderer._raster_kernels import Meshes, pack_looks
 from renderer._refusals import refuse_broken
 
@@ -34,10 +33,8 @@ class MeshShelf:
     ) -> None:
         for model in models:
             refuse_broken(model)
-        for number, picture in enumerate(pictures):
-            _check_picture(number, picture)
         self.models = list(models)
-        self._pyramids = [_pyramid(picture) for picture in pictures]
+        self.pictures = Pictures(pictures)
         self._parts = [_plain_part(model) for model in models]
         self._levels = (
             [Levels(m.mesh, p["culls"]) for m, p in zip(models, self._parts, strict=True)]
@@ -47,11 +44,6 @@ class MeshShelf:
         self._places: dict[tuple[int, float], int] = {}
         self._lock = threading.Lock()
         self._packed = self._pack()
-
-    @property
-    def picture_count(self) -> int:
-        """How many pictures can be swapped in."""
-        return len(self._pyramids)
 
     def find(
         self, objects: NDArray[np.int32], millimetres_per_pixel: NDArray[np.float64]
@@ -80,21 +72,6 @@ class MeshShelf:
                 self._packed = self._pack()
             return self._packed, found
 
-    def find_pictures(
-        self, numbers: NDArray[np.int32], pixels_per_period: NDArray[np.float64]
-    ) -> NDArray[np.int32]:
-        """(N, P), the place of each texture's picture, halved until it has no more than about a
-        texel to a pixel; -1 where there is none."""
-        if not self._pyramids:
-            return numbers
-        firsts = np.cumsum([0, *(len(pyramid) for pyramid in self._pyramids)])[:-1]
-        widths = np.array([pyramid[0].shape[1] for pyramid in self._pyramids])
-        lasts = np.array([len(pyramid) - 1 for pyramid in self._pyramids])
-        density = widths[numbers] / pixels_per_period
-        halvings = np.rint(np.log2(np.maximum(density, 1.0))).astype(np.int64)
-        place = firsts[numbers] + np.minimum(halvings, lasts[numbers])
-        return np.where(numbers < 0, -1, place).astype(np.int32)
-
     def _place(self, model: int, error: float) -> int:
         key = (model, error)
         if key not in self._places:
@@ -112,10 +89,8 @@ class MeshShelf:
         look_ends = np.cumsum([0, *(len(part["looks"]) for part in parts)])
         texels = _Texels()
         textures = [texels.add(part["texture"]) for part in parts]
-        swapped = [texels.add(picture) for pyramid in self._pyramids for picture in pyramid]
-        aspects = [
-            pyramid[0].shape[0] / pyramid[0].shape[1] for pyramid in self._pyramids for _ in pyramid
-        ]
+        swapped = [texels.add(picture) for picture in self.pictures.levels]
+        aspects = self.pictures.aspects
         joined = {
             name: np.ascontiguousarray(np.concatenate([part[name] for part in parts]))
             for name in ("looks", "coordinates", "faces", "sides", "details", "first_looks")
@@ -244,23 +219,3 @@ def _can_cull(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) -> 
     corners = corners[faces]
     volumes = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
     return bool((np.bincount(part[faces[:, 0]], volumes, parts) > 0).all())
-
-
-def _pyramid(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """A picture, and the same halved again and again."""
-    pyramid = [picture]
-    while max(pyramid[-1].shape[:2]) > 1:
-        height, width = pyramid[-1].shape[:2]
-        smaller = cv2.resize(
-            pyramid[-1], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA
-        )
-        pyramid.append(np.asarray(smaller, np.uint8))
-    return pyramid
-
-
-def _check_picture(number: int, picture: NDArray[np.uint8]) -> None:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise RenderError(
-            f"Texture {number} is {picture.dtype} of shape {picture.shape}: give 8-bit RGB "
-            "pictures, (h, w, 3)."
-        )
