@@ -79,6 +79,20 @@ class CadModel:
         bounds.setflags(write=False)
         return bounds
 
+    @functools.cached_property
+    def hull(self) -> NDArray[np.float64]:
+        """(H, 3), the corners of the convex hull, millimetres; of a flat mesh all vertices.
+        Read-only."""
+        from scipy.spatial import ConvexHull, QhullError
+
+        vertices = self.mesh.vertices.astype(np.float64)
+        try:
+            corners = vertices[ConvexHull(vertices).vertices]
+        except QhullError:
+            corners = vertices
+        corners.setflags(write=False)
+        return np.asarray(corners)
+
     @property
     def centre(self) -> NDArray[np.float64]:
         """(3,), centre of the bounding box in model coordinates, millimetres."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cad_models import CadModel
-from render_adapt._labels import InstanceLabel, Place, box_corners
+from render_adapt._labels import InstanceLabel, box_corners
 from renderer import CropBatch, quaternion_from_matrix
 
 
@@ -32,6 +32,7 @@ def index_rows(
     """
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
+    corners = box_corners(plans, models).reshape(len(plans), 16)
     rows = []
     for row, (label, *others) in enumerate(labels):
         lit = plans.light_color[row].any(axis=1)
@@ -50,7 +51,7 @@ def index_rows(
                 "bbox_obj": list(label.bbox_obj),
                 "bbox_visib": list(label.bbox_visib),
                 "visib_fract": label.visib_fract,
-                "box_corners": box_corners(plans, Place(row, 0), models).ravel().tolist(),
+                "box_corners": corners[row].tolist(),
                 "others": len(others),
                 "light_direction": plans.light_direction[row, lit].astype(float).ravel().tolist(),
                 "seed": seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,8 +76,8 @@ def label_crops(
 ) -> list[list[InstanceLabel]]:
     """Count the labels of every object in every crop.
 
-    An object that may reach over the border is rendered alone on the canvas; its pixels within the
-    crop are counted there all the same.
+    An object that reaches over the border is drawn alone on the canvas; its pixels within the crop
+    are counted there all the same.
 
     Args:
         crops: N crops.
@@ -88,93 +88,133 @@ def label_crops(
         One list for each crop, in the order of `places_of`.
     """
     plans = crops.plans
-    places = [place for row in range(len(crops)) for place in places_of(plans, row)]
-    beyond = dict(_beyond_the_border(plans, places, renderer, models))
+    row, number = _all_places(plans)
+    whole = np.concatenate([crops.mask[:, None], crops.others_mask], axis=1)[row, number]
+    visible = np.concatenate([crops.mask_visib[:, None], crops.others_mask_visib], axis=1)
+    visible = visible[row, number]
+    pixels, boxes = _pixels(whole), _boxes(whole)
+    beyond = np.flatnonzero(_reaches_out(plans, row, number, models))
+    at_once = max(1, _CANVAS_PIXELS // (9 * plans.width * plans.height))
+    for first in range(0, len(beyond), at_once):
+        some = beyond[first : first + at_once]
+        canvas = renderer.silhouettes(_on_canvas(plans, row[some], number[some]))
+        within = np.s_[:, plans.height : 2 * plans.height, plans.width : 2 * plans.width]
+        # Within the crop its own mask counts: round-off may not make more visible than there is.
+        canvas[within] = whole[some]
+        pixels[some], boxes[some] = _pixels(canvas), _boxes(canvas)
+        boxes[some, :2] -= plans.width, plans.height
+    seen, visible_boxes = _pixels(visible), _boxes(visible)
+    boxes[seen == 0] = NO_BOX
+    measured = _pixels(whole & (crops.depth > 0)[row])
     labels: list[list[InstanceLabel]] = [[] for _ in range(len(crops))]
-    for place in places:
-        whole, visible = masks_of(crops, place)
-        measured = int((whole & (crops.depth[place.row] > 0)).sum())
-        label = _count(whole, visible, measured, beyond.get(place))
-        labels[place.row].append(label)
+    for k, of_crop in enumerate(row):
+        labels[of_crop].append(
+            InstanceLabel(
+                bbox_obj=tuple(boxes[k].tolist()),
+                bbox_visib=tuple(visible_boxes[k].tolist()),
+                px_count_all=int(pixels[k]),
+                px_count_valid=int(measured[k]),
+                px_count_visib=int(seen[k]),
+                visib_fract=float(seen[k] / pixels[k]) if pixels[k] else 0.0,
+            )
+        )
     return labels
 
 
-def box_corners(plans: Plans, place: Place, models: Sequence[CadModel]) -> NDArray[np.float64]:
-    """(8, 2), where the corners of an object's bounding box project to, pixels of K.
+def box_corners(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]:
+    """(N, 8, 2), where the corners of the targets' bounding boxes project to, pixels of K.
 
     Convention:
         Corner 4 i + 2 j + k has the least x, y and z of the box where i, j and k are 0, the
         greatest where they are 1.
     """
-    which, rotation, translation = pose_of(plans, place)
-    corners = np.array(list(itertools.product(*models[which].bounds.T)))
-    pixels = (corners @ rotation.T + translation) @ plans.camera_matrix[place.row].T
-    return np.asarray(pixels[:, :2] / pixels[:, 2:])
+    corners = np.stack([_box_of(model) for model in models])[plans.object_index]
+    return _project(corners, plans.rotation, plans.translation, plans.camera_matrix)
 
 
-def _count(
-    whole: NDArray[np.bool_],
-    visible: NDArray[np.bool_],
-    measured: int,
-    canvas: NDArray[np.bool_] | None,
-) -> InstanceLabel:
-    seen = int(visible.sum())
-    pixels, box = int(whole.sum()), _box(whole)
-    if canvas is not None:
-        height, width = whole.shape
-        # Within the crop its own mask counts: round-off may not make more visible than there is.
-        canvas[height : 2 * height, width : 2 * width] = whole
-        pixels = int(canvas.sum())
-        x, y, across, down = _box(canvas)
-        box = (x - width, y - height, across, down)
-    return InstanceLabel(
-        bbox_obj=box if seen else NO_BOX,
-        bbox_visib=_box(visible),
-        px_count_all=pixels,
-        px_count_valid=measured,
-        px_count_visib=seen,
-        visib_fract=seen / pixels if pixels else 0.0,
-    )
+def _all_places(plans: Plans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(P,) twice: `Place.row` and `Place.number` of every object in every crop, crop by crop."""
+    there = np.concatenate([plans.object_index[:, None], plans.others.object_index], axis=1) >= 0
+    row, number = np.nonzero(there)
+    return row, number
 
 
-def _beyond_the_border(
-    plans: Plans, places: Sequence[Place], renderer: Renderer, models: Sequence[CadModel]
-) -> Iterator[tuple[Place, NDArray[np.bool_]]]:
-    """Silhouettes on the canvas, (3 H, 3 W), of the objects whose boxes reach over the border."""
-    outside = [place for place in places if _reaches_out(plans, place, models)]
-    at_once = max(1, _CANVAS_PIXELS // (9 * plans.width * plans.height))
-    for first in range(0, len(outside), at_once):
-        some = outside[first : first + at_once]
-        yield from zip(some, renderer.render(_on_canvas(plans, some)).mask, strict=True)
+def _poses(
+    plans: Plans, row: NDArray[np.intp], number: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """Of P places: which model (P,), rotation (P, 3, 3) and translation (P, 3)."""
+    others = plans.others
+    which = np.concatenate([plans.object_index[:, None], others.object_index], axis=1)
+    rotation = np.concatenate([plans.rotation[:, None], others.rotation], axis=1)
+    translation = np.concatenate([plans.translation[:, None], others.translation], axis=1)
+    return which[row, number], rotation[row, number], translation[row, number]
 
 
-def _reaches_out(plans: Plans, place: Place, models: Sequence[CadModel]) -> bool:
-    corners = box_corners(plans, place, models)
-    return bool((corners < 0).any() or (corners > [plans.width, plans.height]).any())
+def _reaches_out(
+    plans: Plans, row: NDArray[np.intp], number: NDArray[np.intp], models: Sequence[CadModel]
+) -> NDArray[np.bool_]:
+    """(P,), whether an object's convex hull reaches over the border of its crop."""
+    which, rotation, translation = _poses(plans, row, number)
+    camera_matrix = plans.camera_matrix[row]
+    outside = np.zeros(len(row), bool)
+    for model in np.unique(which):
+        of_model = np.flatnonzero(which == model)
+        # First the few corners of the box: of those within nothing is outside.
+        for corners in (_box_of(models[model]), models[model].hull):
+            pixels = _project(
+                corners, rotation[of_model], translation[of_model], camera_matrix[of_model]
+            )
+            over = (pixels < 0) | (pixels > [plans.width, plans.height])
+            of_model = of_model[over.any(axis=(1, 2))]
+        outside[of_model] = True
+    return outside
 
 
-def _on_canvas(plans: Plans, places: Sequence[Place]) -> Plans:
+def _box_of(model: CadModel) -> NDArray[np.float64]:
+    """(8, 3), the corners of a model's bounding box, x changing last."""
+    return np.array(list(itertools.product(*model.bounds.T)))
+
+
+def _project(
+    points: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    camera_matrix: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(P, V, 2), where (V, 3) or (P, V, 3) points are seen in P poses, pixels of K."""
+    turned = points @ (camera_matrix @ rotation).transpose(0, 2, 1)
+    turned += (camera_matrix @ translation[:, :, None]).transpose(0, 2, 1)
+    return np.asarray(turned[:, :, :2] / turned[:, :, 2:])
+
+
+def _on_canvas(plans: Plans, row: NDArray[np.intp], number: NDArray[np.intp]) -> Plans:
     """Each object alone, seen through a window three times as wide and high."""
-    rows = np.array([place.row for place in places])
-    poses = [pose_of(plans, place) for place in places]
-    camera_matrix = plans.camera_matrix[rows].copy()
+    which, rotation, translation = _poses(plans, row, number)
+    camera_matrix = plans.camera_matrix[row]
     camera_matrix[:, :2, 2] += plans.width, plans.height
     return replace(
-        plans[rows],
-        object_index=np.array([which for which, _, _ in poses], np.int32),
-        rotation=np.stack([rotation for _, rotation, _ in poses]),
-        translation=np.stack([translation for _, _, translation in poses]),
-        others=Instances.none(len(places)),
-        surfaces=Surfaces.plain(len(places)),
+        plans[row],
+        object_index=which,
+        rotation=rotation,
+        translation=translation,
+        others=Instances.none(len(row)),
+        surfaces=Surfaces.plain(len(row)),
         camera_matrix=camera_matrix,
         width=3 * plans.width,
         height=3 * plans.height,
     )
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return NO_BOX
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) - x, int(rows[-1]) - y
+def _pixels(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(P,), how many pixels each of P masks has."""
+    return np.asarray(np.count_nonzero(masks, axis=(1, 2)))
+
+
+def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(P, 4), the tight box around each of P masks (see `InstanceLabel`)."""
+    boxes = np.empty((len(masks), 4), np.int64)
+    for axis, used in enumerate((masks.any(axis=1), masks.any(axis=2))):
+        first, last = used.argmax(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
+        boxes[:, axis], boxes[:, 2 + axis] = first, last - first
+    boxes[~used.any(axis=1)] = NO_BOX
+    return boxes

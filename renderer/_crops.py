@@ -192,3 +192,11 @@ class Renderer(abc.ABC):
         Raises:
             RenderError: a crop cannot be rendered as planned.
         """
+
+    def silhouettes(self, plans: Plans) -> NDArray[np.bool_]:
+        """(N, H, W), `CropBatch.mask` of every plan and nothing else, which may be quicker.
+
+        Raises:
+            RenderError: as for `render`.
+        """
+        return self.render(plans).mask

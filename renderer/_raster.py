@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from renderer import _raster_kernels
-from renderer._crops import CropBatch, Plans, Renderer, RenderError
+from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._raster_kernels import Images, Meshes, Scenes, Scratch
 from renderer._raster_meshes import MeshShelf
 from renderer._refusals import NEAR, refuse_unknown
@@ -78,25 +79,15 @@ class RasterRenderer(Renderer):
                 not finite or arrays that do not fit together, has no pixels, or brings an object
                 closer than 10 mm to the camera's plane or behind it.
         """
-        _announce_compilation()
         meshes, scenes = self._scenes(plans)
         images = _empty_images(plans, surface_maps)
-        count = len(plans)
-        starts = iter(range(0, count, _CROPS_PER_TASK))
 
-        def work(_: int) -> None:
-            scratch = self._new_scratch(plans, meshes, scenes)
-            for first in starts:
-                _raster_kernels.render_crops(
-                    first, min(first + _CROPS_PER_TASK, count), NEAR, self._fineness,
-                    meshes, scenes, scratch, images,
-                )  # fmt: skip
+        def draw(first: int, last: int, scratch: Scratch) -> None:
+            _raster_kernels.render_crops(
+                first, last, NEAR, self._fineness, meshes, scenes, scratch, images
+            )
 
-        if self._threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(work, range(self._threads)))
+        self._share(plans, meshes, scenes, self._fineness, draw)
         self._refuse_too_near(plans, images.nearest)
         return CropBatch(
             plans=plans,
@@ -110,6 +101,54 @@ class RasterRenderer(Renderer):
             normals=images.normals if surface_maps else None,
             object_coordinates=images.object_coordinates if surface_maps else None,
         )
+
+    def silhouettes(self, plans: Plans) -> NDArray[np.bool_]:
+        """(N, H, W), `CropBatch.mask` of every plan: no depth is kept and nothing is shaded.
+
+        Raises:
+            RenderError: as for `render`.
+        """
+        plans = replace(
+            plans,
+            others=Instances.none(len(plans)),
+            surfaces=Surfaces.plain(len(plans)),
+        )
+        meshes, scenes = self._scenes(plans)
+        masks = np.zeros((len(plans), plans.height, plans.width), bool)
+        nearest = np.empty((len(plans), 1))
+
+        def draw(first: int, last: int, scratch: Scratch) -> None:
+            _raster_kernels.render_silhouettes(
+                first, last, NEAR, meshes, scenes, scratch, masks, nearest
+            )
+
+        self._share(plans, meshes, scenes, 1, draw)
+        self._refuse_too_near(plans, nearest)
+        return masks
+
+    def _share(
+        self,
+        plans: Plans,
+        meshes: Meshes,
+        scenes: Scenes,
+        fineness: int,
+        draw: Callable[[int, int, Scratch], None],
+    ) -> None:
+        """Call `draw` with the first and last of a few crops at a time, on all threads."""
+        count = len(plans)
+        starts = iter(range(0, count, _CROPS_PER_TASK))
+
+        def work(_: int) -> None:
+            scratch = _new_scratch(plans, meshes, scenes, fineness)
+            for first in starts:
+                draw(first, min(first + _CROPS_PER_TASK, count), scratch)
+
+        _announce_compilation()
+        if self._threads == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(work, range(self._threads)))
 
     def _scenes(self, plans: Plans) -> tuple[Meshes, Scenes]:
         """The plans as the compiled loops take them, looked through, and what draws them."""
@@ -162,19 +201,6 @@ class RasterRenderer(Renderer):
         z += scenes.translation[:, :, 2]
         return np.asarray(np.maximum(z, NEAR) / np.maximum(focal, 1e-12)[:, None])
 
-    def _new_scratch(self, plans: Plans, meshes: Meshes, scenes: Scenes) -> Scratch:
-        """Memory for one thread to draw these crops in."""
-        vertices = np.append(np.diff(meshes.vertex_range)[:, 0], 0)[scenes.mesh]
-        return _raster_kernels.new_scratch(
-            vertices=int(vertices.sum(axis=1).max(initial=0)),
-            faces=int(np.diff(meshes.face_range).max()),
-            height=plans.height,
-            width=plans.width,
-            fineness=self._fineness,
-            places=scenes.mesh.shape[1],
-            lights=scenes.light_direction.shape[1],
-        )
-
     def _refuse_too_near(self, plans: Plans, nearest: NDArray[np.float64]) -> None:
         if (nearest > NEAR).all():
             return
@@ -185,6 +211,20 @@ class RasterRenderer(Renderer):
             f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
             "put it farther away (--distance)."
         )
+
+
+def _new_scratch(plans: Plans, meshes: Meshes, scenes: Scenes, fineness: int) -> Scratch:
+    """Memory for one thread to draw these crops in."""
+    vertices = np.append(np.diff(meshes.vertex_range)[:, 0], 0)[scenes.mesh]
+    return _raster_kernels.new_scratch(
+        vertices=int(vertices.sum(axis=1).max(initial=0)),
+        faces=int(np.diff(meshes.face_range).max()),
+        height=plans.height,
+        width=plans.width,
+        fineness=fineness,
+        places=scenes.mesh.shape[1],
+        lights=scenes.light_direction.shape[1],
+    )
 
 
 def _as_compiled(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
@@ -241,7 +281,8 @@ def _refuse_misfits(plans: Plans, scenes: Scenes) -> None:
 
 def _announce_compilation() -> None:
     kernel = _raster_kernels.render_crops
+    if kernel.signatures:
+        return
     folder = kernel.stats.cache_path
-    cached = folder is not None and any(Path(folder).glob("_raster_kernels.render_crops-*.nbi"))
-    if not kernel.signatures and not cached:
+    if folder is None or not any(Path(folder).glob("_raster_kernels.render_crops-*.nbi")):
         _logger.info("Compiling the rasteriser; this takes some seconds, once on this machine.")

@@ -836,3 +836,13 @@ def render_crops(first_crop, last_crop, near, fineness, meshes, scenes, scratch,
         _shade(crop, fineness, whole, meshes, scenes, scratch, pixels, samples, images.rgb)
         if images.normals.shape[0] > 0:
             _write_surface(crop, meshes, scenes, pixels, images)
+
+
+@compiled
+def render_silhouettes(first_crop, last_crop, near, meshes, scenes, scratch, masks, nearest):
+    """Draw the targets' masks alone, (N, H, W), False on entry; as `render_crops` has them."""
+    pixels, window = scratch.pixels, scratch.window
+    for crop in range(first_crop, last_crop):
+        if _place_instances(crop, near, meshes, scenes, scratch, nearest):
+            _draw(crop, 0, 1, meshes, scenes, scratch, pixels, nearest[crop, 0], window)
+            _write_mask(window, pixels.entries, masks[crop])

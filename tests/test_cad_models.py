@@ -17,6 +17,7 @@ import cad_models
 from cad_models import CadModel, ModelError, available_models, load_models
 from cad_models._geometry import largest_distance
 from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
+from tests.shapes import rectangle
 
 WITHOUT_BOWL = [name for name in LINEMOD_IDS if name != "bowl"]
 
@@ -341,6 +342,20 @@ class TestUnits:
         can, widget = load_models(["can", f"widget={part}"], models=bop_folder, units="m")
         assert can.diameter == LINEMOD_DIAMETERS[5]
         assert widget.diameter == pytest.approx(150, rel=0.02)
+
+
+def test_the_hull_reaches_as_far_as_the_model_every_way() -> None:
+    directions = np.random.default_rng(0).normal(size=(3, 200))
+    for model in load_models(["ape", "benchvise"]):
+        assert len(model.hull) < len(model.mesh.vertices) / 2
+        reach = (model.hull @ directions).max(axis=0)
+        np.testing.assert_allclose((model.mesh.vertices @ directions).max(axis=0), reach)
+
+
+def test_a_flat_model_has_a_hull() -> None:
+    model = rectangle(-10, -20, 30, 40)
+    np.testing.assert_allclose(model.hull.max(axis=0), model.bounds[1])
+    np.testing.assert_allclose(model.hull.min(axis=0), model.bounds[0])
 
 
 def test_the_public_names_are_sorted_and_importing_them_is_cheap() -> None:

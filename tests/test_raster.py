@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel
 from renderer import (
+    RANDOMIZATIONS,
     CropBatch,
     PlanConfig,
     Plans,
@@ -391,3 +392,23 @@ def test_nothing_to_render_with_is_refused() -> None:
         RasterRenderer(MODELS, threads=0)
     with pytest.raises(RenderError, match="no models"):
         RasterRenderer([])
+
+
+CLUTTER = dataclasses.replace(RANDOMIZATIONS["strong"], texture_swap=0.0)
+
+
+@given(seed=st.integers(0, 10**6), levels=st.booleans(), threads=st.integers(1, 3))
+@settings(max_examples=10, deadline=None)
+def test_silhouettes_are_the_masks_of_whole_renders(seed: int, levels: bool, threads: int) -> None:
+    models = [lopsided(), ball(60, (5, -80, 30)), rectangle(-40, -40, 40, 40)]
+    plans = make_plans(PlanConfig(size=40), models, seed, 0, 40, CLUTTER)
+    renderer = RasterRenderer(models, threads=threads, levels=levels)
+    np.testing.assert_array_equal(renderer.silhouettes(plans), renderer.render(plans).mask)
+
+
+def test_silhouettes_of_what_is_too_near_are_refused() -> None:
+    model = lopsided()
+    plans = view(model)
+    near = dataclasses.replace(plans, translation=np.array([[0.0, 0.0, -500.0]]))
+    with pytest.raises(RenderError, match="camera's plane"):
+        RasterRenderer([model]).silhouettes(near)
