@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
+.PHONY: help setup blender demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -14,6 +14,17 @@ setup: .venv/installed  ## Make .venv with everything in it, in the versions of 
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,paper,test,check]'
 	@touch $@
+
+blender: .venv-blender/installed  ## Make .venv-blender, a Python with Blender in it; tests use it where it is.
+
+.venv-blender/installed: constraints-blender.txt
+	$(PYTHON) -m venv .venv-blender
+	.venv-blender/bin/python -m pip install --quiet -c constraints-blender.txt bpy opencv-python-headless
+	@touch $@
+
+ifneq ($(wildcard .venv-blender/installed),)
+export RENDER_ADAPT_BLENDER_PYTHON ?= $(CURDIR)/.venv-blender/bin/python
+endif
 
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
 	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo

@@ -181,6 +181,18 @@ class Embree:
         return depth
 
 
+class Blender:
+    """Cycles through bpy, by our own engine: a scene that is kept, its poses changed."""
+
+    def __init__(self, model: CadModel, size: int) -> None:
+        from renderer import make_renderer
+
+        self._renderer = make_renderer("blender", [model])
+
+    def render(self, plans: Plans) -> NDArray[Any]:
+        return self._renderer.render(plans).depth
+
+
 def pose(plans: Plans, row: int) -> NDArray[np.float64]:
     """(4, 4), model to OpenCV camera."""
     matrix = np.eye(4)

@@ -5,8 +5,8 @@
 
 All render the same poses of the same mesh at 64x64: colour and depth, ours with all labels too.
 Systems take turns, several times; figures are medians over turns and ratios are of these. "2" is
-two processes side by side, or for ours two threads. Whoever cannot run here is left out, with the
-reason.
+two processes side by side, as `render-adapt --workers 2` has them. Whoever cannot run here is left
+out, with the reason: Blender is found as `make blender` and RENDER_ADAPT_BLENDER_PYTHON have it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ SYSTEMS = (
     System(_PYRENDER_BEST, partial(peers.Pyrender, multisampling=False)),
     System("moderngl atlas", peers.ModernglAtlas),
     System("embree, no shading", peers.Embree),
-    System(f"{_OURS}, 2", partial(peers.Raster, threads=2)),
+    System("blender (Cycles)", peers.Blender, most_faces=10_000),
+    System(f"{_OURS}, 2", peers.Raster, processes=2),
+    System(f"{_OURS}, 2 threads", partial(peers.Raster, threads=2)),
     System(f"{_PYRENDER}, 2", peers.Pyrender, processes=2),
     System(f"{_PYRENDER_BEST}, 2", partial(peers.Pyrender, multisampling=False), processes=2),
     System("moderngl atlas, 2", peers.ModernglAtlas, processes=2),

@@ -51,6 +51,7 @@ def examine() -> Iterator[Finding]:
     """
     uses = {
         "raster": "drawing; the default",
+        "cuda": "drawing on a GPU",
         "pyrender": "drawing with OpenGL",
         "blender": "drawing with Cycles",
     }

@@ -165,7 +165,7 @@ def _reaches_out(
                 corners, rotation[of_model], translation[of_model], camera_matrix[of_model]
             )
             over = (pixels < 0) | (pixels > [plans.width, plans.height])
-            of_model = of_model[over.any(axis=(1, 2))]
+            of_model = of_model[np.any(over, axis=(1, 2))]
         outside[of_model] = True
     return outside
 
@@ -213,8 +213,8 @@ def _pixels(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(P, 4), the tight box around each of P masks (see `InstanceLabel`)."""
     boxes = np.empty((len(masks), 4), np.int64)
-    for axis, used in enumerate((masks.any(axis=1), masks.any(axis=2))):
+    for axis, used in enumerate((np.any(masks, axis=1), np.any(masks, axis=2))):
         first, last = used.argmax(axis=1), used.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
         boxes[:, axis], boxes[:, 2 + axis] = first, last - first
-    boxes[~used.any(axis=1)] = NO_BOX
+    boxes[~np.any(used, axis=1)] = NO_BOX
     return boxes

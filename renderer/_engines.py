@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from cad_models import CadModel, Mesh, Symmetries
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 
-EngineName = Literal["raster", "pyrender", "blender"]
+EngineName = Literal["raster", "cuda", "pyrender", "blender"]
 
 ENGINES: tuple[str, ...] = get_args(EngineName)
-"""The names of all engines: ours, OpenGL's and Blender's."""
+"""The names of all engines: ours, the same on a GPU, OpenGL's and Blender's."""
 
 _CHECK_SECONDS = 180
 
@@ -55,7 +55,8 @@ def make_renderer(
         environments: a folder of HDRI pictures to be lit by; for `blender` alone.
         seed: the run's, which decides which of them lights a crop.
         samples: rays per pixel for each light; for `blender` alone.
-        levels: whether `raster` may draw objects with fewer faces, as `RasterRenderer` says.
+        levels: whether `raster` and `cuda` may draw objects with fewer faces, as `RasterRenderer`
+            says.
 
     Raises:
         RenderError: there is no engine of that name, it is missing on this machine or cannot do
@@ -74,6 +75,10 @@ def make_renderer(
             f"environments is {environments}, and {name} cannot be lit by pictures: use "
             "--renderer blender, or leave it out."
         )
+    if name == "cuda":
+        from renderer._cuda import CudaRasterRenderer
+
+        return CudaRasterRenderer(models, textures, levels=levels)
     if name == "pyrender":
         from renderer._pyrender import PyrenderRenderer
 

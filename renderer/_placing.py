@@ -25,6 +25,9 @@ _GAP = 1.0
 """Millimetres that stay free between two objects."""
 _FARTHEST_BESIDE = 60.0
 """Millimetres: a neighbour stands up to this much farther from the target than it must."""
+_FARTHEST_BEFORE = 200.0
+"""Millimetres between an occluder and the target. What is nearer to the camera than that casts a
+structured-light sensor's shadow over much of the target, as clutter on a table does not."""
 _TRIES = np.arange(12)
 """A place is looked for this often, each time on another side."""
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
@@ -107,13 +110,13 @@ def place_around(
 ) -> tuple[Instances, NDArray[np.int64]]:
     """Occluders before each crop's target and neighbours beside it, as many as are drawn.
 
-    An occluder is between the camera and the target, turned any way, and reaches over the target's
-    picture by a drawn share of its width; a neighbour stands on the target's board
-    (`board_under`), its own z up, and if it is nearer than the target reaches over it by no more
-    than the greatest share. Widths are measured along the line from the target's centre towards
-    the other's, and each of the others is looked at alone. Nothing intersects anything: occluders
-    are kept apart by the balls that hold them, what stands on the board by upright cylinders. What
-    finds no room on any of twelve sides is left out.
+    An occluder is between the camera and the target, turned any way and within 200 mm of it, and
+    reaches over the target's picture by a drawn share of its width; a neighbour stands on the
+    target's board (`board_under`), its own z up, and if it is nearer than the target reaches over
+    it by no more than the greatest share. Widths are measured along the line from the target's
+    centre towards the other's, and each of the others is looked at alone. Nothing intersects
+    anything: occluders are kept apart by the balls that hold them, what stands on the board by
+    upright cylinders. What finds no room on any of twelve sides is left out.
 
     Args:
         randomization: `occluders`, `occlusion` and `neighbours`.
@@ -287,7 +290,8 @@ def _put_before(
     depth = placed.centre[:, 0, 2]
     least = radius + CLEARANCE
     most = depth - extents.radius[placed.object_index[:, 0]] - radius - _GAP
-    near = np.minimum(np.maximum(least, depth / 2), np.maximum(least, most))
+    near = np.maximum(np.maximum(least, depth / 2), most - _FARTHEST_BEFORE)
+    near = np.minimum(near, np.maximum(least, most))
     # From one try to the next both side and distance change, evenly spread.
     along = (draws[:, 6, None] + _TRIES * _GOLDEN_RATIO) % 1
     z = np.maximum(near[:, None] + (most - near)[:, None] * along, least[:, None])

@@ -16,6 +16,8 @@ Range = tuple[float, float]
 Background = Literal["black", "board", "photographs", "procedural"]
 DepthSensor = Literal["exact", "gaussian", "structured-light"]
 
+_MOST_BYTES = 2**20
+"""Of a file of settings."""
 _LIMITS: dict[str, tuple[float, float]] = {
     "lights": (1, 8),
     "light_angle": (0.0, 180.0),
@@ -78,8 +80,8 @@ class Randomization:
     photographs: Path | None = None
     """The folder of photographs for backgrounds."""
     occluders: tuple[int, int] = (0, 0)
-    """How many of the run's objects are between the camera and the target, turned any way; fewer
-    where there is no room for them."""
+    """How many of the run's objects are between the camera and the target, within 200 mm of it and
+    turned any way; fewer where there is no room for them."""
     occlusion: float = 0.5
     """The greatest share of the target's width that an occluder, or a neighbour before the target,
     reaches over."""
@@ -173,7 +175,8 @@ def _checked(name: str, value: Any, valid: bool, allowed: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, str | Path) else repr(value)
+    text = str(value) if isinstance(value, str | Path) else repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 RANDOMIZATIONS: dict[str, Randomization] = {
@@ -226,6 +229,8 @@ def read_randomization(name: str | Path) -> Randomization:
         known = ", ".join(RANDOMIZATIONS)
         raise RenderError(f"--randomize is {name}: give {known}, or a TOML file that exists.")
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise RenderError(f"{path} is larger than 1 MiB: give a file of settings.")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RenderError(f"{path} cannot be read: {error.strerror}.") from None

@@ -341,7 +341,7 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
 
 
 def test_names_that_are_no_engines_are_refused(models: list[CadModel]) -> None:
-    with pytest.raises(RenderError, match="--renderer is povray: give raster, pyrender"):
+    with pytest.raises(RenderError, match="--renderer is povray: give raster, cuda, pyrender"):
         make_renderer("povray", models)
     with pytest.raises(RenderError, match="no engine povray"):
         check_engine("povray")
