@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adapter._errors import AdapterError
+from adapter._errors import AdapterError, brief
 from adapter._files import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
             yield file, metadata
     except (OSError, SafetensorError) as error:
         raise AdapterError(
-            f"{path} cannot be read as a training checkpoint ({error}); delete it to start "
+            f"{path} cannot be read as a training checkpoint ({brief(error)}); delete it to start "
             "the training again"
         ) from error
 

@@ -3,5 +3,10 @@
 from __future__ import annotations
 
 
+def brief(error: Exception) -> str:
+    """A library's message as a part of a sentence; some quote whole files."""
+    return " ".join(str(error).split())[:160]
+
+
 class AdapterError(ValueError):
     """An adapter cannot be trained, read, written or applied as asked; one sentence says why."""

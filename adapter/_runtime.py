@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from adapter._errors import AdapterError
+from adapter._errors import AdapterError, brief
 from adapter._files import sha256_of
 
 if TYPE_CHECKING:
+    from adapter._config import TrainConfig
     from adapter._networks import Generator
 
 FORMAT = "render-adapt adapter 1"
@@ -27,6 +29,17 @@ SHIPPED_ADAPTER = Path(__file__).parent / "shipped" / "linemod-rgbd-fast"
 
 NOISE_STREAM = 2
 """Last member of the random seeds; the renderer draws plans from stream 0."""
+
+MOST_DESCRIPTION_BYTES = 2**20
+LIMITS = {
+    "channels": (3, 4),
+    "size": (8, 1024),
+    "noise_dimension": (1, 4096),
+    "window_mm": (1.0, 1e5),
+    "steps": (0, 10**12),
+}
+"""Least and greatest values in adapter.json: far beyond any use, so that a file that was tampered
+with takes no more memory than the machine has."""
 
 CHUNK = 16
 """Crops that go through the network at once, always: results do not depend on the batching."""
@@ -122,9 +135,9 @@ class OnnxAdapter(Adapter):
 
     def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         self.info = info
+        self._file = folder / ONNX
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -134,16 +147,12 @@ class OnnxAdapter(Adapter):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(folder / ONNX), options, providers=["CPUExecutionProvider"]
+                str(folder / ONNX),
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # which prints, and tries the same again
             )
-        except (
-            errors.Fail,
-            errors.InvalidArgument,
-            errors.InvalidGraph,
-            errors.InvalidProtobuf,
-            errors.NotImplemented,
-            errors.RuntimeException,
-        ) as error:
+        except _network_errors() as error:
             raise AdapterError(
                 f"{folder / ONNX} is not a network that ONNX Runtime can read; copy the adapter "
                 "again or train it anew"
@@ -165,9 +174,25 @@ class OnnxAdapter(Adapter):
         for start in range(0, len(crops), CHUNK):
             chunk = slice(start, start + CHUNK)
             inputs = {"crops": _filled(crops[chunk]), "noise": _filled(noise[chunk])}
-            (outputs,) = self._session.run(None, inputs)
-            adapted[chunk] = outputs[: len(crops) - start]
+            adapted[chunk] = self._run(inputs)[: len(crops) - start]
         return adapted
+
+    def _run(self, inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """A chunk of adapted crops.
+
+        Raises:
+            AdapterError: the network cannot be run, or gives something else.
+        """
+        try:
+            outputs = self._session.run(None, inputs)
+        except _network_errors() as error:
+            raise AdapterError(f"{self._file} cannot be run; train the adapter anew") from error
+        expected = inputs["crops"].shape
+        if len(outputs) != 1 or getattr(outputs[0], "shape", None) != expected:
+            raise AdapterError(
+                f"{self._file} does not give crops as large as it takes; train the adapter anew"
+            )
+        return _finite(outputs[0], self._file)
 
 
 class TorchAdapter(Adapter):
@@ -175,6 +200,7 @@ class TorchAdapter(Adapter):
 
     def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
         self.info = info
+        self._file = folder / WEIGHTS
         self._threads = threads
         self._generator = _read_generator(folder, info)
 
@@ -191,7 +217,8 @@ class TorchAdapter(Adapter):
                     chunk = slice(start, start + CHUNK)
                     x = torch.from_numpy(_filled(crops[chunk]))
                     z = torch.from_numpy(_filled(noise[chunk]))
-                    adapted[chunk] = self._generator(x, z)[: len(crops) - start].numpy()
+                    outputs = _finite(self._generator(x, z).numpy(), self._file)
+                    adapted[chunk] = outputs[: len(crops) - start]
         finally:
             torch.set_num_threads(threads)
         return adapted
@@ -239,8 +266,12 @@ def read_info(folder: Path) -> AdapterInfo:
             "`render-adapt train --out` made"
         )
     try:
+        if file.stat().st_size > MOST_DESCRIPTION_BYTES:
+            raise AdapterError(f"{file} is larger than 1 MiB; no adapter of ours has such a one")
         fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except AdapterError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         found = fields.get("format") if isinstance(fields, dict) else None
@@ -261,28 +292,53 @@ def read_info(folder: Path) -> AdapterInfo:
     for name, kind in wanted.items():
         if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
             raise AdapterError(f"{file} lacks {name!r}, or it is not a {kind.__name__}")
-    if not {WEIGHTS, ONNX} <= fields["sha256"].keys():
-        raise AdapterError(f"{file} lacks the SHA-256 of {WEIGHTS} or {ONNX}")
+    for name, (least, greatest) in LIMITS.items():
+        if not least <= fields[name] <= greatest:
+            raise AdapterError(
+                f"{file} has {name} {fields[name]!r:.40}; it must be {least:g} to {greatest:g}"
+            )
+    if not all(isinstance(name, str) for name in fields["class_names"]):
+        raise AdapterError(f"{file} has class_names that are not text")
+    # Other names would be paths of a stranger's choice to files of the user's.
+    if fields["sha256"].keys() != {WEIGHTS, ONNX}:
+        raise AdapterError(f"{file} lacks the SHA-256 of {WEIGHTS} or {ONNX}, or has others")
     values = {name: fields[name] for name in wanted}
     return AdapterInfo(**{**values, "class_names": tuple(fields["class_names"])})
 
 
-def draw_noise(seed: int, index: NDArray[np.int64], dimension: int = 10) -> NDArray[np.float32]:
-    """The noise vectors of some crops: each depends on the run's seed and the crop's number only.
+def draw_noise(
+    seed: int, index: NDArray[np.int64], dimension: int = 10, attempt: ArrayLike = 0
+) -> NDArray[np.float32]:
+    """The noise vectors of some crops: each depends on the run's seed, the crop's number and the
+    attempt only.
 
     Args:
         seed: the run's seed.
         index: (N,), the crops' numbers within the run.
         dimension: length of a vector.
+        attempt: (N,), or one for all: how often a crop's vector has been drawn before.
 
     Returns:
         (N, dimension), uniform in [-1, 1).
     """
     noise = np.empty((len(index), dimension), dtype=np.float32)
-    for row, number in enumerate(index):
-        random = np.random.default_rng([seed, int(number), NOISE_STREAM])
+    attempts = np.broadcast_to(np.asarray(attempt, np.int64), index.shape)
+    for row, (number, redrawn) in enumerate(zip(index, attempts, strict=True)):
+        again = [int(redrawn)] if redrawn else []
+        random = np.random.default_rng([seed, int(number), NOISE_STREAM, *again])
         noise[row] = 2.0 * random.random(dimension, dtype=np.float32) - 1.0
     return noise
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises about a network that it cannot load or run."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    return (
+        errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
+        errors.NotImplemented, errors.RuntimeException,
+        UnicodeDecodeError,  # of its own message, which quotes what it read
+    )  # fmt: skip
 
 
 def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -293,6 +349,7 @@ def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _read_generator(folder: Path, info: AdapterInfo) -> Generator:
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -304,13 +361,41 @@ def _read_generator(folder: Path, info: AdapterInfo) -> Generator:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise AdapterError(
-            f"{folder / WEIGHTS} cannot be read as safetensors ({error}); {again}"
+            f"{folder / WEIGHTS} cannot be read as safetensors ({brief(error)}); {again}"
         ) from error
+    misfit = f"{folder / WEIGHTS} does not fit the network that {DESCRIPTION} describes; {again}"
+    config = _read_settings(TrainConfig, info.config)
+    if config is None or config.blocks > len(weights):
+        raise AdapterError(misfit)
     try:
-        generator = build_generator(info.channels, info.size, TrainConfig(**info.config))
+        # Without memory first: what the description asks for may be more than the machine has.
+        with torch.device("meta"):
+            planned = build_generator(info.channels, info.size, config).state_dict()
+        if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in weights.items()}:
+            raise AdapterError(misfit)
+        generator = build_generator(info.channels, info.size, config)
         generator.load_state_dict(weights)
-    except (TypeError, RuntimeError) as error:
-        raise AdapterError(
-            f"{folder / WEIGHTS} does not fit the network that {DESCRIPTION} describes; {again}"
-        ) from error
+    except (RuntimeError, ValueError, OverflowError) as error:
+        raise AdapterError(misfit) from error
     return generator.eval()
+
+
+def _read_settings(kind: type[TrainConfig], given: dict[str, Any]) -> TrainConfig | None:
+    """The settings of a training; None where one is unknown, of another kind or out of range."""
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(kind)}
+    for name, value in given.items():
+        wanted = (int, float) if kinds.get(name) is float else (kinds.get(name),)
+        if type(value) not in wanted:
+            return None
+    try:
+        return kind(**given)
+    except (AdapterError, OverflowError):
+        return None
+
+
+def _finite(adapted: NDArray[np.float32], file: Path) -> NDArray[np.float32]:
+    if not np.isfinite(adapted).all():
+        raise AdapterError(
+            f"{file} gives values that are not finite numbers; train the adapter anew"
+        )
+    return adapted

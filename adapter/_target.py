@@ -20,6 +20,9 @@ from adapter._errors import AdapterError
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 FEWEST = 16
 """A domain cannot be learnt from fewer crops than this."""
+MOST_MM = 1e7
+"""Of any number in a scene's files; ten kilometres are no pose."""
+MOST_JSON_BYTES = 2**30
 VISIBLE = 0.1
 """Objects of a BOP dataset that are seen less than this are left out, as BOP does."""
 
@@ -134,8 +137,7 @@ def _image_crops(folder: Path, size: int, skipped: list[str]) -> Iterator[_Crop]
     root = folder / "rgb" if paired else folder
     has_depth = paired and (folder / "depth").is_dir()
     settings = _read_json(folder / "crops.json") if (folder / "crops.json").is_file() else {}
-    scale = float(settings.get("depth_scale", 1.0))
-    centres = settings.get("centre_depth", {})
+    scale, centres = _read_settings(folder / "crops.json", settings)
     for file in _images(root):
         name = str(file.relative_to(root).with_suffix(""))
         try:
@@ -146,16 +148,27 @@ def _image_crops(folder: Path, size: int, skipped: list[str]) -> Iterator[_Crop]
                 yield _Crop(name, _resize(rgb, size), None, 0.0)
                 continue
             depth = _read_depth(depth_file, scale)
-            if depth.shape != rgb.shape[:2]:
-                raise AdapterError(
-                    f"{depth_file} is {depth.shape[1]}x{depth.shape[0]} pixels and its image "
-                    f"{rgb.shape[1]}x{rgb.shape[0]}; they must be alike"
-                )
-            centre = float(centres[name]) if name in centres else _measured_centre(depth)
+            _check_alike(depth_file, depth, rgb)
+            centre = centres[name] if name in centres else _measured_centre(depth)
         except _Unreadable:
             skipped.append(str(file.relative_to(folder)))
             continue
         yield _Crop(name, _resize(rgb, size), _resize_depth(depth, size), centre)
+
+
+def _read_settings(file: Path, settings: dict[str, Any]) -> tuple[float, dict[str, float]]:
+    """Millimetres in a depth value, and the depth of crops' centres by name, of `crops.json`.
+
+    Raises:
+        AdapterError: they are no numbers.
+    """
+    centres = settings.get("centre_depth", {})
+    numbers = list(centres.values()) if isinstance(centres, dict) else [None]
+    if _numbers([settings.get("depth_scale", 1.0), *numbers], 1 + len(numbers)) is None:
+        raise AdapterError(
+            f"{file} must have a number as depth_scale, and numbers by name as centre_depth"
+        )
+    return float(settings.get("depth_scale", 1.0)), centres
 
 
 def _bop_crops(
@@ -173,30 +186,31 @@ def _bop_crops(
         info_file = scene / "scene_gt_info.json"
         infos = _read_json(info_file) if info_file.is_file() else {}
         for file in _images(scene / "rgb" if (scene / "rgb").is_dir() else scene / "gray"):
-            key = str(int(file.stem)) if file.stem.isdigit() else file.stem
-            camera, objects = cameras.get(key), truths.get(key, [])
             name = str(file.relative_to(folder))
+            key = str(int(file.stem)) if file.stem.isdecimal() else file.stem
+            if key not in cameras or not truths.get(key):
+                skipped.append(name)
+                continue
+            camera = _read_camera(scene, key, cameras[key])
+            centres = _read_centres(scene, key, truths[key])
+            is_seen = _read_seen(scene, key, infos.get(key), len(centres))
             try:
                 rgb = _read_rgb(file)
                 depth_file = scene / "depth" / f"{file.stem}.png"
                 depth = None
-                if camera is not None and depth_file.is_file():
-                    depth = _read_depth(depth_file, float(camera.get("depth_scale", 1.0)))
+                if depth_file.is_file():
+                    depth = _read_depth(depth_file, camera.depth_scale)
+                    _check_alike(depth_file, depth, rgb)
             except _Unreadable:
                 skipped.append(name)
                 continue
-            if camera is None or not objects:
-                skipped.append(name)
-                continue
             if rgb.shape[:2] == (size, size):
-                yield _Crop(name, rgb, depth, float(objects[0]["cam_t_m2c"][2]))
+                yield _Crop(name, rgb, depth, float(centres[0, 2]))
                 continue
-            matrix = np.array(camera["cam_K"], dtype=np.float64).reshape(3, 3)
-            for number, one in enumerate(objects):
-                info = infos.get(key, [{}] * len(objects))[number]
-                if info.get("visib_fract", 1.0) < VISIBLE:
+            for number, centre in enumerate(centres):
+                if not is_seen[number]:
                     continue
-                window = _window(matrix, np.array(one["cam_t_m2c"]), window_mm, rgb.shape)
+                window = _window(camera.matrix, centre, window_mm, rgb.shape)
                 if window is None:
                     skipped.append(f"{name} object {number}")
                     continue
@@ -204,8 +218,79 @@ def _bop_crops(
                     f"{name} object {number}",
                     _resize(rgb[window], size),
                     None if depth is None else _resize_depth(depth[window], size),
-                    float(one["cam_t_m2c"][2]),
+                    float(centre[2]),
                 )
+
+
+@dataclass(frozen=True)
+class _Camera:
+    matrix: NDArray[np.float64]  # (3, 3)
+    depth_scale: float
+
+
+def _read_camera(scene: Path, key: str, entry: Any) -> _Camera:
+    """An image's entry of `scene_camera.json`.
+
+    Raises:
+        AdapterError: it is malformed.
+    """
+    fields = entry if isinstance(entry, dict) else {}
+    matrix = _numbers(fields.get("cam_K"), 9)
+    scale = _numbers([fields.get("depth_scale", 1.0)], 1)
+    if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0:
+        raise _malformed(scene / "scene_camera.json", key)
+    return _Camera(matrix.reshape(3, 3), float(scale[0]))
+
+
+def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:
+    """(G, 3), where the objects of an image are.
+
+    Raises:
+        AdapterError: its entry of `scene_gt.json` is malformed.
+    """
+    objects = truth if isinstance(truth, list) else [None]
+    found = [
+        _numbers(one.get("cam_t_m2c") if isinstance(one, dict) else None, 3) for one in objects
+    ]
+    if any(centre is None for centre in found):
+        raise _malformed(scene / "scene_gt.json", key)
+    return np.array(found, dtype=np.float64)
+
+
+def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_]:
+    """(G,), which of an image's `count` objects are seen enough; all where nothing says so.
+
+    Raises:
+        AdapterError: its entry of `scene_gt_info.json` is malformed.
+    """
+    if info is None:
+        return np.ones(count, dtype=bool)
+    entries = info if isinstance(info, list) else []
+    seen = [
+        _numbers([one.get("visib_fract", 1.0) if isinstance(one, dict) else None], 1)
+        for one in entries
+    ]
+    if len(seen) != count or any(share is None for share in seen):
+        raise _malformed(scene / "scene_gt_info.json", key)
+    return np.array(seen, dtype=np.float64)[:, 0] >= VISIBLE
+
+
+def _numbers(values: Any, count: int) -> NDArray[np.float64] | None:
+    """So many numbers of a sane size; None where they are not."""
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        return None
+    if not all(abs(value) <= MOST_MM for value in values):
+        return None
+    return np.array(values, dtype=np.float64)
+
+
+def _malformed(file: Path, key: str) -> AdapterError:
+    return AdapterError(
+        f"{file} has a malformed entry for image {key!r:.40}; mend it, or give a folder of crops "
+        "instead"
+    )
 
 
 def _window(
@@ -238,13 +323,17 @@ def _images(folder: Path) -> list[Path]:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts img2 before img10."""
     parts = re.split(r"(\d+)", str(path))
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > MOST_JSON_BYTES:
+            raise AdapterError(f"{file} is larger than 1 GiB; give a part of the dataset")
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except AdapterError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise AdapterError(f"{file} is not a JSON object")
@@ -253,7 +342,10 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _decode(file: Path, flags: int) -> NDArray[Any]:
     data = np.frombuffer(file.read_bytes(), dtype=np.uint8)
-    image = cv2.imdecode(data, flags) if len(data) else None
+    try:
+        image = cv2.imdecode(data, flags) if len(data) else None
+    except cv2.error:  # larger than OpenCV's limit, 2^30 pixels
+        image = None
     if image is None:
         raise _Unreadable
     return image
@@ -267,6 +359,8 @@ def _read_depth(file: Path, scale: float) -> NDArray[np.float32]:
     depth = _decode(file, cv2.IMREAD_UNCHANGED)
     if depth.ndim != 2:
         raise AdapterError(f"{file} has {depth.shape[2]} channels; a depth image has one")
+    if depth.dtype.kind not in "uif" or not np.isfinite(depth).all():
+        raise _Unreadable
     return depth.astype(np.float32) * np.float32(scale)
 
 
@@ -276,6 +370,14 @@ def _check_square(image: NDArray[np.uint8], file: Path) -> None:
         raise AdapterError(
             f"{file} is {width}x{height} pixels; crops must be square, with the object in the "
             "middle: cut them first, or give the frames as a BOP dataset"
+        )
+
+
+def _check_alike(file: Path, depth: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
+    if depth.shape != rgb.shape[:2]:
+        raise AdapterError(
+            f"{file} is {depth.shape[1]}x{depth.shape[0]} pixels and its image "
+            f"{rgb.shape[1]}x{rgb.shape[0]}; they must be alike"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,23 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._geometry import PLAIN_COLOR, RawMesh
+from ._model import ModelError
+from ._pictures import MAX_PIXELS
 
 _LARGEST_TILE = 2048
 _MARGIN = 4
 """Pixels around each tile that repeat its edge, so that neighbours do not bleed into it."""
 
 
-def joined(parts: Sequence[RawMesh]) -> RawMesh:
+def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
     """All parts as one mesh.
 
     Parts that share one texture keep it. Otherwise textures are stacked into one, each repeated
     as far as its texture coordinates go; a part in plain colours gets a tile of these, each of
     its faces in the mean colour of its corners.
+
+    Raises:
+        ModelError: the textures are too large together. The message begins with `label`.
     """
     if len(parts) == 1:
         return parts[0]
     if any(part.texture is not None for part in parts):
-        parts = _with_one_texture(parts)
+        parts = _with_one_texture(parts, label)
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
     has_normals = all(part.normals is not None for part in parts)
     return RawMesh(
@@ -61,14 +66,14 @@ def _colors(part: RawMesh) -> NDArray[np.uint8]:
     return np.full((len(part.vertices), 3), PLAIN_COLOR, dtype=np.uint8)
 
 
-def _with_one_texture(parts: Sequence[RawMesh]) -> list[RawMesh]:
+def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
     first = parts[0].texture
     if first is not None and all(
         part.texture is not None and np.array_equal(part.texture, first) for part in parts
     ):
         return list(parts)
     parts = [part if part.texture is not None else _flat_colored(part) for part in parts]
-    tiles, coordinates = zip(*(_tile(part) for part in parts), strict=True)
+    tiles, coordinates = zip(*_tiles(parts, label), strict=True)
     width = max(tile.shape[1] for tile in tiles)
     height = sum(tile.shape[0] for tile in tiles)
     atlas = np.zeros((height, width, 3), dtype=np.uint8)
@@ -81,6 +86,20 @@ def _with_one_texture(parts: Sequence[RawMesh]) -> list[RawMesh]:
         moved.append((part, (corner + uv * inner) / (width, height)))
         top += rows
     return [replace(part, texture_coordinates=uv, texture=atlas) for part, uv in moved]
+
+
+def _tiles(
+    parts: Sequence[RawMesh], label: str
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    pixels = 0
+    for part in parts:
+        tile, coordinates = _tile(part)
+        pixels += tile.shape[0] * tile.shape[1]
+        if pixels > MAX_PIXELS:
+            raise ModelError(
+                f"{label} has textures of more than {MAX_PIXELS} pixels in all; make them smaller"
+            )
+        yield tile, coordinates
 
 
 def _flat_colored(part: RawMesh) -> RawMesh:

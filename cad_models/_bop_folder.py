@@ -19,6 +19,10 @@ from . import _ply
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
 from ._names import LINEMOD_IDS, name_from_file, spelling
 
+_MOST_BYTES = 64 * 2**20
+"""Of `models_info.json`; that of the largest BOP dataset has 2 MB."""
+_MOST_SYMMETRIES = 1000
+"""Of one object, of either kind."""
 _FILE = re.compile(r"obj_(\d{6})\.ply")
 
 
@@ -73,6 +77,8 @@ def missing_from(folder: Path, object_id: int) -> bool:
 def _read_facts(path: Path) -> dict[int, dict[str, Any]]:
     """`models_info.json` by object id, empty where there is none."""
     try:
+        if path.stat().st_size > _MOST_BYTES or not path.is_file():
+            raise _malformed(path, "it is no file, or larger than 64 MiB")
         facts = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
@@ -117,6 +123,8 @@ def _symmetries(object_id: int, facts: dict[str, Any], source: Path) -> Symmetri
     for key, value in listed.items():
         if not isinstance(value, list):
             raise _malformed(source, f"{key} of object {object_id} is not a list")
+        if len(value) > _MOST_SYMMETRIES:
+            raise _malformed(source, f"{key} of object {object_id} has more than 1000 entries")
     discrete = [
         _rigid(_numbers(row, 16, source, f"a discrete symmetry of object {object_id}"), source)
         for row in listed["symmetries_discrete"]

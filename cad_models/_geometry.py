@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ._model import Mesh, ModelError
 
 MAX_FACES = 2_000_000
+MAX_VERTICES = 3 * MAX_FACES
 PLAIN_COLOR = 190
 """The grey of a mesh that has no colours."""
 CREASE_DEGREES = 40.0
@@ -61,10 +62,7 @@ def checked(raw: RawMesh, label: str) -> RawMesh:
             f"{label} has no triangles, only {len(raw.vertices)} points; export it as a surface"
         )
     if len(raw.faces) > MAX_FACES:
-        raise ModelError(
-            f"{label} has {len(raw.faces)} triangles and the limit is {MAX_FACES}; "
-            "simplify the mesh first"
-        )
+        raise too_many(label, len(raw.faces), len(raw.vertices))
     if raw.faces.min() < 0 or raw.faces.max() >= len(raw.vertices):
         raise ModelError(
             f"{label} has faces that name vertices it does not have; export the mesh again"
@@ -81,6 +79,14 @@ def checked(raw: RawMesh, label: str) -> RawMesh:
             "again"
         )
     return raw
+
+
+def too_many(label: str, faces: int, vertices: int) -> ModelError:
+    """The error for a mesh that is larger than any machine should be asked to render."""
+    what, limit = f"{faces} triangles", MAX_FACES
+    if faces <= MAX_FACES:
+        what, limit = f"{vertices} vertices", MAX_VERTICES
+    return ModelError(f"{label} has {what} and the limit is {limit}; simplify the mesh first")
 
 
 def _finite_as_float32(values: NDArray[np.float64]) -> bool:

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ._geometry import RawMesh
+from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
 from ._model import Mesh, ModelError
+from ._pictures import decode_picture
 from ._source_files import SourceFiles
 
 _TYPES = {
@@ -105,11 +106,14 @@ def read(files: SourceFiles) -> RawMesh | None:
     """The mesh, or None where the file is not a plain triangle PLY and trimesh has to read it.
 
     Raises:
-        ModelError: the file breaks off, or its texture is missing or not a picture.
+        ModelError: the file breaks off or holds too much, or its texture is missing, no picture or
+            too large.
     """
     header = parse_header(files.content)
     if header is None:
         return None
+    if header.face_count > MAX_FACES or header.vertex_count > MAX_VERTICES:
+        raise too_many(str(files.path), header.face_count, header.vertex_count)
     read_tables = _ascii_tables if header.ascii else _binary_tables
     vertices, faces = read_tables(header, files)
     if (faces["corners"] != 3).any():
@@ -157,18 +161,17 @@ def _binary_tables(header: Header, files: SourceFiles) -> tuple[NDArray[np.void]
 
 def _ascii_tables(header: Header, files: SourceFiles) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """As `_binary_tables`; a face that is no triangle shows as one with other than 3 corners."""
-    numbers = files.content[header.length :].split()
-    names = header.vertex_type.names or ()
-    middle = header.vertex_count * len(names)
-    if len(numbers) < middle + 4 * header.face_count:
-        raise _broken_off(files)
     try:
-        values = np.array(numbers[:middle], dtype=np.float64)
-        corners = np.array(numbers[middle:], dtype=np.float64)
+        numbers = np.fromstring(files.content[header.length :], dtype=np.float64, sep=" ")
     except ValueError:
         raise ModelError(
             f"{files.path} has text where numbers should be; export the mesh again"
         ) from None
+    names = header.vertex_type.names or ()
+    middle = header.vertex_count * len(names)
+    if len(numbers) < middle + 4 * header.face_count:
+        raise _broken_off(files)
+    values, corners = numbers[:middle], numbers[middle:]
     vertices = np.empty(header.vertex_count, dtype=header.vertex_type)
     with np.errstate(over="ignore", invalid="ignore"):
         for name, column in zip(names, values.reshape(-1, len(names)).T, strict=True):
@@ -186,14 +189,13 @@ def _broken_off(files: SourceFiles) -> ModelError:
 
 
 def _decode(files: SourceFiles, name: str) -> NDArray[np.uint8]:
-    encoded = np.frombuffer(files.named(name), dtype=np.uint8)
-    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    picture = decode_picture(files.named(name))
     if picture is None:
         raise ModelError(
-            f"{files.path} has the texture {name!r}, which is not a picture that can be read; "
-            "save it as PNG or JPEG"
+            f"{files.path} has the texture {name[:200]!r}, which is not a picture that can be "
+            "read; save it as PNG or JPEG of at most 16384 x 8192 pixels"
         )
-    return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
+    return picture
 
 
 def write(path: Path, mesh: Mesh) -> None:

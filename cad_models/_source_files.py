@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ._model import ModelError
 
-MAX_BYTES = 2 * 1024**3
+MAX_BYTES = 512 * 1024**2
+"""Of a mesh file, of each file that it names, and of what an archive holds: two million triangles
+take a quarter of this in the wordiest of formats."""
 
 
 class SourceFiles:
@@ -17,7 +19,8 @@ class SourceFiles:
         """Read the file at `path`.
 
         Raises:
-            ModelError: it is missing, a folder, not readable, empty or larger than 2 GiB.
+            ModelError: it is missing, a folder or device, not readable, empty or larger than 512
+                MiB.
         """
         self.path = path
         self.unusable: ModelError | None = None
@@ -26,8 +29,11 @@ class SourceFiles:
         try:
             if path.is_dir():
                 raise ModelError(f"{path} is a folder; give the mesh file itself")
-            if path.stat().st_size > MAX_BYTES:
-                raise ModelError(f"{path} is larger than 2 GiB; simplify the mesh first")
+            size = path.stat().st_size
+            if not path.is_file():
+                raise ModelError(f"{path} is not a file; give the mesh file itself")
+            if size > MAX_BYTES:
+                raise ModelError(f"{path} is larger than 512 MiB; simplify the mesh first")
             self.content = path.read_bytes()
         except FileNotFoundError:
             raise ModelError(f"{path} does not exist; check the path in --objects") from None
@@ -49,11 +55,14 @@ class SourceFiles:
                 file = (folder / name.strip().replace("\\", "/")).resolve()
                 if not file.is_relative_to(folder):
                     file = folder / file.name
+                # Whatever else it may be, a pipe would be waited for and a device never ends.
+                if not file.is_file() or file.stat().st_size > MAX_BYTES:
+                    raise OSError
                 self._named[name] = file.read_bytes()
             except (OSError, ValueError):
                 error = ModelError(
-                    f"{self.path} refers to {name!r}, which cannot be read from its folder; put "
-                    "the file there or export the mesh without it"
+                    f"{self.path} refers to {name[:200]!r}, which cannot be read from its folder; "
+                    "put the file there or export the mesh without it"
                 )
                 self.unusable = self.unusable or error
                 raise error from None

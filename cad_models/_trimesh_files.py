@@ -22,7 +22,8 @@ from trimesh.visual.color import DEFAULT_COLOR
 from trimesh.visual.material import PBRMaterial, empty_material
 
 from ._atlas import joined
-from ._geometry import RawMesh
+from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
+from ._mesh_limits import check_archive, check_gltf
 from ._model import ModelError
 from ._source_files import SourceFiles
 
@@ -46,7 +47,11 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             f"{', '.join(SUFFIXES)}"
         )
     content = files.content
-    if kind == ".stl":
+    if kind == ".3mf":
+        check_archive(files)
+    elif kind in (".glb", ".gltf"):
+        check_gltf(files)
+    elif kind == ".stl":
         content = _checked_stl(files)
     elif kind in (".obj", ".off"):
         content = _as_utf8(content)
@@ -59,8 +64,10 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             scene = trimesh.load_scene(
                 io.BytesIO(content), file_type=kind[1:], resolver=_Resolver(files), process=False
             )
-            parts = list(_parts(scene))
+            parts = list(_parts(scene, files))
             unit = scene.units
+    except ModelError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         if isinstance(error, ModuleNotFoundError) and error.name == "charset_normalizer":
@@ -72,7 +79,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         raise files.unusable
     if not parts:
         raise ModelError(f"{files.path} has no triangles; export it as a surface")
-    return joined(parts), _millimetres(kind, unit)
+    return joined(parts, str(files.path)), _millimetres(kind, unit)
 
 
 def _checked_stl(files: SourceFiles) -> bytes:
@@ -136,11 +143,16 @@ def _millimetres(kind: str, unit: str | None) -> float | None:
     return None if unit is None else float(trimesh.units.unit_conversion(unit, "mm"))
 
 
-def _parts(scene: Any) -> Iterator[RawMesh]:
+def _parts(scene: Any, files: SourceFiles) -> Iterator[RawMesh]:
+    faces = vertices = 0
     for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]
         geometry = scene.geometry[name]
         if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
+            # A small file can show one part any number of times.
+            faces, vertices = faces + len(geometry.faces), vertices + len(geometry.vertices)
+            if faces > MAX_FACES or vertices > MAX_VERTICES:
+                raise too_many(str(files.path), faces, vertices)
             yield _transformed(_part(geometry), np.asarray(transform, dtype=np.float64))
 
 

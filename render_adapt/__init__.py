@@ -13,6 +13,7 @@ The packages beside this one are the parts: `cad_models` (which objects there ar
 
 from __future__ import annotations
 
+from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import PRESETS, RunConfig
 from render_adapt._coupling import adapt_crops
 from render_adapt._exceptions import (
@@ -23,23 +24,50 @@ from render_adapt._exceptions import (
     WorkerError,
 )
 from render_adapt._executor import Executor, ProcessExecutor, SerialExecutor
+from render_adapt._faithful import FaithfulCrops, adapt_faithfully
+from render_adapt._fidelity import FidelityScores, Judge, make_judge
+from render_adapt._labelled_crop import LabelledCrop
+from render_adapt._load import Dataset, load
 from render_adapt._pipeline import RunSummary, generate
+from render_adapt._readers import torch_dataset, webdataset_pipeline
+from render_adapt._report import write_report
+from render_adapt._shard_checks import BadFile
+from render_adapt._shard_writer import FakeShardWriter, ShardWriter
 from render_adapt._train import TrainRun, train_adapter
+from render_adapt._verify import Verification, repair, verify
 
 __all__ = [
     "PRESETS",
     "USER_ERRORS",
+    "BadFile",
     "ConfigError",
+    "Dataset",
     "DatasetError",
     "Executor",
+    "FaithfulCrops",
+    "FakeShardWriter",
+    "FidelityScores",
+    "Judge",
+    "LabelledCrop",
     "ProcessExecutor",
     "RenderAdaptError",
     "RunConfig",
     "RunSummary",
     "SerialExecutor",
+    "ShardWriter",
     "TrainRun",
+    "Verification",
     "WorkerError",
     "adapt_crops",
+    "adapt_faithfully",
+    "calibrate_adapter",
     "generate",
+    "load",
+    "make_judge",
+    "repair",
+    "torch_dataset",
     "train_adapter",
+    "verify",
+    "webdataset_pipeline",
+    "write_report",
 ]

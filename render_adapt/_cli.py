@@ -1,4 +1,4 @@
-"""The command line: `render-adapt`, and its commands `train`, `models list`,
+"""The command line: `render-adapt`, and its commands `verify`, `train`, `models list`,
 `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
@@ -35,12 +35,20 @@ from rich.table import Table
 
 from adapter import PRESETS, TrainConfig
 from adapter import Progress as TrainProgress
-from cad_models import available_models
+from cad_models import available_models, load_models
+from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import PRESETS as RUN_PRESETS
-from render_adapt._config import RunConfig
-from render_adapt._exceptions import USER_ERRORS, ConfigError
-from render_adapt._pipeline import RunSummary, generate
+from render_adapt._config import RunConfig, Units, split_names
+from render_adapt._description import config_of
+from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
+from render_adapt._manifest import MANIFEST, read_manifest
+from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
+from render_adapt._printable import printable
 from render_adapt._train import TrainRun, train_adapter
+from render_adapt._verify import Verification
+from render_adapt._verify import repair as repair_dataset
+from render_adapt._verify import verify as verify_dataset
+from renderer import PlanConfig
 
 _output = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
@@ -67,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:
-        _errors.print(f"render-adapt: {error}", style="red", markup=False, soft_wrap=True)
+        text = printable(f"render-adapt: {error}")
+        _errors.print(text, style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         _errors.print("render-adapt: interrupted; the same command continues", markup=False)
@@ -122,7 +131,10 @@ _RunSettings: Any = _optional_fields(RunConfig)
 
 @app.default
 def run(
-    *, preset: str = "default", settings: Annotated[_RunSettings, Parameter(name="*")] = None
+    *,
+    preset: str = "default",
+    only: int | None = None,
+    settings: Annotated[_RunSettings, Parameter(name="*")] = None,
 ) -> None:
     """Make a labelled dataset of rendered and adapted crops.
 
@@ -131,27 +143,60 @@ def run(
     preset
         Settings to start from: default, or linemod-paper, the 109,208 renders of 11 objects by
         Wohlhart & Lepetit's recipe (301 viewpoints in place of 1241 with --subdivisions 3).
+    only
+        Make this crop of the run alone, in this process and beside the dataset; where --out holds
+        a run, its settings need not be given again.
     """
     if preset not in RUN_PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
-    config = RunConfig(**{"objects": (), **RUN_PRESETS[preset], **_given_settings(settings)})
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_errors, transient=True) as progress:
-        task = progress.add_task("starting", total=config.n, rate="")
-        at_start: list[int] = []
-
-        def show(done: int, total: int) -> None:
-            at_start.append(done)
-            elapsed = progress.tasks[0].elapsed or 0.0
-            made = done - at_start[0]
-            rate = f"{made / elapsed:.0f} crops/s" if made and elapsed else ""
-            progress.update(task, description="crops", completed=done, total=total, rate=rate)
-
+    given = {**RUN_PRESETS[preset], **_given_settings(settings)}
+    if only is not None:
+        out = Path(given.pop("out", RunConfig.out))
+        began = (out / MANIFEST).is_file()
+        config = (
+            config_of(read_manifest(out), out, **given)
+            if began
+            else RunConfig(**{"objects": (), **given, "out": out})
+        )
+        folder = make_only(config, only)
+        _output.print(f"crop {only}: {folder}", soft_wrap=True)
+        _output.print(f"picture: {folder / SHEET}", soft_wrap=True)
+        return
+    config = RunConfig(**{"objects": (), **given})
+    with _CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)
+
+
+class _CropsBar:
+    """A progress bar of crops, with their rate."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+            console=_errors, transient=True,
+        )  # fmt: skip
+        self._task = self._progress.add_task("starting", total=None, rate="")
+        self._at_start: int | None = None
+
+    def __enter__(self) -> _CropsBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that so many crops of all are done."""
+        if self._at_start is None:
+            self._at_start = done
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        made = done - self._at_start
+        rate = f"{made / elapsed:.0f} crops/s" if made and elapsed else ""
+        self._progress.update(
+            self._task, description="crops", completed=done, total=total, rate=rate
+        )
 
 
 def _print_summary(summary: RunSummary) -> None:
@@ -165,10 +210,68 @@ def _print_summary(summary: RunSummary) -> None:
         _output.print(f"time by stage, all workers: {spent}", style="dim")
     else:
         _output.print(f"all {summary.crops} crops were there already")
+    if summary.redrawn or summary.dropped:
+        _output.print(
+            f"label fidelity: {summary.redrawn} crops were adapted anew, {summary.dropped} left out"
+        )
     for note in summary.notes:
         _output.print(f"note: {note}", soft_wrap=True)
     _output.print(f"dataset: {summary.folder}", soft_wrap=True)
     _output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
+    _output.print(f"sha256: {summary.sha256}", style="dim")
+
+
+@app.command
+def verify(
+    folder: Path,
+    /,
+    *,
+    repair: Annotated[bool, Parameter(negative=())] = False,
+    workers: int | None = None,
+) -> None:
+    """Check that a dataset is what was written, file by file, and that its labels are true.
+
+    Exit code 1 where they are not, with the first bad file.
+
+    Parameters
+    ----------
+    folder
+        The dataset's.
+    repair
+        Make bad shards anew, with the same bytes; paths in the run's settings are looked for from
+        here.
+    workers
+        Processes side by side [default: all cores].
+    """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers is {workers}: it must be at least 1")
+    found = _verified(folder, workers)
+    if found.bad and repair:
+        _errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
+        with _CropsBar() as show:
+            repair_dataset(found, workers=workers, on_progress=show)
+        found = _verified(folder, workers)
+    if found.bad:
+        mend = "" if repair else f"; render-adapt verify {folder} --repair makes them anew"
+        raise DatasetError(f"{_bad_files(found)}{mend}")
+    rate = found.crops / found.seconds
+    _output.print(
+        f"{found.crops} crops in {found.shards} shards are as they were written, and their labels "
+        f"true ({rate:.0f} crops/s)",
+        soft_wrap=True,
+    )
+
+
+def _verified(folder: Path, workers: int | None) -> Verification:
+    with _CropsBar() as show:
+        return verify_dataset(folder, workers=workers, on_progress=show)
+
+
+def _bad_files(found: Verification) -> str:
+    """The first bad file, and how many shards are bad."""
+    first = found.bad[0]
+    shards = sum(file.shard is not None for file in found.bad)
+    return f"{first.path} {first.problem}; {shards} of {found.shards} shards are bad"
 
 
 @app.command
@@ -212,6 +315,38 @@ def train(
         info = train_adapter(run, config, preset, show)
     _output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     _output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+@app.command
+def calibrate(
+    *,
+    adapter: str,
+    objects: tuple[str, ...],
+    models: Path | None = None,
+    units: Units | None = None,
+    window: float = 200.0,
+    crops: int = 4000,
+) -> None:
+    """Calibrate label fidelity for an adapter by its own crops; `train` does so by itself.
+
+    Parameters
+    ----------
+    adapter
+        Folder of a trained adapter.
+    objects
+        Objects that it was trained for: names, or NAME=FILE for a mesh of your own.
+    models
+        A BOP models folder in place of the built-in models.
+    units
+        Unit of the mesh files, where it is not millimetres.
+    window
+        Side of the square that a crop shows at the object's distance, millimetres.
+    crops
+        Crops to make for it, 1000 or more.
+    """
+    loaded = load_models(split_names(objects), models=models, units=units)
+    calibrate_adapter(adapter, loaded, PlanConfig(window=window), crops)
+    _output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 
 
 @app.command
@@ -379,3 +514,31 @@ def doctor() -> None:
     _output.print(show(findings))
     if not can_make_datasets(findings):
         sys.exit(1)
+
+
+@app.command
+def report(
+    dataset: Path,
+    *,
+    out: Path | None = None,
+    target: Path | None = None,
+    adapter: Path | None = None,
+) -> None:
+    """Write one HTML page about a dataset: counts, views, fidelity, examples.
+
+    Parameters
+    ----------
+    dataset
+        The folder that --out made.
+    out
+        The file to write [default: report.html in the dataset's folder].
+    target
+        Real crops, as for train: the nearest one is shown beside each crop.
+    adapter
+        The adapter's folder, for its card, where it is not the one that comes with the package.
+    """
+    from render_adapt._report import write_report
+
+    with _errors.status("drawing the report"):
+        page = write_report(dataset, out, target=target, adapter=adapter)
+    _output.print(f"report: {page}", soft_wrap=True)

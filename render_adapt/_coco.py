@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST = 16384
+"""Pixels that a mask may be wide or high."""
+
 
 def coco_image(image_id: int, file_name: str, width: int, height: int) -> dict[str, Any]:
     """An entry of `images`; the date is left empty, so that equal runs write equal bytes."""
@@ -27,37 +30,65 @@ def coco_annotation(
     annotation_id: int,
     image_id: int,
     category_id: int,
+    whole: NDArray[np.bool_],
     visible: NDArray[np.bool_],
-    bbox_obj: tuple[int, int, int, int],
     ignore: bool,
 ) -> dict[str, Any]:
     """An entry of `annotations`: the visible mask, and the box of the whole silhouette.
 
     Args:
         annotation_id, image_id, category_id: as in the COCO format.
-        visible: (H, W), the visible mask.
-        bbox_obj: [x, y, x_max - x_min, y_max - y_min]; COCO's widths count pixels, one more.
+        whole: (H, W), the silhouette within the image. Its box, [x, y, width, height] with widths
+            that count pixels, is what bop_toolkit takes for COCO: `bbox_obj` goes on beyond the
+            border.
+        visible: (H, W), what is seen of it.
         ignore: whether evaluation is to leave this one out.
     """
     height, width = visible.shape
-    x, y, across, down = bbox_obj
     return {
         "id": annotation_id,
         "image_id": image_id,
         "category_id": category_id,
         "iscrowd": 0,
         "area": int(visible.sum()),
-        "bbox": [x, y, across + 1, down + 1],
-        "segmentation": {"counts": run_lengths(visible), "size": [height, width]},
+        "bbox": _box(whole),
+        "segmentation": encode_mask(visible),
         "width": width,
         "height": height,
         "ignore": ignore,
     }
 
 
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """Uncompressed COCO run lengths: column by column, beginning with a run of zeros."""
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """A mask as uncompressed COCO run lengths: column by column, beginning with a run of zeros."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(flat[1:] != flat[:-1])
-    bounds = np.concatenate([[0], changes, [mask.size]])
-    return [int(length) for length in np.diff(bounds)]
+    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
+    return {"counts": counts.tolist(), "size": list(mask.shape)}
+
+
+def decode_mask(encoded: Any) -> NDArray[np.bool_]:
+    """(H, W), what `encode_mask` wrote.
+
+    Raises:
+        ValueError: these are not run lengths, or do not fill the mask.
+    """
+    try:
+        counts = np.array(encoded["counts"])
+        height, width = encoded["size"]
+        pixels = height * width if 0 < height <= LARGEST and 0 < width <= LARGEST else 0
+        # One by one before their sum, which might run over.
+        fits = counts.ndim == 1 and counts.dtype.kind == "i" and (counts <= pixels).all()
+        fits = fits and counts.min(initial=0) >= 0 and counts.sum() == pixels > 0
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError("a mask's run lengths do not fill it")
+    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return values.reshape((height, width), order="F")
+
+
+def _box(mask: NDArray[np.bool_]) -> list[int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1]

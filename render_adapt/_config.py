@@ -14,6 +14,7 @@ import numpy as np
 
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
+from render_adapt._writers import FORMATS
 from renderer import (
     CLEARANCE,
     ENGINES,
@@ -25,10 +26,12 @@ from renderer import (
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
-RendererName = Literal["raster", "pyrender", "blender"]
+RendererName = Literal["raster", "cuda", "pyrender", "blender"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
+
+MOST_REDRAWS = 100
 
 LINEMOD_OBJECTS = (
     "ape", "benchvise", "cam", "can", "cat", "driller", "duck", "holepuncher", "iron", "lamp",
@@ -72,12 +75,20 @@ class RunConfig:
     of each object once."""
     out: Path = Path("dataset")
     """Folder of the dataset; a run that was stopped continues there."""
+    format: tuple[str, ...] = ("bop",)
+    """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
+    file in its place; or both, as in bop,bop-webdataset."""
     seed: int = 0
     """The same seed gives the same bytes, whatever the number of workers."""
     size: Size = 64
     """Side of a crop, pixels."""
     adapter: str = "shipped"
     """`shipped`, a trained adapter's folder, or `none` for plain renders."""
+    min_fidelity: float = 0.0
+    """The least label fidelity of a crop, 0 to 1 (docs/fidelity.md): one below it is adapted anew,
+    and left out if it stays below. About so large a share of an adapter's crops is; 0 keeps all."""
+    redraws: int = 3
+    """How often a crop is adapted anew at most."""
     models: Path | None = None
     """A BOP models folder (obj_000001.ply, models_info.json) in place of the built-in models."""
     units: Units | None = None
@@ -118,6 +129,7 @@ class RunConfig:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "format", _formats(self.format))
         if not isinstance(self.randomize, Randomization):
             # Read once, here: workers that start later must not see another file.
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
@@ -132,6 +144,15 @@ class RunConfig:
             raise ConfigError(f"--seed is {self.seed}: it must be 0 or more")
         if self.size not in get_args(Size):
             raise ConfigError(f"--size is {self.size}: it must be 64, 128 or 256")
+        if not 0 <= self.min_fidelity <= 1:
+            raise ConfigError(f"--min-fidelity is {self.min_fidelity:g}: it must be from 0 to 1")
+        if not 0 <= self.redraws <= MOST_REDRAWS:
+            raise ConfigError(f"--redraws is {self.redraws}: it must be from 0 to {MOST_REDRAWS}")
+        if self.min_fidelity and self.adapter == "none":
+            raise ConfigError(
+                "--min-fidelity judges what an adapter made, and there is none: leave it out, or "
+                "leave out --adapter none"
+            )
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
         if self.renderer not in ENGINES:
@@ -193,11 +214,26 @@ class RunConfig:
         start = shard * SHARD_SIZE
         return start, min(start + SHARD_SIZE, self.n)
 
+    def shard_of(self, index: int) -> int:
+        """The shard that a crop is in."""
+        return index // SHARD_SIZE
+
 
 def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     """`("ape,cat", "duck")` as `("ape", "cat", "duck")`."""
     names = (name.strip() for entry in objects for name in entry.split(","))
     return tuple(name for name in names if name)
+
+
+def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats that are asked for, each once and in the order of `FORMATS`."""
+    names = split_names(given)
+    if not names or not set(names) <= set(FORMATS):
+        raise ConfigError(
+            f"--format is {','.join(names) or 'empty'}: it must be {' or '.join(FORMATS)}, "
+            "or both with a comma between them"
+        )
+    return tuple(name for name in FORMATS if name in names)
 
 
 def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from adapter import Adapter, decode, draw_noise, encode
 from renderer import CropBatch
 
 
-def adapt_crops(crops: CropBatch, adapter: Adapter, seed: int, window: float) -> CropBatch:
+def adapt_crops(
+    crops: CropBatch, adapter: Adapter, seed: int, window: float, attempt: ArrayLike = 0
+) -> CropBatch:
     """Pass renders through an adapter; poses and masks stay as they are.
 
     Each crop's noise vector is drawn from the seed and its index alone. Crops of another size than
@@ -25,9 +27,10 @@ def adapt_crops(crops: CropBatch, adapter: Adapter, seed: int, window: float) ->
         adapter: a trained generator.
         seed: the run's seed.
         window: side of the crop's window, millimetres.
+        attempt: (N,), or one for all: how often a crop's noise vector has been drawn before.
     """
     plans = crops.plans
-    noise = draw_noise(seed, plans.index, adapter.info.noise_dimension)
+    noise = draw_noise(seed, plans.index, adapter.info.noise_dimension, attempt)
     depth = crops.depth if adapter.info.channels == 4 else None
     source = encode(crops.rgb, depth, plans.centre_depth, window)
     if plans.size == adapter.info.size:

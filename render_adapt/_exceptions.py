@@ -3,7 +3,7 @@
     RenderAdaptError
     ├── ConfigError      a setting cannot be used; the message names the flag
     ├── DatasetError     the output folder cannot be written, read or continued
-    └── WorkerError      a worker process died
+    └── WorkerError      worker processes keep dying
 
 The packages below this one have a root each: `cad_models.ModelError`, `renderer.RenderError` and
 `adapter.AdapterError`. `USER_ERRORS` is all of them: every message is one sentence for the person
@@ -30,7 +30,12 @@ class DatasetError(RenderAdaptError):
 
 
 class WorkerError(RenderAdaptError):
-    """A worker process died before it had finished its shard."""
+    """Worker processes keep dying before they have finished a shard."""
+
+    def __init__(self, message: str, shard: int | None = None) -> None:
+        super().__init__(message)
+        self.shard = shard
+        """Where they die; None where it is as they start."""
 
 
 USER_ERRORS = (RenderAdaptError, ModelError, RenderError, AdapterError)

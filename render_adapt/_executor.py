@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import abc
+import collections
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from render_adapt._exceptions import WorkerError
 
 Result = TypeVar("Result")
+
+ATTEMPTS = 3
+"""How many workers a shard may end before the run gives up."""
 
 
 class Executor(abc.ABC, Generic[Result]):
@@ -23,8 +30,11 @@ class Executor(abc.ABC, Generic[Result]):
     @abc.abstractmethod
     def map(
         self, make_worker: Callable[[], Callable[[int], Result]], shards: Sequence[int]
-    ) -> Iterator[Result]:
-        """Results in the order in which they come; `make_worker` is called once per process."""
+    ) -> Generator[Result, None, None]:
+        """Results in the order in which they come; `make_worker` is called once per process.
+
+        Closing the generator ends what is under way.
+        """
 
 
 class SerialExecutor(Executor[Result]):
@@ -32,7 +42,7 @@ class SerialExecutor(Executor[Result]):
 
     def map(
         self, make_worker: Callable[[], Callable[[int], Result]], shards: Sequence[int]
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Results in the order of the shards."""
         worker = make_worker()
         for shard in shards:
@@ -40,55 +50,126 @@ class SerialExecutor(Executor[Result]):
 
 
 class ProcessExecutor(Executor[Result]):
-    """Makes shards in fresh processes (spawned: OpenGL contexts and thread pools do not fork)."""
+    """Makes shards in fresh processes (spawned: OpenGL contexts and thread pools do not fork).
 
-    def __init__(self, workers: int) -> None:
+    A shard whose worker dies is given to another; what the others are at goes on.
+
+    Args:
+        workers: how many processes.
+        attempts: how many workers may die of one shard, or as they start.
+    """
+
+    def __init__(self, workers: int, attempts: int = ATTEMPTS) -> None:
         self._workers = workers
+        self._attempts = attempts
 
     def map(
         self, make_worker: Callable[[], Callable[[int], Result]], shards: Sequence[int]
-    ) -> Iterator[Result]:
-        """Results in the order in which they are finished; at most two shards wait per worker.
+    ) -> Generator[Result, None, None]:
+        """Results in the order in which they come.
 
         Raises:
-            WorkerError: a worker process died.
+            WorkerError: as many workers died of one shard as there are attempts.
         """
+        waiting = collections.deque(shards)
+        deaths: collections.Counter[int | None] = collections.Counter()
+        crew: dict[Any, _Worker] = {}
+        try:
+            while waiting or crew:
+                starting = sum(worker.shard is None for worker in crew.values())
+                for _ in range(min(self._workers - len(crew), len(waiting) - starting)):
+                    worker = _Worker.start(make_worker)
+                    crew[worker.connection] = worker
+                for connection in wait(list(crew)):
+                    worker = crew[connection]
+                    shard = worker.shard
+                    try:
+                        outcome = worker.connection.recv()
+                    except (EOFError, OSError):
+                        del crew[connection]
+                        worker.end()
+                        deaths[shard] += 1
+                        if deaths[shard] >= self._attempts:
+                            raise _death(shard, worker.process.exitcode, self._attempts) from None
+                        if shard is not None:
+                            waiting.appendleft(shard)
+                        continue
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    if waiting:
+                        worker.take(waiting.popleft())
+                    else:
+                        del crew[connection]
+                        worker.dismiss()
+                    if shard is not None:
+                        yield outcome
+        finally:
+            for worker in crew.values():
+                worker.end()
+
+
+@dataclass
+class _Worker:
+    """A worker as the run sees it."""
+
+    process: BaseProcess
+    connection: Connection
+    shard: int | None = None
+    """What it is at; None while it starts."""
+
+    @staticmethod
+    def start(make_worker: Callable[[], Callable[[int], Any]]) -> _Worker:
         context = multiprocessing.get_context("spawn")
-        remaining = iter(shards)
-        pending: dict[Future[Result], int] = {}
-        with ProcessPoolExecutor(
-            min(self._workers, len(shards)), context, _start_worker, (make_worker,)
-        ) as pool:
-            try:
-                while True:
-                    while len(pending) < 2 * self._workers:
-                        shard = next(remaining, None)
-                        if shard is None:
-                            break
-                        pending[pool.submit(_work, shard)] = shard
-                    if not pending:
-                        return
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        shard = pending.pop(future)
-                        yield future.result()
-            except BrokenProcessPool:
-                raise WorkerError(
-                    f"a worker process died (killed, or out of memory) around shard {shard}: "
-                    "what is finished is kept, and the same command continues the run"
-                ) from None
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        connection, far_end = context.Pipe()
+        process = context.Process(target=_work, args=(make_worker, far_end), daemon=True)
+        process.start()
+        # Only the worker holds the far end now: its death is the end of the stream.
+        far_end.close()
+        return _Worker(process, connection)
+
+    def take(self, shard: int) -> None:
+        self.shard = shard
+        # Where it has just died, the next thing that is received says so.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(shard)
+
+    def dismiss(self) -> None:
+        self.connection.close()
+        self.process.join()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.dismiss()
 
 
-_worker: Callable[[int], Any] | None = None
+def _death(shard: int | None, exit_code: int | None, attempts: int) -> WorkerError:
+    how = f"signal {-exit_code}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
+    when = "as it started" if shard is None else f"at shard {shard}"
+    return WorkerError(
+        f"a worker process died {when}, {attempts} times, at last of {how} (9 where the machine "
+        "is out of memory): what is finished is kept, and the same command continues the run",
+        shard,
+    )
 
 
-def _start_worker(make_worker: Callable[[], Callable[[int], Any]]) -> None:
-    global _worker
-    # An interrupt goes to the whole group: the parent decides, workers finish their shard.
+def _work(make_worker: Callable[[], Callable[[int], Any]], connection: Connection) -> None:
+    """What a worker process does: says that it is ready, then makes what it is given."""
+    # An interrupt goes to the whole group: the run decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = make_worker()
+    try:
+        worker = make_worker()
+        connection.send(None)
+        while True:
+            try:
+                shard = connection.recv()
+            except EOFError:
+                return
+            connection.send(worker(shard))
+    except Exception as error:
+        # A traceback does not travel; as a note it does.
+        error.add_note(traceback.format_exc())
+        connection.send(error)
 
 
 def _end_with_parent() -> None:
@@ -97,8 +178,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _work(shard: int) -> Any:
-    assert _worker is not None
-    return _worker(shard)

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cad_models import CadModel
+from render_adapt._fidelity import FidelityScores
 from render_adapt._labels import InstanceLabel, box_corners
 from renderer import CropBatch, quaternion_from_matrix
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a crop came from: columns that say so wherever the row goes."""
+
+    seed: int
+    """The run's."""
+    config_sha256: str
+    """As in the run's manifest: of all that decides its bytes."""
+    adapter_sha256: str | None
+    """Of the adapter's network, the file `generator.onnx`; None for plain renders."""
+    version: str
+    """Of render-adapt."""
+
+    @staticmethod
+    def of_run(manifest: Mapping[str, Any]) -> Provenance:
+        """What the manifest of a run says."""
+        return Provenance(
+            seed=manifest["seed"],
+            config_sha256=manifest["config_sha256"],
+            adapter_sha256=manifest["adapter"] and manifest["adapter"]["generator.onnx"],
+            version=manifest["version"],
+        )
 
 
 def index_rows(
     crops: CropBatch,
     labels: Sequence[Sequence[InstanceLabel]],
     models: Sequence[CadModel],
+    provenance: Provenance,
+    scores: FidelityScores,
+    attempt: NDArray[np.int32],
     *,
-    seed: int,
     shard: int,
     first_image: int,
 ) -> list[dict[str, Any]]:
@@ -28,8 +59,14 @@ def index_rows(
         box's eight projected corners in turn, from the least x, y, z to the greatest, z changing
         first and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
         `index` redraw the crop: its plan is stream 0 (scene 3, surfaces 4) and its noise vector
-        stream 2 of `numpy.random.default_rng([seed, index, stream])`.
+        stream 2 of `numpy.random.default_rng([seed, index, stream])`, and if `noise_attempt` is
+        above 0, of `default_rng([seed, index, 2, noise_attempt])`. `fidelity` and its parts are
+        from 0 to 1 (docs/fidelity.md), null where there is nothing to judge by.
     """
+
+    def known(score: float) -> float | None:
+        return None if np.isnan(score) else float(score)
+
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
     corners = box_corners(plans, models).reshape(len(plans), 16)
@@ -54,7 +91,12 @@ def index_rows(
                 "box_corners": corners[row].tolist(),
                 "others": len(others),
                 "light_direction": plans.light_direction[row, lit].astype(float).ravel().tolist(),
-                "seed": seed,
+                "fidelity": known(scores.fidelity[row]),
+                "fidelity_edges": known(scores.edges[row]),
+                "fidelity_depth": known(scores.depth[row]),
+                "fidelity_judge": known(scores.judge[row]),
+                "noise_attempt": int(attempt[row]),
+                **asdict(provenance),
             }
         )
     return rows
@@ -84,7 +126,15 @@ def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             "box_corners": vector,
             "others": arrow.int32(),
             "light_direction": vector,
+            "fidelity": number,
+            "fidelity_edges": number,
+            "fidelity_depth": number,
+            "fidelity_judge": number,
+            "noise_attempt": arrow.int32(),
             "seed": arrow.int64(),
+            "config_sha256": arrow.string(),
+            "adapter_sha256": arrow.string(),
+            "version": arrow.string(),
         }
     )
     parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), path)

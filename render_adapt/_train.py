@@ -10,6 +10,7 @@ import numpy as np
 
 from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
 from cad_models import CadModel, load_models
+from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import Units, available_cores, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
 from renderer import PlanConfig, make_plans, quaternion_from_matrix, symmetry_quaternions
@@ -64,7 +65,7 @@ def train_adapter(
     preset: str,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> AdapterInfo:
-    """Render the source crops, read the target crops, train, and save the adapter.
+    """Render the source crops, read the target crops, train, and save the adapter, calibrated.
 
     Args:
         run: what to train on.
@@ -90,9 +91,11 @@ def train_adapter(
         f"{len(source)} renders of {', '.join(run.objects)}; "
         f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
     )
-    return save_adapter(
+    info = save_adapter(
         checkpoint, run.out, preset=preset, provenance=provenance, window_mm=run.window
     )
+    calibrate_adapter(run.out, models, run.plan)
+    return info
 
 
 def render_source(

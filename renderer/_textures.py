@@ -71,7 +71,10 @@ def _pictures(folder: Path, most: int) -> list[Path]:
 def _read(file: Path) -> NDArray[np.uint8]:
     # imread cannot open names beyond ASCII on Windows; imdecode does not see the name.
     content = np.frombuffer(file.read_bytes(), np.uint8)
-    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    try:
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    except cv2.error:  # larger than OpenCV's limit, 2^30 pixels
+        picture = None
     if picture is None:
         raise RenderError(f"{file} cannot be read as a picture: mend or remove it.")
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)

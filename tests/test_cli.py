@@ -63,6 +63,51 @@ def test_main_job(cli, tmp_path: Path) -> None:
     assert "all 6 crops were there already" in again.out
 
 
+def test_verify_says_what_is_bad_and_repair_mends_it(cli, tmp_path: Path) -> None:
+    out = tmp_path / "dataset"
+    assert cli("--objects", "ape,cat", "--n", 6, "--adapter", "none", "--out", out).code == 0
+    sound = cli("verify", out)
+    assert sound.code == 0
+    assert "6 crops in 1 shards are as they were written, and their labels true" in sound.out
+    picture = out / "train/000000/rgb/000004.png"
+    before = picture.read_bytes()
+    picture.write_bytes(before[:-1])
+    bad = cli("verify", out)
+    one_sentence(
+        bad,
+        rf"{picture} is not the file that was written: its SHA-256 differs; 1 of 1 shards are bad; "
+        rf"render-adapt verify {out} --repair makes them anew",
+    )
+    mended = cli("verify", out, "--repair")
+    assert mended.code == 0, mended.error
+    assert "labels true" in mended.out
+    assert picture.read_bytes() == before
+    assert cli("verify", out).code == 0
+    one_sentence(
+        cli("verify", tmp_path), r"is no dataset of render-adapt: it has no manifest\.json"
+    )
+    one_sentence(cli("verify", out, "--workers", 0), r"--workers is 0")
+
+
+def test_one_crop_alone(cli, tmp_path: Path) -> None:
+    """The run's own settings are taken; what is given beside them must be the same."""
+    out = tmp_path / "dataset"
+    arguments = ("--objects", "ape,cat", "--n", 6, "--seed", 4, "--adapter", "none", "--out", out)
+    assert cli(*arguments).code == 0
+    alone = cli("--out", out, "--only", 5)
+    assert alone.code == 0, alone.error
+    folder = tmp_path / "dataset-only-5"
+    assert f"crop 5: {folder}" in alone.out
+    assert (folder / "contact_sheet.png").exists()
+    assert (folder / "train/000000/rgb/000000.png").read_bytes() == (
+        out / "train/000000/rgb/000005.png"
+    ).read_bytes()
+    assert cli(*arguments, "--only", 5).code == 0
+    one_sentence(cli("--out", out, "--only", 6), r"--only is 6: this run has crops 0 to 5")
+    one_sentence(cli("--out", out, "--seed", 5, "--only", 5), r"seed 4 there, 5 here")
+    one_sentence(cli("--out", tmp_path / "none", "--only", 5), r"--objects is empty")
+
+
 @pytest.mark.parametrize("size", [128, 256])
 def test_sizes(cli, tmp_path: Path, size: int) -> None:
     outcome = cli("--objects", "duck", "--n", 2, "--size", size, "--out", tmp_path / "d")
@@ -109,7 +154,7 @@ def test_help_shows_every_setting(cli) -> None:
     for flag in ("--objects", "--n", "--seed", "--size", "--out", "--adapter", "--models",
                  "--workers", "--renderer", "--randomize", "--preset", "--viewpoints",
                  "--subdivisions", "--in-plane", "--in-plane-steps", "--rectified", "--frames",
-                 "--objects-per-frame", "--camera"):  # fmt: skip
+                 "--objects-per-frame", "--camera", "--only", "--format"):  # fmt: skip
         assert flag in text
     for default in (
         "[default: 64]",

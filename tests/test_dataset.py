@@ -290,7 +290,7 @@ def test_randomized_runs_have_the_same_bytes_however_they_are_batched(
     settings = {"n": 10, "adapter": "none", "randomize": "strong", "frames": frames}
     generate(config(tmp_path / "one", **settings))
     for name in ("BATCH_SIZE", "FRAMES_AT_ONCE"):
-        monkeypatch.setattr(f"render_adapt._pipeline.{name}", 3)
+        monkeypatch.setattr(f"render_adapt._shards.{name}", 3)
     generate(config(tmp_path / "two", **settings))
     assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
@@ -445,6 +445,17 @@ def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
     assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
 
+def test_a_run_that_goes_on_with_other_libraries_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path / "d", objects=("ape",), n=3, adapter="none")
+    assert generate(settings).notes == ()
+    cv2_version = cv2.__version__
+    monkeypatch.setattr("render_adapt._description.cv2.__version__", "9.9")
+    (note,) = generate(settings).notes
+    assert f"began with opencv {cv2_version}, and other versions may round otherwise" in note
+
+
 def test_another_seed_gives_another_dataset(tmp_path: Path, adapted: Path) -> None:
     generate(config(tmp_path / "other", seed=8))
     assert (tmp_path / "other/train/000000/rgb/000000.png").read_bytes() != (
@@ -475,8 +486,10 @@ def test_a_folder_that_holds_another_run_is_refused_untouched(adapted: Path) -> 
     before = tree_hash(adapted)
     with pytest.raises(DatasetError, match=r"holds another run \(seed 7 there, 8 here\)"):
         generate(config(adapted, seed=8))
-    with pytest.raises(DatasetError, match=r"\(objects.benchvise only there\)"):
+    with pytest.raises(DatasetError, match=r"\(objects.benchvise only there, order"):
         generate(config(adapted, objects=("ape", "duck")))
+    with pytest.raises(DatasetError, match=r"\(order \[\"ape\", \"benchvise\", \"duck\"\] there, "):
+        generate(config(adapted, objects=("duck", "benchvise", "ape")))
     assert tree_hash(adapted) == before
 
 
@@ -489,6 +502,7 @@ def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
 
 def test_a_run_that_died_at_its_very_start_can_be_started_again(tmp_path: Path) -> None:
     (tmp_path / ".manifest.json.partial").write_text('{"n"')
+    (tmp_path / "INCOMPLETE").write_text("")
     generate(config(tmp_path, objects=("ape",), n=2, adapter="none"))
     assert not (tmp_path / ".manifest.json.partial").exists()
     assert not (tmp_path / "INCOMPLETE").exists()

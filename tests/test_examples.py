@@ -27,11 +27,13 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    block = re.search(r"From Python:\n\n((?:    .*\n|\n)+)", text)
+    block = re.search(r"## From Python\n\n((?:    .*\n|\n)+)", text)
     assert block is not None
     code = re.sub(r"^    ", "", block[1], flags=re.MULTILINE).replace("n=1000", "n=5")
     printed = run(["-c", f"if __name__ == '__main__':\n{indented(code)}"], tmp_path)
-    assert (tmp_path / printed.strip()).is_file()
+    sheet, *crops = printed.splitlines()
+    assert (tmp_path / sheet).is_file()
+    assert "".join(crops).count("(64, 64, 3)") == 5
 
 
 def indented(code: str) -> str:

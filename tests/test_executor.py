@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from render_adapt import Executor, ProcessExecutor, SerialExecutor, WorkerError
-from tests.test_dataset import tree_hash
+from render_adapt._executor import ATTEMPTS
 
 
 def square_maker() -> Callable[[int], tuple[int, int]]:
@@ -31,14 +30,33 @@ def failing_maker() -> Callable[[int], int]:
     return work
 
 
-def dying(shard: int, victim: int) -> int:
+def dying(shard: int, victim: int, log: Path, lives: int) -> int:
+    """Ends its process at the victim, so many times; says in `log` who was there."""
     if shard == victim:
-        os.kill(os.getpid(), signal.SIGKILL)
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if len(log.read_text().splitlines()) <= lives:
+            os.kill(os.getpid(), signal.SIGKILL)
     return shard
 
 
-def dying_maker() -> Callable[[int], int]:
-    return functools.partial(dying, victim=5)
+def dying_maker(log: Path, lives: int) -> Callable[[int], int]:
+    return functools.partial(dying, victim=5, log=log, lives=lives)
+
+
+def stillborn_maker() -> Callable[[int], int]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def slow_maker(log: Path) -> Callable[[int], int]:
+    def work(shard: int) -> int:
+        if shard:
+            log.write_text(str(os.getpid()))
+            time.sleep(60)
+        return shard
+
+    return work
 
 
 @pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(2)], ids=lambda e: type(e))
@@ -53,9 +71,45 @@ def test_an_error_in_a_worker_reaches_the_caller(executor: Executor[int]) -> Non
         list(executor.map(failing_maker, range(20)))
 
 
-def test_a_dead_worker_is_reported_with_what_to_do() -> None:
-    with pytest.raises(WorkerError, match=r"worker process died .* the same command continues"):
-        list(ProcessExecutor[int](2).map(dying_maker, range(20)))
+def test_the_workers_traceback_comes_along() -> None:
+    with pytest.raises(LookupError) as caught:
+        list(ProcessExecutor[int](2).map(failing_maker, range(20)))
+    assert "in work\n    raise LookupError" in caught.value.__notes__[0]
+
+
+def test_a_worker_that_dies_is_replaced_and_every_shard_is_made_once(tmp_path: Path) -> None:
+    maker = functools.partial(dying_maker, tmp_path / "log", ATTEMPTS - 1)
+    assert sorted(ProcessExecutor[int](2).map(maker, range(20))) == list(range(20))
+    assert len(set((tmp_path / "log").read_text().split())) == ATTEMPTS
+
+
+def test_a_shard_that_ends_every_worker_is_reported_and_holds_up_no_other(tmp_path: Path) -> None:
+    maker = functools.partial(dying_maker, tmp_path / "log", 100)
+    made: list[int] = []
+    with pytest.raises(WorkerError, match=r"died at shard 5, 3 times, .* signal 9") as caught:
+        made.extend(ProcessExecutor[int](2).map(maker, range(7)))
+    assert caught.value.shard == 5
+    assert {*range(5)} <= set(made) <= {0, 1, 2, 3, 4, 6}
+    assert len((tmp_path / "log").read_text().split()) == ATTEMPTS
+
+
+def test_workers_that_die_as_they_start_are_reported() -> None:
+    with pytest.raises(WorkerError, match=r"died as it started, 3 times") as caught:
+        list(ProcessExecutor[int](2).map(stillborn_maker, range(20)))
+    assert caught.value.shard is None
+
+
+def test_closing_ends_what_is_under_way(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    results = ProcessExecutor[int](2).map(functools.partial(slow_maker, log), range(3))
+    assert next(results) == 0
+    while not log.exists() or not log.read_text():
+        time.sleep(0.01)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 def workers_of(out: Path) -> list[int]:
@@ -94,31 +148,3 @@ def test_workers_end_with_their_run(tmp_path: Path, number: signal.Signals) -> N
     if number == signal.SIGTERM:
         assert process.returncode == 130
         assert "render-adapt: interrupted; the same command continues" in errors
-
-
-def test_after_a_kill_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
-    """SIGKILL to the whole run, at three moments that differ from test run to test run."""
-
-    def command(out: Path) -> list[str]:
-        return [
-            sys.executable, "-m", "render_adapt", "--objects", "ape,duck", "--n", "1100",
-            "--adapter", "none", "--workers", "2", "--out", str(out),
-        ]  # fmt: skip
-
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    subprocess.run(command(undisturbed), check=True, capture_output=True)
-    for _ in range(3):
-        process = subprocess.Popen(
-            command(killed),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while not (killed / "manifest.json").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0.0, 4.0))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(command(killed), check=True, capture_output=True)
-    assert tree_hash(killed) == tree_hash(undisturbed)

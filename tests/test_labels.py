@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from cad_models import load_models
-from render_adapt._coco import coco_annotation, run_lengths
+from render_adapt._coco import coco_annotation, decode_mask, encode_mask
 from render_adapt._labels import (
     NO_BOX,
     Place,
@@ -44,22 +44,20 @@ MASKS = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 @given(MASKS)
 def test_run_lengths_decode_to_the_mask_in_pycocotools(mask: np.ndarray) -> None:
     """Also where pixel (0, 0) is foreground, which bop_toolkit's own encoder inverts."""
-    height, width = mask.shape
-    lengths = json.loads(json.dumps(run_lengths(mask)))
-    encoded = coco_mask.frPyObjects({"counts": lengths, "size": [height, width]}, height, width)
+    lengths = json.loads(json.dumps(encode_mask(mask)))
+    encoded = coco_mask.frPyObjects(lengths, *mask.shape)
     np.testing.assert_array_equal(coco_mask.decode(encoded).astype(bool), mask)
+    np.testing.assert_array_equal(decode_mask(lengths), mask)
 
 
 @given(MASKS.filter(np.any))
 def test_coco_box_holds_the_mask_tightly(mask: np.ndarray) -> None:
-    rows, columns = np.nonzero(mask)
-    box = (columns.min(), rows.min(), np.ptp(columns), np.ptp(rows))
     entry = coco_annotation(
         annotation_id=1,
         image_id=0,
         category_id=1,
+        whole=mask,
         visible=mask,
-        bbox_obj=tuple(int(v) for v in box),
         ignore=False,
     )
     encoded = coco_mask.frPyObjects(entry["segmentation"], *mask.shape)

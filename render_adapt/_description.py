@@ -1,0 +1,177 @@
+"""What a run is: all that decides its bytes, and how to give its command again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import CadModel
+from render_adapt._calibration import write_calibration
+from render_adapt._config import RunConfig
+from render_adapt._exceptions import ConfigError, DatasetError
+from render_adapt._files import hash_file
+from render_adapt._manifest import MANIFEST
+from render_adapt._studio import Studio
+from renderer import Randomization
+
+_LIBRARIES = ("numba", "numpy", "onnxruntime", "pyarrow")
+"""Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
+_NOT_KEPT = ("out", "workers")
+
+
+def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
+    """What decides a run's bytes, and the conventions that its readers need, as JSON has it."""
+    info = studio.adapter.info if studio.adapter else None
+    decisive = {
+        "adapter": info.sha256 if info else None,
+        "fidelity": _describe_fidelity(studio),
+        "format": config.format,
+        "n": config.n,
+        "objects": {model.name: _describe_object(model) for model in studio.models},
+        "order": [model.name for model in studio.models],
+        "plan": asdict(config.frame_plan or config.plan),
+        "randomization": _describe_randomization(studio),
+        "renderer": config.renderer,
+        "seed": config.seed,
+        "units": config.units,
+        "version": version("render-adapt"),
+    }
+    text = json.dumps(decisive, sort_keys=True)
+    described = {
+        **decisive,
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "conventions": {
+            "axes": "OpenCV: x right, y down, z forward; right-handed",
+            "depth": "z in millimetres = PNG value * depth_scale; 0 = no measurement",
+            "pixel_center": 0.5,
+            "pose": "model to camera, millimetres",
+            "quaternion": "w, x, y, z; unit; w >= 0",
+        },
+        "settings": _describe_settings(config),
+        "shards": config.shards,
+        "versions": _versions(),
+    }
+    as_json: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    return as_json
+
+
+def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:
+    if studio.judge is None:
+        return None
+    calibration = write_calibration(studio.judge.calibration)
+    return {
+        "calibration_sha256": hashlib.sha256(calibration.encode()).hexdigest(),
+        "judge_sha256": studio.judge.calibration.judge_sha256,
+        "min_fidelity": studio.config.min_fidelity,
+        "redraws": studio.config.redraws,
+    }
+
+
+def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunConfig:
+    """The settings that a run was given, for its command to be given again.
+
+    Paths are as they were given: relative ones are looked for from where this is called.
+
+    Args:
+        manifest: the run's.
+        folder: the dataset's.
+        changes: settings in place of the run's.
+
+    Raises:
+        DatasetError: the manifest has no settings, or they are damaged.
+        ConfigError, RenderError: one of them cannot be used here.
+    """
+    try:
+        settings = {name: _untangled(value) for name, value in manifest["settings"].items()}
+        if isinstance(settings["models"], str):
+            settings["models"] = Path(settings["models"])
+        randomization = {**settings["randomize"]}
+        for name in ("environments", "photographs", "textures"):
+            if isinstance(randomization[name], str):
+                randomization[name] = Path(randomization[name])
+        settings["randomize"] = Randomization(**randomization)
+        return RunConfig(**{**settings, "out": folder, **changes})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"the settings in {folder / MANIFEST} are damaged ({error}): give the run's own "
+            "command, or take the file from a copy"
+        ) from None
+
+
+def _describe_settings(config: RunConfig) -> dict[str, Any]:
+    """As given, but for where it is written and by how many."""
+    settings = {name: value for name, value in vars(config).items() if name not in _NOT_KEPT}
+    return settings | {"randomize": asdict(config.randomization)}
+
+
+def _untangled(value: Any) -> Any:
+    """Tuples, where JSON has lists."""
+    if isinstance(value, list):
+        return tuple(map(_untangled, value))
+    if isinstance(value, dict):
+        return {name: _untangled(entry) for name, entry in value.items()}
+    return value
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"opencv": cv2.__version__}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _describe_randomization(studio: Studio) -> dict[str, Any]:
+    """The settings; in place of folders, whose names may change, what was read from them."""
+    randomization = studio.config.randomization
+    return asdict(randomization) | {
+        "environments": _hash_files(randomization.environments),
+        "photographs": _hash_pictures(studio.photographs),
+        "textures": _hash_pictures(studio.textures),
+    }
+
+
+def _hash_files(folder: Path | None) -> str | None:
+    """Of the names and contents of a folder's files, in order of name."""
+    if folder is None:
+        return None
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            digest.update(f"{path.name}\0{hash_file(path)}\0".encode())
+    except OSError as error:
+        raise ConfigError(
+            f"environments: {error.filename} cannot be read: {error.strerror}"
+        ) from None
+    return digest.hexdigest()
+
+
+def _hash_pictures(pictures: Sequence[NDArray[np.uint8]]) -> str | None:
+    if not len(pictures):
+        return None
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.shape}\0".encode() + picture.tobytes())
+    return digest.hexdigest()
+
+
+def _describe_object(model: CadModel) -> dict[str, Any]:
+    return {
+        "obj_id": model.object_id,
+        "origin": model.origin,
+        "sha256": model.sha256,
+        # Not in the mesh file's hash, but they decide which pose is written.
+        "symmetries_discrete": model.symmetries.discrete.tolist(),
+        "symmetries_continuous": [asdict(symmetry) for symmetry in model.symmetries.continuous],
+    }

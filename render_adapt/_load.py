@@ -1,0 +1,123 @@
+"""Datasets for numpy users: every crop as arrays, and the whole index as columns."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render_adapt._bop_read import CropReader, SceneReader, TarReader
+from render_adapt._exceptions import DatasetError
+from render_adapt._labelled_crop import LabelledCrop
+from render_adapt._manifest import INCOMPLETE, read_manifest
+
+_READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
+
+
+def load(path: Path | str, format: str | None = None) -> Dataset:
+    """Open a dataset.
+
+        dataset = render_adapt.load("dataset")
+        crop = dataset[0]
+        crop.rgb, crop.depth, crop.mask_visib[0], crop.quaternion[0], crop.translation[0]
+        dataset.columns["quaternion"]    # (N, 4), of all crops at once
+
+    Args:
+        path: its folder.
+        format: `bop` or `bop-webdataset`, where it has both; the first if not given.
+
+    Raises:
+        DatasetError: it is no dataset of ours, has not been finished, is damaged, or was not
+            written in this format.
+    """
+    return Dataset(Path(path), format)
+
+
+class Dataset(Sequence[LabelledCrop]):
+    """A finished dataset; crops are read as they are asked for.
+
+    It may be copied to other processes. What is in memory is the index once `columns` was asked
+    for, and otherwise a few bytes for each crop.
+    """
+
+    def __init__(self, path: Path, format: str | None = None) -> None:
+        manifest = read_manifest(path)
+        if (path / INCOMPLETE).exists():
+            raise DatasetError(
+                f"{path} has not been finished: give the command that began it again"
+            )
+        formats = manifest.get("format")
+        if not isinstance(formats, list) or not formats or not set(formats) <= set(_READERS):
+            raise DatasetError(f"the manifest of {path} names no format that can be read")
+        if format is not None and format not in formats:
+            raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
+        self.path = path
+        self._reader = _READERS[format or formats[0]](path)
+        self._keys = np.stack(list(_read_index(path, ["scene_id", "im_id"]).values()), axis=1)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, number: int) -> LabelledCrop: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[LabelledCrop]: ...
+    def __getitem__(self, number: int | slice) -> LabelledCrop | list[LabelledCrop]:
+        """A crop, or several.
+
+        Raises:
+            DatasetError: a file of it is missing or damaged.
+        """
+        if isinstance(number, slice):
+            return [self[k] for k in range(len(self))[number]]
+        scene_id, im_id = self._keys[number].tolist()
+        return self._reader.read(scene_id, im_id)
+
+    @property
+    def shards(self) -> list[int]:
+        """The shards' numbers; shard s is scene s."""
+        return list(np.unique(self._keys[:, 0]).tolist())
+
+    @functools.cached_property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The index: a column of all N crops for each name, lists of one length as (N, length).
+
+        docs/datasets.md says what each is.
+        """
+        return _read_index(self.path)
+
+
+def _read_index(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    files = sorted((path / "index").glob("*.parquet"))
+    if not files:
+        raise DatasetError(f"{path} has no index: render-adapt verify {path} --repair makes it")
+    try:
+        table = pyarrow.concat_tables(parquet.read_table(file, columns=names) for file in files)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"the index of {path} is damaged ({error}): render-adapt verify {path} names the file"
+        ) from None
+    return {name: _as_array(table[name].combine_chunks()) for name in table.column_names}
+
+
+def _as_array(column: Any) -> NDArray[Any]:
+    """Numbers as they are, equally long lists as rows of a table, all else as objects."""
+    import pyarrow
+
+    kind = column.type
+    if pyarrow.types.is_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
+        if len(lengths) == 1 and column.null_count == 0:
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            return np.asarray(values.reshape(len(column), -1))
+        rows = np.empty(len(column), object)
+        rows[:] = [np.array(row) for row in column.to_pylist()]
+        return rows
+    return np.asarray(column.to_numpy(zero_copy_only=False))

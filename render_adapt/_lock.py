@@ -1,0 +1,84 @@
+"""One run at a time in a folder."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing.context
+import multiprocessing.reduction
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from render_adapt._exceptions import DatasetError
+
+PATIENCE = 10.0
+"""Seconds: the workers of a run that was killed are gone by then."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class FolderLock:
+    """A lock that a run and all its workers hold together, until the last of them has ended.
+
+    It is the system's (flock): it does not outlive the processes, however they end. Where there are
+    no such locks (Windows, some network disks), two runs in a folder go unnoticed.
+
+    Args:
+        path: the file to lock, which is made where it is not there.
+
+    Raises:
+        DatasetError: another run holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor: int | None = None
+        deadline = time.monotonic() + PATIENCE
+        while self._descriptor is None:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not _lock(descriptor):
+                os.close(descriptor)
+                if time.monotonic() > deadline:
+                    raise DatasetError(
+                        f"another run is at work in {path.parent}: wait until it has ended, or "
+                        "give --out another folder"
+                    )
+                time.sleep(0.1)
+            elif path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                self._descriptor = descriptor
+            else:
+                # The run that held it removed the file as it ended.
+                os.close(descriptor)
+
+    def release(self) -> None:
+        """Let go, in this process."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker that is being spawned gets: the lock itself, which it then holds too."""
+        spawning = multiprocessing.context.get_spawning_popen() is not None
+        if self._descriptor is None or not spawning:
+            return {"shared": None}
+        return {"shared": multiprocessing.reduction.DupFd(self._descriptor)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._descriptor = state["shared"] and state["shared"].detach()
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether a file is locked now, or cannot be on this system."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True

@@ -1,0 +1,147 @@
+"""A shard's way: plan, render, adapt, label, write, commit."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from render_adapt._config import RunConfig
+from render_adapt._description import describe_run
+from render_adapt._files import writing
+from render_adapt._index import Provenance, index_rows, write_index
+from render_adapt._labels import label_crops
+from render_adapt._manifest import RunFolder, ShardEntry, refuse_other_run
+from render_adapt._shard_writer import ShardWriter
+from render_adapt._studio import Studio
+from render_adapt._writers import make_writers
+
+BATCH_SIZE = 64
+"""Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
+FRAMES_AT_ONCE = 8
+"""Whole frames in memory at once, per worker."""
+CONTINUE = "what is finished is kept: mend that and give the same command to continue"
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A committed shard and the time that its stages took."""
+
+    entry: ShardEntry
+    stage_seconds: dict[str, float]
+
+
+@dataclass
+class ShardTally:
+    """What it took to make a shard."""
+
+    seconds: dict[str, float]
+    """Of its stages: render, adapt, write."""
+    redrawn: int = 0
+    dropped: int = 0
+
+
+class ShardMaker:
+    """Makes shards of a run and commits them; one per worker process.
+
+    Args:
+        config: the run's.
+        run: what `describe_run` said of it as it began.
+        folder: the run's, held by its lock.
+        studio: the run's, where it can be shared; else it is loaded here.
+
+    Raises:
+        DatasetError: a mesh, a picture or the adapter is not what it was as the run began.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run: dict[str, Any],
+        folder: RunFolder,
+        studio: Studio | None = None,
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._provenance = Provenance.of_run(run)
+        if studio is None:
+            studio = Studio(config)
+            # Also a worker that starts late, in place of one that died, must make the same crops.
+            refuse_other_run(run, describe_run(config, studio), config.out)
+        self._studio = studio
+
+    def __call__(self, shard: int) -> ShardResult:
+        """Make and commit one shard."""
+        start, stop = self._config.shard_range(shard)
+        with writing(self._config.out, CONTINUE):
+            prepared = self._folder.begin_shard(shard)
+            tally = self.write(prepared, shard, start, stop)
+            with _timed(tally.seconds, "write"):
+                entry = self._folder.commit_shard(
+                    prepared, shard, start, stop, tally.redrawn, tally.dropped
+                )
+        return ShardResult(entry, tally.seconds)
+
+    def write(self, prepared: Path, shard: int, start: int, stop: int) -> ShardTally:
+        """Write crops `start` to `stop` of a shard into an empty folder, but for the dropped."""
+        tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
+        writers = make_writers(self._config.format, prepared, shard, self._studio.models)
+        rows: list[dict[str, Any]] = []
+        at_once = BATCH_SIZE if self._config.frames is None else FRAMES_AT_ONCE
+        for first in range(start, stop, at_once):
+            last = min(first + at_once, stop)
+            rows += self._make_batch(writers, shard, first, last, len(rows), tally)
+        with _timed(tally.seconds, "write"):
+            for writer in writers:
+                writer.close()
+            (prepared / "index").mkdir()
+            write_index(prepared / "index" / f"{shard:06d}.parquet", rows)
+        return tally
+
+    def _make_batch(
+        self,
+        writers: Sequence[ShardWriter],
+        shard: int,
+        start: int,
+        stop: int,
+        first_image: int,
+        tally: ShardTally,
+    ) -> list[dict[str, Any]]:
+        studio = self._studio
+        with _timed(tally.seconds, "render"):
+            renders = studio.render(start, stop)
+        with _timed(tally.seconds, "adapt"):
+            adapted = studio.adapt(renders)
+        tally.redrawn += adapted.redrawn
+        tally.dropped += adapted.dropped
+        adapted = adapted.without_dropped()
+        crops = adapted.crops
+        if not len(crops):
+            return []
+        with _timed(tally.seconds, "write"):
+            labels = label_crops(crops, studio.renderer, studio.models)
+            for writer in writers:
+                writer.add(crops, labels)
+            return index_rows(
+                crops,
+                labels,
+                studio.models,
+                self._provenance,
+                adapted.scores,
+                adapted.attempt,
+                shard=shard,
+                first_image=first_image,
+            )
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Adds the time that a block takes to a stage's total."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] += time.perf_counter() - started

@@ -1,0 +1,84 @@
+"""What makes crops: a run's models, renderer and adapter, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+
+from adapter import Adapter, load_adapter
+from cad_models import CadModel, load_models
+from render_adapt._config import RunConfig, refuse_too_near
+from render_adapt._faithful import FaithfulCrops, adapt_faithfully
+from render_adapt._fidelity import Judge, make_judge
+from renderer import (
+    CropBatch,
+    Renderer,
+    capture,
+    load_photographs,
+    load_textures,
+    make_frame_plans,
+    make_plans,
+    make_renderer,
+)
+
+
+class Studio:
+    """A run's models, renderer and adapter, loaded; makes crops for any part of the run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        # One thread a worker: two pools of threads on the same cores cost more than they bring.
+        cv2.setNumThreads(1)
+        self.config = config
+        self.models: list[CadModel] = load_models(
+            config.objects, models=config.models, units=config.units
+        )
+        refuse_too_near(self.models, config.plan)
+        self.adapter: Adapter | None = (
+            None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
+        )
+        self.judge: Judge | None = (
+            None if self.adapter is None else make_judge(config.adapter, self.adapter)
+        )
+        randomization = config.randomization
+        self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
+        folder = randomization.photographs if "photographs" in randomization.background else None
+        self.photographs = load_photographs(folder) if folder else []
+        # Labels are those of the model itself, to the pixel: no levels of detail.
+        self.renderer: Renderer = make_renderer(
+            config.renderer, self.models, textures=self.textures,
+            environments=randomization.environments, seed=config.seed, levels=False,
+        )  # fmt: skip
+
+    def render(self, start: int, stop: int) -> CropBatch:
+        """Plan and render crops `start` to `stop`, and take them as the camera would."""
+        config, frame = self.config, self.config.frame_plan
+        changes = config.randomization
+        among = (self.models, config.seed, start, stop, changes)
+        if frame is None:
+            plans = make_plans(config.plan, *among, textures=len(self.textures))
+        else:
+            plans = make_frame_plans(frame, *among, textures=len(self.textures))
+        crops = self.renderer.render(plans)
+        return capture(crops, changes, config.seed, self.models, self.photographs)
+
+    def adapt(self, renders: CropBatch) -> FaithfulCrops:
+        """Pass renders through the adapter and the judge; without one they stay as they are."""
+        if self.adapter is None or self.judge is None:
+            return FaithfulCrops.of_renders(renders)
+        return adapt_faithfully(
+            renders,
+            self.adapter,
+            self.judge,
+            seed=self.config.seed,
+            window=self.config.window,
+            min_fidelity=self.config.min_fidelity,
+            redraws=self.config.redraws,
+        )
+
+    def examples(
+        self, start: int = 0, stop: int = 24
+    ) -> tuple[CropBatch, CropBatch, Sequence[CadModel]]:
+        """Some of the run's crops as rendered and as adapted, for the contact sheet."""
+        renders = self.render(start, min(stop, self.config.n))
+        return renders, self.adapt(renders).crops, self.models

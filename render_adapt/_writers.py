@@ -1,0 +1,48 @@
+"""Which formats there are, and who writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cad_models import CadModel
+from render_adapt._bop import SPLIT, SceneWriter
+from render_adapt._bop_webdataset import WEB_SPLIT, TarWriter, write_key_to_shard
+from render_adapt._manifest import ShardEntry
+from render_adapt._shard_writer import ShardWriter
+
+FORMATS = ("bop", "bop-webdataset")
+"""BOP scene-wise (a folder of files for each shard), and BOP webdataset (a tar file)."""
+
+
+def make_writers(
+    formats: Sequence[str], prepared: Path, shard: int, models: Sequence[CadModel]
+) -> list[ShardWriter]:
+    """A writer for each format, which all take the same batches.
+
+    Args:
+        formats: of `FORMATS`.
+        prepared: an empty folder; each writer fills one entry of `prepared/<folder>/`, which
+            belongs at `<folder>/` of the dataset.
+        shard: its number.
+        models: the run's.
+    """
+    writers: list[ShardWriter] = []
+    if "bop" in formats:
+        writers.append(SceneWriter(prepared / SPLIT / f"{shard:06d}", models))
+    if "bop-webdataset" in formats:
+        (prepared / WEB_SPLIT).mkdir()
+        writers.append(TarWriter(prepared / WEB_SPLIT / f"shard-{shard:06d}.tar", shard, models))
+    return writers
+
+
+def finish_dataset(out: Path, formats: Sequence[str], entries: Sequence[ShardEntry]) -> None:
+    """Write what belongs to all shards, the same bytes whenever it is called.
+
+    Args:
+        out: the dataset's folder, its shards committed and their index written.
+        formats: of `FORMATS`.
+        entries: of all shards, in any order.
+    """
+    if "bop-webdataset" in formats:
+        write_key_to_shard(out, sorted(entry.shard for entry in entries))

@@ -1,0 +1,70 @@
+"""Fuzz targets for longer, by hand: `python -m tests.fuzz TARGET MINUTES`.
+
+Every target is a hypothesis test, short in the suite. Here it runs under atheris where that is
+installed, which steers by the code that an input reaches, and else with random examples. It ends
+with the first example that fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TARGETS = {
+    "meshes": "tests.test_fuzz_models:test_damaged_meshes",
+    "ply-headers": "tests.test_fuzz_models:test_any_ply_header",
+    "obj": "tests.test_fuzz_models:test_any_obj",
+    "gltf": "tests.test_fuzz_models:test_damaged_gltf",
+    "models-info": "tests.test_fuzz_models:test_damaged_models_info",
+    "adapter-json": "tests.test_fuzz_adapters:test_damaged_descriptions",
+    "weights": "tests.test_fuzz_adapters:test_damaged_weights",
+    "safetensors": "tests.test_fuzz_adapters:test_any_safetensors_header",
+    "calibration": "tests.test_fuzz_adapters:test_damaged_calibrations",
+    "checkpoint": "tests.test_fuzz_adapters:test_damaged_checkpoints",
+    "toml": "tests.test_fuzz_settings:test_damaged_toml",
+    "manifest": "tests.test_fuzz_settings:test_damaged_manifests",
+    "shard-entries": "tests.test_fuzz_settings:test_damaged_shard_entries",
+    "index": "tests.test_fuzz_settings:test_damaged_indexes",
+    "target-scenes": "tests.test_fuzz_scenes:test_damaged_target_scenes",
+    "dataset-scenes": "tests.test_fuzz_scenes:test_damaged_dataset_scenes",
+    "tar-files": "tests.test_fuzz_scenes:test_damaged_tar_files",
+}
+
+
+def main(name: str, minutes: float) -> None:
+    """Run one target for so long."""
+    module, function = TARGETS[name].split(":")
+    try:
+        import atheris
+    except ModuleNotFoundError:
+        _run_hypothesis(getattr(importlib.import_module(module), function), minutes)
+        return
+    with atheris.instrument_imports(include=["adapter", "cad_models", "render_adapt", "renderer"]):
+        test = getattr(importlib.import_module(module), function)
+    with tempfile.TemporaryDirectory() as corpus:
+        # Short inputs say too little to draw an example from.
+        for number in range(50):
+            content = random.Random(number).randbytes(40 * (number + 1))
+            (Path(corpus) / str(number)).write_bytes(content)
+        limits = [f"-max_total_time={60 * minutes:.0f}", "-max_len=4096", "-rss_limit_mb=6000"]
+        atheris.Setup([sys.argv[0], corpus, *limits, "-timeout=20"], test.hypothesis.fuzz_one_input)
+        atheris.Fuzz()
+
+
+def _run_hypothesis(test: Any, minutes: float) -> None:
+    from hypothesis import settings
+
+    end, count = time.monotonic() + 60 * minutes, 0
+    while time.monotonic() < end:
+        settings(max_examples=200, deadline=None, database=None)(test)()
+        count += 200
+    sys.stdout.write(f"{count} examples, none failed\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)

@@ -1,0 +1,222 @@
+"""Whatever ends a run, what is finished is whole, and the same command ends with the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter import SHIPPED_ADAPTER, AdapterError
+from benchmarks.kills import kill
+from render_adapt import DatasetError, RunConfig, generate
+from render_adapt._lock import FolderLock
+from render_adapt._pipeline import make_only
+from tests.test_dataset import tree_hash
+
+CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
+SETTINGS = ("--objects", "ape,duck", "--n", "260", "--seed", "7", "--adapter", "none")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards."""
+    return made(tmp_path_factory.mktemp("undisturbed") / "dataset")
+
+
+def made(out: Path, **changes: Any) -> Path:
+    generate(dataclasses.replace(CONFIG, out=out, **changes))
+    return out
+
+
+def once(action: Callable[[], object]) -> Callable[[int, int], None]:
+    """What to do when the first shard is done."""
+    waiting = [action]
+
+    def on_progress(done: int, total: int) -> None:
+        if done and waiting:
+            waiting.pop()()
+
+    return on_progress
+
+
+def command(out: Path, *more: str, module: str = "render_adapt") -> list[str]:
+    return [sys.executable, "-m", module, *SETTINGS, "--workers", "2", "--out", str(out), *more]
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("render_adapt._lock.PATIENCE", 0.1)
+    config = dataclasses.replace(CONFIG, out=tmp_path / "d")
+
+    def begin_another() -> None:
+        with pytest.raises(DatasetError, match=r"another run is at work in .*: wait until"):
+            generate(config)
+
+    generate(config, once(begin_another))
+    assert tree_hash(tmp_path / "d") == tree_hash(undisturbed)
+    assert generate(config).crops_made == 0
+
+
+def hold(lock: FolderLock, held: Any, let_go: Any) -> None:
+    held.set()
+    let_go.wait()
+
+
+def test_a_lock_is_held_until_the_last_worker_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed may have workers that still write."""
+    monkeypatch.setattr("render_adapt._lock.PATIENCE", 0.1)
+    context = multiprocessing.get_context("spawn")
+    held, let_go = context.Event(), context.Event()
+    lock = FolderLock(tmp_path / "lock")
+    worker = context.Process(target=hold, args=(lock, held, let_go))
+    worker.start()
+    assert held.wait(60)
+    lock.release()
+    with pytest.raises(DatasetError, match="another run is at work"):
+        FolderLock(tmp_path / "lock")
+    let_go.set()
+    worker.join()
+    FolderLock(tmp_path / "lock").release()
+
+
+def test_a_worker_that_dies_costs_its_shard_and_nothing_else(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, out=tmp_path / "d", workers=2)
+    generate(config, once(lambda: multiprocessing.active_children()[0].kill()))
+    assert tree_hash(tmp_path / "d") == tree_hash(undisturbed)
+
+
+def test_an_interrupted_run_says_so_in_one_line_and_can_be_continued(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    out = tmp_path / "d"
+    process = subprocess.Popen(command(out), stderr=subprocess.PIPE, text=True)
+    while not (out / "manifest.json").exists():
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.0, 2.0))
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1].strip()
+    if process.returncode != 0:
+        assert process.returncode == 130
+        assert errors == "render-adapt: interrupted; the same command continues"
+    made(out)
+    assert tree_hash(out) == tree_hash(undisturbed)
+
+
+@pytest.mark.slow
+def test_an_adapter_that_is_lost_in_mid_run(tmp_path: Path) -> None:
+    """The workers that have read it go on; one that starts in place of another cannot."""
+    adapter, out = tmp_path / "adapter", tmp_path / "d"
+    shutil.copytree(SHIPPED_ADAPTER, adapter)
+    config = dataclasses.replace(CONFIG, out=out, adapter=str(adapter), workers=2)
+
+    def lose(then: Callable[[], object]) -> Callable[[int, int], None]:
+        def action() -> None:
+            then()
+            multiprocessing.active_children()[0].kill()
+
+        return once(action)
+
+    network = adapter / "generator.onnx"
+    with pytest.raises(AdapterError, match=r"generator\.onnx"):
+        generate(config, lose(lambda: network.rename(tmp_path / "away")))
+    (tmp_path / "away").rename(network)
+    summary = generate(config)
+    assert summary.crops_made in (10, 250)
+    generate(dataclasses.replace(config, out=tmp_path / "whole"))
+    assert tree_hash(out) == tree_hash(tmp_path / "whole")
+
+
+def test_a_crop_that_ends_its_process_is_named_and_can_be_made_alone(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    out = tmp_path / "d"
+    environment = {**os.environ, "FATAL_CROP": "255"}
+    faulty = functools.partial(subprocess.run, env=environment, capture_output=True, text=True)
+    run = faulty(command(out, module="tests.faulty"))
+    assert run.returncode == 1
+    assert run.stderr.strip() == (
+        "render-adapt: crop 255 (seed 7) ends the process that makes it, each time: make it alone "
+        f"with render-adapt --out {out} --only 255; what is finished is kept"
+    )
+    assert not (out / "shards/000001.json").exists()
+    alone = [sys.executable, "-m", "tests.faulty", "--out", str(out), "--only"]
+    assert faulty([*alone, "255"]).returncode == -signal.SIGKILL
+    before = tree_hash(out)
+    assert faulty([*alone, "256"]).returncode == 0
+    assert tree_hash(out) == before
+    for name in ("rgb/{}.png", "depth/{}.png", "mask/{}_000000.png", "mask_visib/{}_000000.png"):
+        there = undisturbed / "train/000001" / name.format("000006")
+        here = tmp_path / "d-only-256/train/000001" / name.format("000000")
+        assert here.read_bytes() == there.read_bytes()
+    made(out)
+    assert tree_hash(out) == tree_hash(undisturbed)
+
+
+def test_one_crop_alone_is_of_the_run_that_is_there(tmp_path: Path, undisturbed: Path) -> None:
+    folder = make_only(dataclasses.replace(CONFIG, out=tmp_path / "new"), 259)
+    assert [path.name for path in (folder / "train/000001/rgb").iterdir()] == ["000000.png"]
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="--only is 260: this run has crops 0 to 259"):
+        make_only(dataclasses.replace(CONFIG, out=undisturbed), 260)
+    with pytest.raises(DatasetError, match=r"holds another run \(seed 7 there, 8 here\)"):
+        make_only(dataclasses.replace(CONFIG, out=undisturbed, seed=8), 0)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs to mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def grow(folder: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_full_disk(workers: int, tmp_path: Path, undisturbed: Path) -> None:
+    """At its very start, in its first shard, in its last."""
+    room = 4096 * sum(-(-path.stat().st_size // 4096) for path in undisturbed.rglob("*"))
+    with small_disk(tmp_path / "disk", "20k"):
+        out = tmp_path / "disk/dataset"
+        for share in (0.002, 0.2, 0.5, 0.93):
+            grow(tmp_path / "disk", str(int(share * room)))
+            with pytest.raises(DatasetError, match=r"cannot write .*: No space left on device; "):
+                made(out, workers=workers)
+            assert not list(out.glob(".shard-*")), "the room is given back"
+        assert list(out.glob("shards/*.json")), "what is finished is kept"
+        grow(tmp_path / "disk", str(2 * room))
+        made(out, workers=workers)
+        assert tree_hash(out) == tree_hash(undisturbed)
+
+
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """`python -m benchmarks.kills` kills more often."""
+    settings = [*SETTINGS, "--workers", "2"]
+    outcome = kill(settings, tmp_path, kills=3, seed=random.randrange(10**6))
+    assert outcome.kills == {"run": 1, "worker": 1, "commit": 1}
+    assert outcome.endings >= 1
+    assert outcome.different == 0

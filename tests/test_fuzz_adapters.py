@@ -1,0 +1,156 @@
+"""Adapters and training checkpoints from strangers: one that runs, or one sentence."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import struct
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from adapter import AdapterError, load_adapter
+from adapter._artifact import export_onnx
+from adapter._checkpoint import FORMAT as TRAINING_FORMAT
+from adapter._checkpoint import read_checkpoint
+from adapter._networks import build_generator
+from adapter._runtime import DESCRIPTION, FORMAT, ONNX, WEIGHTS
+from render_adapt import ConfigError
+from render_adapt._calibration import SHARES, Calibration, read_calibration, write_calibration
+from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
+from tests.pixelda_toy import SIZE, TOY
+
+QUICK = settings(max_examples=40, deadline=None)
+
+
+@functools.cache
+def toy() -> dict[str, bytes]:
+    """The files of a small untrained adapter."""
+    torch.manual_seed(0)
+    generator = build_generator(3, SIZE, TOY).eval()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_file(generator.state_dict(), folder / WEIGHTS)
+        export_onnx(generator, 3, SIZE, TOY.noise_dimension, folder / ONNX)
+        return {file: (folder / file).read_bytes() for file in (WEIGHTS, ONNX)}
+
+
+def description(files: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "format": FORMAT, "channels": 3, "size": SIZE, "noise_dimension": TOY.noise_dimension,
+        "window_mm": 200.0, "preset": "fast", "steps": 3, "class_names": ["ape"],
+        "provenance": "none", "figures": {"outline": 0.9}, "config": asdict(TOY),
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }  # fmt: skip
+
+
+def loads_or_refuses(files: dict[str, bytes], describing: bytes | None = None) -> None:
+    """Under both runtimes; what loads gives finite crops."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        text = json.dumps(description(files)).encode() if describing is None else describing
+        (folder / DESCRIPTION).write_bytes(text)
+        for runtime in ("onnx", "torch"):
+            try:
+                adapter = load_adapter(folder, runtime)
+                info = adapter.info
+                crops = np.zeros((2, info.channels, info.size, info.size), np.float32)
+                adapted = adapter.adapt(crops, np.zeros((2, info.noise_dimension), np.float32))
+            except AdapterError as error:
+                check_refusal(error, folder)
+            else:
+                assert adapted.shape == crops.shape
+                assert np.isfinite(adapted).all()
+                assert 0 < info.window_mm < 1e6
+
+
+@QUICK
+@given(st.data())
+def test_damaged_descriptions(data: st.DataObject) -> None:
+    loads_or_refuses(toy(), data.draw(damaged_json(description(toy()))))
+
+
+@QUICK
+@given(st.data(), st.sampled_from([WEIGHTS, ONNX]))
+def test_damaged_weights(data: st.DataObject, name: str) -> None:
+    """The description vouches for whatever the file holds."""
+    loads_or_refuses({**toy(), name: data.draw(damaged_bytes(toy()[name], header=4000))})
+
+
+_TENSOR = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "I64", "BOOL", "F8_E4M3", "X"]),
+        "shape": st.lists(st.sampled_from([0, 1, 3, 2**40, -1]), max_size=4),
+        "data_offsets": st.lists(st.sampled_from([0, 4, 12, 2**62, -4]), min_size=1, max_size=3),
+    }
+)
+
+
+@QUICK
+@given(
+    st.dictionaries(st.sampled_from(["a", "b", "__metadata__", ""]), _TENSOR | json_values),
+    st.integers(-8, 8) | st.sampled_from([2**31, 2**63]),
+    st.binary(max_size=16),
+)
+def test_any_safetensors_header(header: dict[str, Any], off_by: int, body: bytes) -> None:
+    text = json.dumps(header).encode()
+    length = struct.pack("<Q", (len(text) + off_by) % 2**64)
+    loads_or_refuses({**toy(), WEIGHTS: length + text + body})
+
+
+@functools.cache
+def checkpoint() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "checkpoint.safetensors"
+        metadata = {"format": TRAINING_FORMAT, "step": "3", "config": json.dumps(asdict(TOY))}
+        save_file({"exported.weight": torch.zeros(2, 2)}, file, metadata)
+        return file.read_bytes()
+
+
+@QUICK
+@given(st.data())
+def test_damaged_checkpoints(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "checkpoint.safetensors"
+        file.write_bytes(data.draw(damaged_bytes(checkpoint())))
+        try:
+            tensors, metadata = read_checkpoint(file)
+        except AdapterError as error:
+            check_refusal(error, file)
+        else:
+            assert metadata["format"] == TRAINING_FORMAT
+            assert all(isinstance(value, torch.Tensor) for value in tensors.values())
+
+
+def calibration() -> dict[str, Any]:
+    values = np.linspace(0.0, 1.0, len(SHARES))
+    made = Calibration({"edges": values, "judge": values}, "0" * 64, "1" * 64, 2000, ("ape",))
+    return json.loads(write_calibration(made))
+
+
+@QUICK
+@given(damaged_json(calibration()))
+def test_damaged_calibrations(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "fidelity.json"
+        file.write_bytes(content)
+        try:
+            read = read_calibration(file)
+        except ConfigError as error:
+            check_refusal(error, file)
+        else:
+            for part in read.quantiles:
+                shares = read.share(part, np.array([-1e3, 0.0, 0.5, 1.0, np.nan]))
+                assert ((shares[:4] >= 0) & (shares[:4] <= 1)).all()
+                assert (np.diff(shares[:4]) >= 0).all()
+                assert np.isnan(shares[4])

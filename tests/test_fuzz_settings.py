@@ -1,0 +1,168 @@
+"""Settings, manifests, shard entries and indexes from strangers: good ones, or one sentence."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from cad_models import load_models, write_models
+from render_adapt import USER_ERRORS, RunConfig
+from render_adapt._description import config_of, describe_run
+from render_adapt._manifest import RunFolder, ShardEntry, read_manifest, refuse_other_run
+from render_adapt._report_index import read_dataset
+from render_adapt._studio import Studio
+from renderer import RANDOMIZATIONS, Randomization, RenderError, read_randomization
+from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
+
+QUICK = settings(max_examples=40, deadline=None)
+TOML = b"""preset = "strong"
+background = ["photographs", "board"]
+photographs = "."
+occluders = [0, 3]
+zoom = [0.9, 1.1]
+depth_sensor = "gaussian"
+texture_swap = 0.5
+"""
+
+
+@st.composite
+def any_toml(draw: st.DrawFn) -> bytes:
+    """Known settings with values of any kind, some of it damaged."""
+    names = st.sampled_from([*asdict(RANDOMIZATIONS["none"]), "preset", "other"])
+    entries = draw(st.dictionaries(names, json_values.filter(lambda value: value is not None)))
+    text = "".join(f"{name} = {_as_toml(value)}\n" for name, value in entries.items())
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        items = (f"{json.dumps(k)} = {_as_toml(v)}" for k, v in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    if isinstance(value, float) and value not in (float("inf"), float("-inf")):
+        return repr(value)
+    return json.dumps(value).replace("Infinity", "inf").replace("null", '"none"')
+
+
+@QUICK
+@given(damaged_bytes(TOML) | any_toml())
+def test_damaged_toml(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "mine.toml"
+        path.write_bytes(content)
+        try:
+            randomization = read_randomization(path)
+        except RenderError as error:
+            check_refusal(error, path)
+        else:
+            # What is accepted is accepted again, by its own rules.
+            assert Randomization(**asdict(randomization)) == randomization
+
+
+@functools.cache
+def run() -> tuple[RunConfig, dict[str, Any]]:
+    """A small run and its manifest."""
+    config = RunConfig(objects=("ape",), n=3, adapter="none", workers=1)
+    return config, json.loads(json.dumps(describe_run(config, Studio(config))))
+
+
+@QUICK
+@given(st.data())
+def test_damaged_manifests(data: st.DataObject) -> None:
+    """Whoever reads a manifest: a run that continues, a report, and what gives its command again.
+
+    None opens a path that the manifest names.
+    """
+    _, manifest = run()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "manifest.json").write_bytes(data.draw(damaged_json(manifest)))
+        (folder / "shards").mkdir()
+        for read in (_continue, _report, _give_again):
+            try:
+                read(folder)
+            except USER_ERRORS as error:
+                check_refusal(error, "")
+
+
+def _continue(folder: Path) -> None:
+    refuse_other_run(read_manifest(folder), run()[1], folder)
+
+
+def _report(folder: Path) -> None:
+    read_dataset(folder)
+
+
+def _give_again(folder: Path) -> None:
+    config = config_of(read_manifest(folder), folder)
+    assert isinstance(config, RunConfig)
+    assert config.n >= 1
+    assert config.seed >= 0
+
+
+ENTRY = asdict(ShardEntry(0, 0, 3, 17, 12345, "0" * 64))
+
+
+@QUICK
+@given(damaged_json(ENTRY))
+def test_damaged_shard_entries(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "shards/000000.json"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        try:
+            entries = RunFolder(Path(name)).finished()
+        except USER_ERRORS as error:
+            check_refusal(error, path)
+        else:
+            [(shard, entry)] = entries.items()
+            assert shard == entry.shard == 0
+            assert 0 <= entry.start <= entry.stop
+            assert all(type(value) in (int, str) for value in asdict(entry).values())
+
+
+@functools.cache
+def index() -> bytes:
+    rows = [
+        {
+            "index": number, "scene_id": 0, "im_id": number, "object": "ape", "obj_id": 1,
+            "quaternion": [1.0, 0.0, 0.0, 0.0], "translation": [0.0, 0.0, 800.0],
+            "centre_depth": 800.0, "visib_fract": 1.0, "others": 0, "fidelity": 0.5,
+        }
+        for number in range(3)
+    ]  # fmt: skip
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+@QUICK
+@given(st.data())
+def test_damaged_indexes(data: st.DataObject) -> None:
+    _, manifest = run()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for inner in ("shards", "index"):
+            (folder / inner).mkdir()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        (folder / "shards/000000.json").write_text(json.dumps(ENTRY))
+        (folder / "index/000000.parquet").write_bytes(data.draw(damaged_bytes(index())))
+        write_models(load_models(["ape"]), folder / "models")
+        try:
+            dataset = read_dataset(folder)
+        except USER_ERRORS as error:
+            check_refusal(error, folder)
+        else:
+            assert dataset.index.rotation.shape == (len(dataset.index), 3, 3)
+            assert dataset.index.which.max(initial=0) < len(dataset.models)

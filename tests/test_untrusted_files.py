@@ -1,0 +1,461 @@
+"""Files made to do harm, and what fuzzing found: each is refused, quickly and in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from adapter import AdapterError, load_adapter, read_target
+from adapter._runtime import DESCRIPTION, ONNX
+from cad_models import ModelError, load_models
+from cad_models._pictures import decode_picture
+from render_adapt import DatasetError
+from render_adapt._bop_read import SceneReader, TarReader
+from render_adapt._cli import main
+from render_adapt._manifest import read_entry
+from render_adapt._printable import printable
+from renderer import RenderError, load_photographs, read_randomization
+from tests.test_fuzz_adapters import description, toy
+from tests.test_fuzz_models import TRIANGLE, gltf
+from tests.test_fuzz_scenes import scene, write
+from tests.test_fuzz_settings import ENTRY
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        load_models([f"widget={path}"], units="mm")
+    assert str(caught.value).startswith(str(path))
+
+
+def png(width: int, height: int, rows: bytes = b"") -> bytes:
+    """A PNG that states a size, whatever it holds."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+class TestPictures:
+    def test_what_is_decoded(self) -> None:
+        picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
+        found = decode_picture(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        np.testing.assert_array_equal(found, picture)
+        smooth = cv2.GaussianBlur(picture, (0, 0), 3)
+        content = cv2.imencode(".jpg", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
+        found = decode_picture(content.tobytes())
+        assert found is not None
+        assert np.abs(found.astype(int) - smooth).max() <= 8
+
+    @pytest.mark.parametrize("kind", [".bmp", ".tiff", ".webp"])
+    def test_other_kinds_are_not(self, kind: str) -> None:
+        content = cv2.imencode(kind, np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+        assert decode_picture(content) is None
+
+    def test_a_size_beyond_the_limit_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is decoded: of a size that is said to be too large not one byte is taken."""
+        jpeg = bytearray(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+        at = jpeg.index(b"\xff\xc0") + 5
+        jpeg[at : at + 4] = struct.pack(">HH", 40_000, 40_000)
+        monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+        for content in (png(30_000, 30_000), png(2**31, 2**31), bytes(jpeg), b"\xff\xd8\xff", b""):
+            assert decode_picture(content) is None
+
+    def test_pictures_beyond_opencvs_limit(self, tmp_path: Path) -> None:
+        """OpenCV raises an error of its own for these."""
+        (tmp_path / "a.png").write_bytes(png(60_000, 60_000))
+        with pytest.raises(RenderError, match=r"a.png cannot be read as a picture"):
+            load_photographs(tmp_path)
+        with pytest.raises(AdapterError, match="none an image that can be used"):
+            read_target(tmp_path)
+
+
+class TestMeshes:
+    def test_a_texture_that_would_fill_the_memory(self, tmp_path: Path) -> None:
+        content = (
+            b"ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 3\n"
+            b"property float x\nproperty float y\nproperty float z\n"
+            b"property float texture_u\nproperty float texture_v\nelement face 1\n"
+            b"property list uchar int vertex_indices\nend_header\n"
+            b"0 0 0 0 0\n90 0 0 1 0\n0 90 0 0 1\n3 0 1 2\n"
+        )
+        (tmp_path / "part.ply").write_bytes(content)
+        (tmp_path / "skin.png").write_bytes(png(30_000, 30_000, bytes(90_001 * 300)))
+        refused(tmp_path / "part.ply", "of at most 16384 x 8192 pixels")
+
+    def test_a_device_and_a_pipe_in_place_of_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "zero.ply").symlink_to("/dev/zero")
+        refused(tmp_path / "zero.ply", "is not a file")
+        os.mkfifo(tmp_path / "pipe.stl")
+        refused(tmp_path / "pipe.stl", "is not a file")
+        os.mkfifo(tmp_path / "part.mtl")
+        obj = tmp_path / "part.obj"
+        obj.write_text("mtllib part.mtl\nv 0 0 0\nv 90 0 0\nv 0 90 0\nusemtl a\nf 1 2 3\n")
+        refused(obj, "refers to 'part.mtl', which cannot be read")
+
+    def test_a_link_out_of_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "secret.mtl").write_text("newmtl a\nKd 1 0 0\n")
+        folder = tmp_path / "inner"
+        folder.mkdir()
+        (folder / "part.mtl").symlink_to(tmp_path / "secret.mtl")
+        obj = folder / "part.obj"
+        obj.write_text("mtllib part.mtl\nv 0 0 0\nv 90 0 0\nv 0 90 0\nusemtl a\nf 1 2 3\n")
+        refused(obj, "refers to 'part.mtl', which cannot be read from its folder")
+
+
+def model_3mf(objects: str, items: str, start: str = "") -> str:
+    core = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+    return (
+        f'<?xml version="1.0"?>{start}<model unit="millimeter" xmlns="{core}"><resources>'
+        '<object id="1" type="model"><mesh><vertices><vertex x="0" y="0" z="0"/>'
+        '<vertex x="90" y="0" z="0"/><vertex x="0" y="90" z="0"/></vertices><triangles>'
+        f'<triangle v1="0" v2="1" v3="2"/></triangles></mesh></object>{objects}</resources>'
+        f"<build>{items}</build></model>"
+    )
+
+
+def write_3mf(path: Path, model: str, **others: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("3D/3dmodel.model", model)
+        for name, content in others.items():
+            archive.writestr(name, content)
+    return path
+
+
+def assembly(name: int, part: int, times: int) -> str:
+    parts = f'<component objectid="{part}"/>' * times
+    return f'<object id="{name}" type="model"><components>{parts}</components></object>'
+
+
+class TestArchives:
+    def test_a_small_one_that_is_fine(self, tmp_path: Path) -> None:
+        items = '<item objectid="2"/>'
+        path = write_3mf(tmp_path / "a.3mf", model_3mf(assembly(2, 1, 3), items))
+        [model] = load_models([f"widget={path}"])
+        assert len(model.mesh.faces) == 1  # three times the same one
+
+    def test_parts_of_parts_of_parts(self, tmp_path: Path) -> None:
+        """Ten to the twelfth triangles in two kilobytes."""
+        objects = "".join(assembly(k, k - 1, 10) for k in range(2, 14))
+        path = write_3mf(tmp_path / "a.3mf", model_3mf(objects, '<item objectid="13"/>'))
+        assert path.stat().st_size < 2500
+        refused(path, "shows its parts more than 10000 times")
+
+    def test_parts_in_a_circle(self, tmp_path: Path) -> None:
+        objects = assembly(2, 3, 1) + assembly(3, 2, 1)
+        path = write_3mf(tmp_path / "a.3mf", model_3mf(objects, '<item objectid="2"/>'))
+        refused(path, "shows its parts more than 10000 times")
+
+    def test_an_archive_that_unpacks_to_gigabytes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cad_models._mesh_limits.MAX_BYTES", 10**6)
+        model = model_3mf("", '<item objectid="1"/>')
+        path = write_3mf(tmp_path / "a.3mf", model, zeros=bytes(2 * 10**6))
+        assert path.stat().st_size < 5000
+        refused(path, "unpacks to more than 1000 files or 512 MiB")
+
+    def test_entities(self, tmp_path: Path) -> None:
+        """Neither a file of the user's nor a billion laughs come in through XML."""
+        (tmp_path / "secret").write_text("90")
+        outside = f'<!DOCTYPE m [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>'
+        model = model_3mf("", '<item objectid="1"/>', outside).replace('x="90"', 'x="&x;"')
+        refused(write_3mf(tmp_path / "a.3mf", model), "cannot be read as 3MF")
+        laughs = "".join(f'<!ENTITY a{k} "{f"&a{k - 1};" * 10}">' for k in range(1, 11))
+        start = f'<!DOCTYPE m [<!ENTITY a0 "ha">{laughs}]>'
+        objects = '<object id="2"><metadata name="a">&a10;</metadata></object>'
+        model = model_3mf(objects, '<item objectid="1"/>', start)
+        refused(write_3mf(tmp_path / "b.3mf", model), "cannot be read as 3MF")
+
+    def test_a_gltf_that_claims_more_than_it_holds(self, tmp_path: Path) -> None:
+        content = gltf()
+        content["accessors"] = [
+            {"componentType": 5126, "count": 2 * 10**9, "type": "MAT4", "bufferView": 0}
+        ]
+        path = tmp_path / "a.gltf"
+        path.write_text(json.dumps(content))
+        refused(path, "has 2000000000 vertices and indices and the limit is")
+
+    def test_a_gltf_that_shows_one_part_too_often(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cad_models._trimesh_files.MAX_FACES", 100)
+        monkeypatch.setattr("cad_models._geometry.MAX_FACES", 100)
+        content = gltf()
+        nodes = [{"mesh": 0, "name": f"n{k}"} for k in range(101)]
+        content |= {"nodes": nodes, "scenes": [{"nodes": list(range(101))}], "scene": 0}
+        path = tmp_path / "a.gltf"
+        path.write_text(json.dumps(content))
+        refused(path, "has 101 triangles and the limit is 100")
+
+    def test_textures_of_too_many_parts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import PIL.Image
+        import trimesh
+
+        shown = trimesh.Scene()
+        monkeypatch.setattr("cad_models._atlas.MAX_PIXELS", 10**7)
+        for color in range(3):
+            part = trimesh.creation.box((60, 40, 20))
+            part.visual = trimesh.visual.TextureVisuals(
+                uv=np.random.default_rng(color).uniform(0, 3000, (8, 2)),
+                image=PIL.Image.new("RGB", (4, 4), (color, 0, 0)),
+            )
+            shown.add_geometry(part)
+        shown.export(tmp_path / "a.glb")
+        refused(tmp_path / "a.glb", "has textures of more than 10000000 pixels in all")
+
+
+class TestModelsFolders:
+    def folder(self, tmp_path: Path, content: str) -> Path:
+        (tmp_path / "obj_000001.ply").write_bytes(TRIANGLE)
+        (tmp_path / "models_info.json").write_text(content)
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ('{"1": {"diameter": ' + "9" * 5000 + "}}", "is not JSON"),
+            ("[" * 100_000, "is not JSON"),
+            (
+                '{"1": {"symmetries_discrete": ' + json.dumps([[0] * 16] * 1001) + "}}",
+                "1000 entries",
+            ),
+            (" " * (65 * 2**20), "larger than 64 MiB"),
+        ],
+        ids=["digits", "depth", "symmetries", "size"],
+    )
+    def test_a_models_info_that_takes_too_much(
+        self, tmp_path: Path, content: str, message: str
+    ) -> None:
+        folder = self.folder(tmp_path, content)
+        with pytest.raises(ModelError, match=message):
+            load_models(["1"], models=folder)
+
+    def test_a_device_as_models_info(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path, "{}")
+        (folder / "models_info.json").unlink()
+        (folder / "models_info.json").symlink_to("/dev/zero")
+        with pytest.raises(ModelError, match="it is no file"):
+            load_models(["1"], models=folder)
+
+
+class TestAdapters:
+    def write(
+        self,
+        folder: Path,
+        change: Callable[[dict[str, Any]], None] = lambda fields: None,
+        **files: bytes,
+    ) -> Path:
+        """The toy adapter with another description, or another network as `onnx`."""
+        contents = toy() | {ONNX if name == "onnx" else name: c for name, c in files.items()}
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        fields = description(contents)
+        change(fields)
+        (folder / DESCRIPTION).write_text(json.dumps(fields))
+        return folder
+
+    def adapt(self, folder: Path) -> None:
+        adapter = load_adapter(folder)
+        adapter.adapt(np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 10), np.float32))
+
+    def test_the_toy_itself(self, tmp_path: Path) -> None:
+        self.adapt(self.write(tmp_path))
+
+    def test_files_of_other_names_are_not_even_hashed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("/dev/zero", "../secret", "other.bin"):
+            folder = self.write(
+                tmp_path, lambda fields, name=name: fields["sha256"].update({name: "0"})
+            )
+            monkeypatch.setattr("adapter._runtime.sha256_of", lambda *_: pytest.fail("it was read"))
+            with pytest.raises(AdapterError, match="or has others"):
+                load_adapter(folder)
+
+    @pytest.mark.parametrize("field", ["width", "blocks", "noise_dimension"])
+    def test_a_network_larger_than_the_machine(self, tmp_path: Path, field: str) -> None:
+        folder = self.write(tmp_path, lambda fields: fields["config"].update({field: 10**8}))
+        with pytest.raises(AdapterError, match="does not fit the network"):
+            load_adapter(folder, "torch")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("size", 10**9), ("channels", 0), ("window_mm", float("inf")), ("steps", -1),
+         ("window_mm", float("nan")), ("noise_dimension", 10**12)],
+    )  # fmt: skip
+    def test_values_out_of_all_proportion(self, tmp_path: Path, field: str, value: float) -> None:
+        folder = self.write(tmp_path, lambda fields: fields.update({field: value}))
+        with pytest.raises(AdapterError, match=f"has {field} .* it must be"):
+            load_adapter(folder)
+
+    def test_a_description_of_gigabytes(self, tmp_path: Path) -> None:
+        folder = self.write(tmp_path)
+        (folder / DESCRIPTION).write_text(" " * (2**20 + 1))
+        with pytest.raises(AdapterError, match="larger than 1 MiB"):
+            load_adapter(folder)
+
+    def test_weights_from_outside_the_folder(self, tmp_path: Path) -> None:
+        """ONNX may name files for its weights; one elsewhere is not opened."""
+        (tmp_path / "secret").write_bytes(bytes(4 * 3 * 16 * 16))
+        folder = tmp_path / "adapter"
+        folder.mkdir()
+        outside = helper.make_tensor("w", TensorProto.FLOAT, [3, 16, 16], [0.0] * 768)
+        outside.ClearField("float_data")
+        outside.data_location = TensorProto.EXTERNAL
+        outside.external_data.add(key="location", value="../secret")
+        self.write(
+            folder, onnx=network([helper.make_node("Add", ["crops", "w"], ["adapted"])], outside)
+        )
+        with pytest.raises(AdapterError, match="is not a network that ONNX Runtime can read"):
+            self.adapt(folder)
+
+    def test_a_network_that_gives_something_else(self, tmp_path: Path) -> None:
+        nodes = [helper.make_node("Identity", ["noise"], ["adapted"])]
+        folder = self.write(tmp_path, onnx=network(nodes))
+        with pytest.raises(AdapterError, match="does not give crops as large as it takes"):
+            self.adapt(folder)
+
+    def test_a_network_that_gives_no_numbers(self, tmp_path: Path) -> None:
+        nodes = [helper.make_node("Div", ["crops", "crops"], ["adapted"])]
+        folder = self.write(tmp_path, onnx=network(nodes))
+        with pytest.raises(AdapterError, match="not finite"):
+            self.adapt(folder)
+
+    def test_a_network_that_fails_in_the_middle(self, tmp_path: Path) -> None:
+        shape = helper.make_tensor("w", TensorProto.INT64, [2], [7, 11])
+        nodes = [helper.make_node("Reshape", ["crops", "w"], ["adapted"])]
+        folder = self.write(tmp_path, onnx=network(nodes, shape))
+        with pytest.raises(AdapterError, match="cannot be run"):
+            self.adapt(folder)
+
+
+def network(nodes: list[Any], *tensors: Any) -> bytes:
+    inputs = [
+        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 16, 16]),
+        helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["batch", 10]),
+    ]
+    outputs = [helper.make_tensor_value_info("adapted", TensorProto.FLOAT, None)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, list(tensors))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return onnx.ModelProto.SerializeToString(model)
+
+
+class TestTargets:
+    def test_names_with_digits_that_are_no_numbers(self, tmp_path: Path) -> None:
+        """'²' is a digit to Python, and no number."""
+        for number in range(16):
+            picture = cv2.imencode(".png", np.full((8, 8, 3), number, np.uint8))[1]
+            (tmp_path / f"²{number}.png").write_bytes(picture.tobytes())
+        assert read_target(tmp_path, size=8).names[:3] == ("²0", "²1", "²2")
+
+    @pytest.mark.parametrize(
+        ("file", "entry"),
+        [
+            ("scene_gt", [{}]),
+            ("scene_gt", [None]),
+            ("scene_gt", {"a": 1}),
+            ("scene_gt", [{"cam_t_m2c": [0, 0]}]),
+            ("scene_gt", [{"cam_t_m2c": [0, 0, "5"]}]),
+            ("scene_gt", [{"cam_t_m2c": [0, 0, float("nan")]}]),
+            ("scene_gt_info", []),
+            ("scene_gt_info", [None]),
+            ("scene_gt_info", [{"visib_fract": "all"}]),
+            ("scene_camera", None),
+            ("scene_camera", {}),
+            ("scene_camera", {"cam_K": [1] * 8}),
+            ("scene_camera", {"cam_K": [0] * 9}),
+            ("scene_camera", {"cam_K": [1] * 9, "depth_scale": -1}),
+            ("scene_camera", {"cam_K": [1] * 9, "depth_scale": float("inf")}),
+        ],
+    )
+    def test_a_malformed_scene_is_named(self, tmp_path: Path, file: str, entry: object) -> None:
+        files = dict(scene(40))
+        content = json.loads(files[f"{file}.json"])
+        files[f"{file}.json"] = json.dumps({**content, "3": entry}).encode()
+        write(files, tmp_path / "train/000000")
+        with pytest.raises(AdapterError, match=rf"{file}.json has a malformed entry for image '3'"):
+            read_target(tmp_path, size=16)
+
+    @pytest.mark.parametrize("change", [{"depth_scale": "1"}, {"centre_depth": {"a": None}},
+                                        {"centre_depth": [1]}])  # fmt: skip
+    def test_malformed_settings_are_named(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        (tmp_path / "crops.json").write_text(json.dumps(change))
+        cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+        with pytest.raises(AdapterError, match=r"crops.json must have"):
+            read_target(tmp_path, size=8)
+
+
+class TestDatasets:
+    def test_a_tar_file_without_the_crop(self, tmp_path: Path) -> None:
+        write({"train_web/shard-000000.tar": bytes(10240)}, tmp_path)
+        with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
+            TarReader(tmp_path).read(0, 0)
+
+    @pytest.mark.parametrize("change", [{"shard": 1}, {"start": 4}, {"start": -1, "stop": -1}])
+    def test_an_entry_of_another_shard(self, tmp_path: Path, change: dict[str, int]) -> None:
+        path = tmp_path / "shards/000000.json"
+        write({"shards/000000.json": json.dumps({**ENTRY, **change}).encode()}, tmp_path)
+        with pytest.raises(DatasetError, match="it is not this shard's entry"):
+            read_entry(path)
+
+    @pytest.mark.parametrize(
+        ("file", "field", "value"),
+        [
+            ("scene_gt", "cam_R_m2c", [None] + [0] * 8),
+            ("scene_gt", "cam_t_m2c", [0, 0, float("nan")]),
+            ("scene_camera", "cam_K", [None] + [0] * 8),
+            ("scene_camera", "depth_scale", float("inf")),
+        ],
+    )
+    def test_a_pose_or_camera_that_is_no_number(
+        self, tmp_path: Path, file: str, field: str, value: object
+    ) -> None:
+        """numpy takes null for NaN."""
+        files = dict(scene())
+        content = json.loads(files[f"{file}.json"])
+        entry = content["0"][0] if file == "scene_gt" else content["0"]
+        entry[field] = value
+        lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
+        files[f"{file}.json"] = ("{\n" + lines + "\n}\n").encode()
+        write(files, tmp_path / "train/000000")
+        with pytest.raises(DatasetError, match="not of finite numbers"):
+            SceneReader(tmp_path).read(0, 0)
+
+
+def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("#" * (2**20 + 1))
+    with pytest.raises(RenderError, match="larger than 1 MiB"):
+        read_randomization(tmp_path / "a.toml")
+
+
+def test_what_a_message_quotes_cannot_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name of a stranger's file neither moves the cursor nor adds a line."""
+    assert printable("a\x1b[2Jb\nc\u2028d é 猫") == "a\\x1b[2Jb\\nc\\u2028d é 猫"
+    path = tmp_path / "mine.toml"
+    path.write_text('"\\u001b[2Jnot\\nhere" = 1\n')
+    with pytest.raises(SystemExit):
+        main(
+            ["--objects", "ape", "--n", "1", "--randomize", str(path), "--out", str(tmp_path / "d")]
+        )
+    error = capsys.readouterr().err
+    assert "\x1b[2J" not in error
+    assert [line[:14] for line in error.splitlines()] == ["render-adapt: "]
+    assert "\\x1b[2Jnot\\nhere" in error
