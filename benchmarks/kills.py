@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.main_job import descendants, read
@@ -39,6 +39,8 @@ class Outcome:
     """By kind."""
     half_committed: int = 0
     """Kills that left a shard's files in their place, without the entry that makes them count."""
+    not_whole: int = 0
+    """Kills after which a shard that counts as finished was not the undisturbed run's."""
     endings: int = 0
     """Runs that came to their end, after any number of kills."""
     different: int = 0
@@ -59,11 +61,11 @@ def main() -> None:
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill(settings, Path(folder), arguments.kills, arguments.seed, print)
-    report = {"n": arguments.n, "seed": arguments.seed, **asdict(outcome)}
+    report = {"n": arguments.n, "seed": arguments.seed, **vars(outcome)}
     print(json.dumps(report))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-    sys.exit(bool(outcome.different))
+    sys.exit(bool(outcome.different or outcome.not_whole))
 
 
 def kill(
@@ -100,6 +102,7 @@ def kill(
             if kind != "worker":
                 process.wait()
                 outcome.half_committed += bool(half_committed(out))
+                outcome.not_whole += not all_whole(out, folder / "undisturbed")
         errors = process.communicate()[1].decode()
         if process.returncode not in (0, -signal.SIGKILL):
             raise SystemExit(f"a run that was not killed failed: {errors}")
@@ -166,6 +169,15 @@ def half_committed(out: Path) -> list[str]:
         return sorted(there - {path.stem for path in out.glob("shards/*.json")})
     except FileNotFoundError:
         return []
+
+
+def all_whole(out: Path, undisturbed: Path) -> bool:
+    """Whether every shard that counts as finished is, to the byte."""
+    names = []
+    for entry in out.glob("shards/*.json"):
+        listed = entry.with_suffix(".sha256").read_text().splitlines()
+        names += [f"shards/{entry.name}", *(line.split("  ")[1] for line in listed)]
+    return all((out / name).read_bytes() == (undisturbed / name).read_bytes() for name in names)
 
 
 def hash_of(folder: Path) -> str:

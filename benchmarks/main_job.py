@@ -1,6 +1,7 @@
 """Rates and memory of the main job, as a user runs it.
 
     python -m benchmarks.main_job --n 1000 10000 --json benchmarks/results/main_job.json
+    python -m benchmarks.main_job --paper-set --n 2000 109208 --workers 2 --json FILE
 
 Runs `render-adapt` in a fresh process for each number of crops and prints crops/s of each stage
 (per core: stages run in workers of one thread each), of the whole run with its start, and the peak
@@ -30,12 +31,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--models", type=Path, help="a BOP models folder; built-in by default")
+    parser.add_argument("--paper-set", action="store_true", help="plain renders, linemod-paper")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     runs = []
     for n in arguments.n:
         for workers in arguments.workers:
-            runs.append(measure(n, workers, arguments.models))
+            what = ["--preset", "linemod-paper"] if arguments.paper_set else ["--objects", OBJECTS]
+            runs.append(measure(n, workers, what, arguments.models))
             print(json.dumps(runs[-1]))
     report = {"hardware": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs}
     if arguments.json:
@@ -43,11 +46,11 @@ def main() -> None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def measure(n: int, workers: int, models: Path | None) -> dict[str, Any]:
+def measure(n: int, workers: int, what: list[str], models: Path | None) -> dict[str, Any]:
     """Run the main job once."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            sys.executable, "-m", "render_adapt", "--objects", OBJECTS, "--n", str(n),
+            sys.executable, "-m", "render_adapt", *what, "--n", str(n),
             "--workers", str(workers), "--out", f"{folder}/dataset",
             *(["--models", str(models)] if models else []),
         ]  # fmt: skip
