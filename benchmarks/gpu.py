@@ -45,6 +45,7 @@ LEAST_MINUTES = 0.5
 """With less left no command is begun."""
 NEEDED = ("torch", "safetensors", "numpy", "cv2", "onnx", "onnxruntime", "trimesh", "numba")
 NEEDED_TOO = (
+    "arro3",
     "pyarrow",
     "scipy",
     "rich",

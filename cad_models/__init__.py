@@ -2,7 +2,7 @@
 
 from ._bop_folder import write_models
 from ._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
-from ._registry import ModelSummary, available_models, load_models
+from ._registry import ModelSummary, available_models, load_models, model_from_arrays
 
 __all__ = [
     "CadModel",
@@ -13,5 +13,6 @@ __all__ = [
     "Symmetries",
     "available_models",
     "load_models",
+    "model_from_arrays",
     "write_models",
 ]

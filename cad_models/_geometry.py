@@ -168,8 +168,11 @@ def _long_pair(points: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]
 
 
 def _hull_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.spatial import ConvexHull, QhullError
-
+    try:
+        from scipy.spatial import ConvexHull, QhullError
+    except ImportError:
+        # Blender's Python has no scipy; all points hold the farthest pair too.
+        return points
     try:
         return np.asarray(points[ConvexHull(points).vertices])
     except QhullError:  # flat: the outline within its plane has the corners

@@ -81,15 +81,19 @@ class CadModel:
 
     @functools.cached_property
     def hull(self) -> NDArray[np.float64]:
-        """(H, 3), the corners of the convex hull, millimetres; of a flat mesh all vertices.
-        Read-only."""
-        from scipy.spatial import ConvexHull, QhullError
-
+        """(H, 3), the corners of the convex hull, millimetres; of a flat mesh or without
+        scipy all vertices. Read-only."""
         vertices = self.mesh.vertices.astype(np.float64)
         try:
-            corners = vertices[ConvexHull(vertices).vertices]
-        except QhullError:
+            from scipy.spatial import ConvexHull, QhullError
+        except ImportError:
+            # Blender's Python has no scipy. All vertices span the same hull, only slower.
             corners = vertices
+        else:
+            try:
+                corners = vertices[ConvexHull(vertices).vertices]
+            except QhullError:
+                corners = vertices
         corners.setflags(write=False)
         return np.asarray(corners)
 

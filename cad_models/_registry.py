@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import _ply
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
-from ._names import LINEMOD_DIAMETERS, LINEMOD_IDS, check_name, spelling, unknown_name
+from ._names import (
+    LINEMOD_DIAMETERS,
+    LINEMOD_IDS,
+    check_name,
+    name_from_file,
+    spelling,
+    unknown_name,
+)
 from ._source_files import SourceFiles
 from ._units import check_units, millimetres_per_unit
 
@@ -89,6 +100,60 @@ def load_models(
     ordered = [loaded[index] for index in range(len(entries))]
     _check_names_differ(ordered)
     return ordered
+
+
+def model_from_arrays(
+    name: str,
+    object_id: int,
+    vertices: NDArray[np.floating],
+    faces: NDArray[np.integer],
+    *,
+    normals: NDArray[np.floating] | None = None,
+    colors: NDArray[np.uint8] | None = None,
+    origin: str,
+) -> CadModel:
+    """A model of a mesh that another program holds.
+
+    Convention:
+        Millimetres. Faces wind counter-clockwise seen from outside.
+
+    Args:
+        name: what the program calls it; it is made fit for file names.
+        object_id: BOP's.
+        vertices: (V, 3).
+        faces: (F, 3).
+        normals: (V, 3), unit, outward; computed where there are none.
+        colors: (V, 3), RGB.
+        origin: where it came from, as in `CadModel`.
+
+    Raises:
+        ModelError: nothing of the name is fit for file names, or the mesh cannot be rendered.
+    """
+    fit = name_from_file(name)
+    if fit is None:
+        raise ModelError(f"{name!r} has no letter or digit: give the object another name")
+    raw = checked(
+        RawMesh(
+            vertices.astype(np.float64),
+            faces.astype(np.int64),
+            None if normals is None else normals.astype(np.float64),
+            colors,
+        ),
+        name,
+    )
+    mesh = finished(raw, millimetres_per_unit(largest_distance(raw.vertices), name, "mm"), name)
+    digest = hashlib.sha256()
+    for array in (mesh.vertices, mesh.faces, mesh.normals, mesh.colors):
+        digest.update(array.tobytes())
+    return CadModel(
+        name=fit,
+        object_id=object_id,
+        mesh=mesh,
+        diameter=largest_distance(mesh.vertices),
+        symmetries=Symmetries(),
+        origin=origin,
+        sha256=digest.hexdigest(),
+    )
 
 
 def available_models(models: Path | None = None) -> list[ModelSummary]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,13 @@ class TarWriter(ShardWriter):
             file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
 
 
-def write_key_to_shard(out: Path, shards: Sequence[int]) -> None:
-    """Write `key_to_shard.json`: in which tar file each crop is, by the shards' index."""
-    from pyarrow import parquet
-
-    lines = []
-    for shard in shards:
-        images = parquet.read_table(out / "index" / f"{shard:06d}.parquet", columns=["im_id"])
-        lines += [f'  "{key_of(shard, image)}": {shard}' for image in images["im_id"].to_pylist()]
+def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:
+    """Write `key_to_shard.json`: in which tar file each crop is, by how many there are in each."""
+    lines = [
+        f'  "{key_of(shard, image)}": {shard}'
+        for shard, count in crops.items()
+        for image in range(count)
+    ]
     write_atomically(out / WEB_SPLIT / KEY_TO_SHARD, "{\n" + ",\n".join(lines) + "\n}\n")
 
 

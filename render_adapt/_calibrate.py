@@ -14,7 +14,7 @@ from render_adapt._calibration import CALIBRATION, Calibration, measure, write_c
 from render_adapt._coupling import adapt_crops
 from render_adapt._fidelity import JUDGE, measure_parts, open_judge
 from render_adapt._files import hash_file, write_atomically, writing
-from renderer import CropBatch, PlanConfig, make_plans, make_renderer
+from renderer import CropBatch, PlanConfig, Renderer, make_plans, make_renderer
 
 CROPS = 4000
 """To calibrate by; half a minute."""
@@ -24,7 +24,11 @@ _AT_ONCE = 64
 
 
 def calibrate_adapter(
-    path: Path | str, models: Sequence[CadModel], plan: PlanConfig, crops: int = CROPS
+    path: Path | str,
+    models: Sequence[CadModel],
+    plan: PlanConfig,
+    crops: int = CROPS,
+    renderer: Renderer | None = None,
 ) -> Calibration:
     """Measure the fidelity of an adapter's crops, and keep that in the adapter's folder.
 
@@ -36,6 +40,7 @@ def calibrate_adapter(
         models: the objects that it was trained for.
         plan: how they were shown to it.
         crops: how many to make, 1000 or more.
+        renderer: of these models, as the adapter's renders were made; raster if not given.
 
     Raises:
         AdapterError, ConfigError, RenderError, DatasetError: one sentence each.
@@ -46,7 +51,7 @@ def calibrate_adapter(
     def adapt(renders: CropBatch) -> CropBatch:
         return adapt_crops(renders, adapter, _SEED, window)
 
-    calibration = calibrate(adapt, adapter, models, plan, crops)
+    calibration = calibrate(adapt, adapter, models, plan, crops, renderer=renderer)
     folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     with writing(folder, "make room there, or give a folder that can be written to"):
         write_atomically(folder / CALIBRATION, write_calibration(calibration))
@@ -60,6 +65,7 @@ def calibrate(
     plan: PlanConfig,
     crops: int,
     network: Path = JUDGE,
+    renderer: Renderer | None = None,
 ) -> Calibration:
     """Measure crops as `adapt` makes them of plain renders.
 
@@ -70,8 +76,9 @@ def calibrate(
         plan: how they are shown.
         crops: how many.
         network: the judge, an ONNX file.
+        renderer: of these models; raster if not given.
     """
-    renderer = make_renderer("raster", models, levels=False)
+    renderer = renderer or make_renderer("raster", models, levels=False)
     session = open_judge(network)
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, crops, _AT_ONCE):

@@ -32,6 +32,7 @@ SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
 
 MOST_REDRAWS = 100
+MOST_SAMPLES = 4096
 
 LINEMOD_OBJECTS = (
     "ape", "benchvise", "cam", "can", "cat", "driller", "duck", "holepuncher", "iron", "lamp",
@@ -90,11 +91,14 @@ class RunConfig:
     redraws: int = 3
     """How often a crop is adapted anew at most."""
     models: Path | None = None
-    """A BOP models folder (obj_000001.ply, models_info.json) in place of the built-in models."""
+    """In place of the built-in models: a BOP models folder (obj_000001.ply, models_info.json), or a
+    .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
     renderer: RendererName = "raster"
     """Rendering engine."""
+    samples: int = 4
+    """Rays per pixel for each light; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the
     adapter to go on from), strong (everything, for training without an adapter), or a TOML file
@@ -155,6 +159,8 @@ class RunConfig:
             )
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
+        if not 1 <= self.samples <= MOST_SAMPLES:
+            raise ConfigError(f"--samples is {self.samples}: it must be from 1 to {MOST_SAMPLES}")
         if self.renderer not in ENGINES:
             raise ConfigError(
                 f"--renderer is {self.renderer}: it must be one of {', '.join(ENGINES)}"

@@ -23,7 +23,7 @@ from render_adapt._manifest import MANIFEST
 from render_adapt._studio import Studio
 from renderer import Randomization
 
-_LIBRARIES = ("numba", "numpy", "onnxruntime", "pyarrow")
+_LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers")
 
@@ -41,6 +41,7 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
         "plan": asdict(config.frame_plan or config.plan),
         "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
+        "samples": config.samples if config.renderer == "blender" else None,
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),

@@ -40,6 +40,35 @@ class Provenance:
         )
 
 
+_COLUMNS = {
+    "index": "int64",
+    "scene_id": "int32",
+    "im_id": "int32",
+    "object": "string",
+    "obj_id": "int32",
+    "quaternion": "vector",
+    "translation": "vector",
+    "camera_matrix": "vector",
+    "centre_depth": "float64",
+    "bbox_obj": "box",
+    "bbox_visib": "box",
+    "visib_fract": "float64",
+    "box_corners": "vector",
+    "others": "int32",
+    "light_direction": "vector",
+    "fidelity": "float64",
+    "fidelity_edges": "float64",
+    "fidelity_depth": "float64",
+    "fidelity_judge": "float64",
+    "noise_attempt": "int32",
+    "seed": "int64",
+    "config_sha256": "string",
+    "adapter_sha256": "string",
+    "version": "string",
+}
+"""The index's columns; a vector is a list of float64, a box four int32."""
+
+
 def index_rows(
     crops: CropBatch,
     labels: Sequence[Sequence[InstanceLabel]],
@@ -104,37 +133,19 @@ def index_rows(
 
 def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows as a Parquet file."""
-    import pyarrow as arrow
-    from pyarrow import parquet
+    # Blender's Python has no pyarrow, and numpy of before 2, which today's pyarrow refuses.
+    from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
+    from arro3.io import write_parquet
 
-    number, vector = arrow.float64(), arrow.list_(arrow.float64())
-    box = arrow.list_(arrow.int32(), 4)
-    schema = arrow.schema(
-        {
-            "index": arrow.int64(),
-            "scene_id": arrow.int32(),
-            "im_id": arrow.int32(),
-            "object": arrow.string(),
-            "obj_id": arrow.int32(),
-            "quaternion": vector,
-            "translation": vector,
-            "camera_matrix": vector,
-            "centre_depth": number,
-            "bbox_obj": box,
-            "bbox_visib": box,
-            "visib_fract": number,
-            "box_corners": vector,
-            "others": arrow.int32(),
-            "light_direction": vector,
-            "fidelity": number,
-            "fidelity_edges": number,
-            "fidelity_depth": number,
-            "fidelity_judge": number,
-            "noise_attempt": arrow.int32(),
-            "seed": arrow.int64(),
-            "config_sha256": arrow.string(),
-            "adapter_sha256": arrow.string(),
-            "version": arrow.string(),
-        }
-    )
-    parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), path)
+    def column(values: list[Any], kind: str) -> Any:
+        if kind == "vector":
+            starts = np.cumsum([0, *map(len, values)])
+            flat = Array([float(entry) for row in values for entry in row], DataType.float64())
+            return list_array(Array(starts.astype(np.int32)), flat)
+        if kind == "box":
+            flat = Array([int(entry) for row in values for entry in row], DataType.int32())
+            return fixed_size_list_array(flat, 4)
+        return Array(values, getattr(DataType, kind)())
+
+    columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
+    write_parquet(Table.from_pydict(columns), path, compression="snappy")

@@ -70,7 +70,8 @@ def generate(
 
     Args:
         config: what to make.
-        on_progress: called with (crops done, crops in all) at the start and after each shard.
+        on_progress: called with (crops done, crops in all) at the start and after each shard; with
+            one worker, after each batch.
 
     Raises:
         ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
@@ -89,7 +90,13 @@ def generate(
         if on_progress:
             on_progress(crops_done, config.n)
         todo = [shard for shard in range(config.shards) if shard not in done]
-        with contextlib.closing(_make_shards(config, run, folder, studio, todo)) as made:
+
+        def show_batch(of_shard: int) -> None:
+            if on_progress:
+                on_progress(crops_done + of_shard, config.n)
+
+        coming = _make_shards(config, run, folder, studio, todo, show_batch)
+        with contextlib.closing(coming) as made:
             for result in made:
                 results.append(result)
                 crops_done += _crops(result.entry)
@@ -111,7 +118,7 @@ def generate(
         sha256=sha256,
         contact_sheet=config.out / SHEET,
         stage_seconds=_total_stages(results),
-        notes=(*_notes(studio), *_other_versions(read_manifest(config.out), run)),
+        notes=(*run_notes(studio), *_other_versions(read_manifest(config.out), run)),
     )
 
 
@@ -154,6 +161,7 @@ def _make_shards(
     folder: RunFolder,
     studio: Studio,
     shards: Sequence[int],
+    on_crops: Callable[[int], None],
 ) -> Generator[ShardResult, None, None]:
     workers = min(config.workers, len(shards))
     executor: Executor[ShardResult]
@@ -162,7 +170,7 @@ def _make_shards(
         make_worker = functools.partial(ShardMaker, config, run, folder)
     else:
         executor = SerialExecutor()
-        make_worker = functools.partial(ShardMaker, config, run, folder, studio)
+        make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
     with contextlib.closing(executor.map(make_worker, shards)) as results:
         try:
             yield from results
@@ -217,7 +225,8 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
     return {stage: sum(result.stage_seconds[stage] for result in results) for stage in stages}
 
 
-def _notes(studio: Studio) -> tuple[str, ...]:
+def run_notes(studio: Studio) -> tuple[str, ...]:
+    """What is worth knowing of a run before it begins, a sentence each."""
     if studio.config.frames is not None:
         return ()
     window = studio.config.window

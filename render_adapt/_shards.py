@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from render_adapt._writers import make_writers
 
 BATCH_SIZE = 64
 """Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
+BATCH_SIZE_OF_SLOW = 16
+"""With an engine so slow that whoever waits wants to see it go on."""
 FRAMES_AT_ONCE = 8
 """Whole frames in memory at once, per worker."""
 CONTINUE = "what is finished is kept: mend that and give the same command to continue"
@@ -52,6 +54,7 @@ class ShardMaker:
         run: what `describe_run` said of it as it began.
         folder: the run's, held by its lock.
         studio: the run's, where it can be shared; else it is loaded here.
+        on_crops: called with the number of each shard's crops that are made, time and again.
 
     Raises:
         DatasetError: a mesh, a picture or the adapter is not what it was as the run began.
@@ -63,8 +66,10 @@ class ShardMaker:
         run: dict[str, Any],
         folder: RunFolder,
         studio: Studio | None = None,
+        on_crops: Callable[[int], None] | None = None,
     ) -> None:
         self._config = config
+        self._on_crops = on_crops
         self._folder = folder
         self._provenance = Provenance.of_run(run)
         if studio is None:
@@ -90,10 +95,14 @@ class ShardMaker:
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
         writers = make_writers(self._config.format, prepared, shard, self._studio.models)
         rows: list[dict[str, Any]] = []
-        at_once = BATCH_SIZE if self._config.frames is None else FRAMES_AT_ONCE
+        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
+        if self._config.frames is not None:
+            at_once = FRAMES_AT_ONCE
         for first in range(start, stop, at_once):
             last = min(first + at_once, stop)
             rows += self._make_batch(writers, shard, first, last, len(rows), tally)
+            if self._on_crops:
+                self._on_crops(last - start)
         with _timed(tally.seconds, "write"):
             for writer in writers:
                 writer.close()

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import cv2
 
 from adapter import Adapter, load_adapter
-from cad_models import CadModel, load_models
+from cad_models import CadModel
 from render_adapt._config import RunConfig, refuse_too_near
 from render_adapt._faithful import FaithfulCrops, adapt_faithfully
 from render_adapt._fidelity import Judge, make_judge
+from render_adapt._run_models import blend_file, load_run_models
 from renderer import (
     CropBatch,
     Renderer,
@@ -30,9 +31,7 @@ class Studio:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
         cv2.setNumThreads(1)
         self.config = config
-        self.models: list[CadModel] = load_models(
-            config.objects, models=config.models, units=config.units
-        )
+        self.models: list[CadModel] = load_run_models(config.objects, config.models, config.units)
         refuse_too_near(self.models, config.plan)
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
@@ -47,7 +46,8 @@ class Studio:
         # Labels are those of the model itself, to the pixel: no levels of detail.
         self.renderer: Renderer = make_renderer(
             config.renderer, self.models, textures=self.textures,
-            environments=randomization.environments, seed=config.seed, levels=False,
+            environments=randomization.environments, seed=config.seed,
+            blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
         )  # fmt: skip
 
     def render(self, start: int, stop: int) -> CropBatch:

@@ -9,11 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
-from cad_models import CadModel, load_models
+from cad_models import CadModel
 from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import Units, available_cores, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
-from renderer import PlanConfig, make_plans, quaternion_from_matrix, symmetry_quaternions
+from render_adapt._run_models import blend_file, load_run_models
+from renderer import (
+    PlanConfig,
+    Renderer,
+    make_plans,
+    make_renderer,
+    quaternion_from_matrix,
+    symmetry_quaternions,
+)
 
 SIZE = 64
 """Adapters are trained on crops of this size, LineMod's."""
@@ -34,7 +42,7 @@ class TrainRun:
     out: Path
     """Folder of the trained adapter; a run that was stopped continues from OUT.training."""
     models: Path | None = None
-    """A BOP models folder in place of the built-in models."""
+    """A BOP models folder, or a .blend file, in place of the built-in models."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
     provenance: str = ""
@@ -81,10 +89,11 @@ def train_adapter(
     """
     from adapter import read_target, save_adapter, train
 
-    models = load_models(run.objects, models=run.models, units=run.units)
+    models = load_run_models(run.objects, run.models, run.units)
     refuse_too_near(models, run.plan)
     target = read_target(run.target, size=SIZE, window_mm=run.window)
-    source = render_source(models, run, config.seed, with_depth=target.has_depth)
+    renderer = _source_renderer(run, models)
+    source = render_source(models, run, config.seed, renderer, with_depth=target.has_depth)
     working = run.out.with_name(run.out.name + ".training")
     checkpoint = train(source, target.images, config, working, on_progress=on_progress)
     provenance = (
@@ -94,18 +103,25 @@ def train_adapter(
     info = save_adapter(
         checkpoint, run.out, preset=preset, provenance=provenance, window_mm=run.window
     )
-    calibrate_adapter(run.out, models, run.plan)
+    calibrate_adapter(run.out, models, run.plan, renderer=renderer)
     return info
 
 
+def _source_renderer(run: TrainRun, models: list[CadModel]) -> Renderer:
+    """What renders the source domain: objects of a .blend file with their materials there."""
+    blend = blend_file(run.objects, run.models)
+    return make_renderer(
+        "blender" if blend else "raster", models, threads=available_cores(), blend=blend,
+        levels=False,
+    )  # fmt: skip
+
+
 def render_source(
-    models: list[CadModel], run: TrainRun, seed: int, *, with_depth: bool
+    models: list[CadModel], run: TrainRun, seed: int, renderer: Renderer, *, with_depth: bool
 ) -> LabelledCrops:
     """The source domain: renders of the models with their labels."""
-    from renderer import RasterRenderer
-
     plans = make_plans(run.plan, models, seed, 0, run.source_crops)
-    crops = RasterRenderer(models, threads=available_cores(), levels=False).render(plans)
+    crops = renderer.render(plans)
     depth = crops.depth if with_depth else None
     images = encode(crops.rgb, depth, plans.centre_depth, run.window).astype(np.float16)
     return LabelledCrops(

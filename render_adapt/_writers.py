@@ -45,4 +45,5 @@ def finish_dataset(out: Path, formats: Sequence[str], entries: Sequence[ShardEnt
         entries: of all shards, in any order.
     """
     if "bop-webdataset" in formats:
-        write_key_to_shard(out, sorted(entry.shard for entry in entries))
+        crops = {entry.shard: entry.crops for entry in entries}
+        write_key_to_shard(out, dict(sorted(crops.items())))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from renderer._blend_models import load_blend_models
+from renderer._blender import BlendFile
 from renderer._capture import capture
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines import ENGINES, EngineCheck, check_engine, make_renderer
@@ -36,6 +38,7 @@ __all__ = [
     "CLEARANCE",
     "ENGINES",
     "RANDOMIZATIONS",
+    "BlendFile",
     "CropBatch",
     "CropTensors",
     "CudaRasterRenderer",
@@ -60,6 +63,7 @@ __all__ = [
     "check_engine",
     "hemisphere_viewpoints",
     "in_plane",
+    "load_blend_models",
     "load_photographs",
     "load_textures",
     "look_at",

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,14 +33,24 @@ INSTALL = (
 _ENVIRONMENT_FILES = (".hdr", ".exr")
 
 
-class _BlenderSide(Protocol):
+class BlenderSide(Protocol):
     """Blender, wherever it runs."""
 
     description: str
+    models: list[dict[str, NDArray[Any]]]
 
     def draw(self, plan: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class BlendFile:
+    """Objects in a file that Blender has saved."""
+
+    path: Path
+    objects: tuple[str, ...]
+    """Their names in it."""
 
 
 class BlenderRenderer(SceneRenderer):
@@ -63,6 +74,9 @@ class BlenderRenderer(SceneRenderer):
             place of the ambient colour's, as bright as that on the mean over all directions, the
             picture's ground under the target, turned at random about its vertical.
         seed: the run's; only which picture lights a crop depends on it.
+        blend: the .blend file that `models` are from (`load_blend_models`). They are drawn with
+            their materials there, whose colour and gloss stay whatever `Surfaces` says, but for a
+            texture that is swapped in; light is seen as sRGB has it.
         samples: rays per pixel for each light. With 4, corners that ambient light hardly reaches
             are grainy.
         through_file: whether to read what Cycles rendered through OpenEXR files, as is done by
@@ -81,6 +95,7 @@ class BlenderRenderer(SceneRenderer):
         *,
         environments: Path | None = None,
         seed: int = 0,
+        blend: BlendFile | None = None,
         samples: int = 4,
         through_file: bool = False,
     ) -> None:
@@ -89,7 +104,9 @@ class BlenderRenderer(SceneRenderer):
             raise RenderError(f"threads is {threads} and samples is {samples}: give at least 1.")
         self._seed = seed
         self._start: dict[str, Any] = {
-            "meshes": [_mesh_arrays(model) for model in models],
+            "meshes": [] if blend else [_mesh_arrays(model) for model in models],
+            "blend": str(blend.path.resolve()) if blend else "",
+            "objects": blend.objects if blend else (),
             "textures": [
                 {"picture": picture, "aspect": np.array(aspect)}
                 for picture, aspect in zip(
@@ -101,7 +118,7 @@ class BlenderRenderer(SceneRenderer):
             "threads": threads,
             "through_file": through_file,
         }
-        self._side: _BlenderSide | None = None
+        self._side: BlenderSide | None = None
 
     def draw(self, scene: Scene) -> Picture:
         """Draw all instances of a scene."""
@@ -128,16 +145,27 @@ class BlenderRenderer(SceneRenderer):
             draws = np.random.default_rng([self._seed, scene.index, ENVIRONMENT_STREAM]).random(2)
         return {**vars(scene), "environment": draws, "depth_only": depth_only}
 
-    def _blender(self) -> _BlenderSide:
+    def _blender(self) -> BlenderSide:
         if self._side is None:
-            command = blender_command()
-            self._side = self._here() if command is None else BlenderProcess(command, self._start)
+            self._side = start_blender(self._start)
         return self._side
 
-    def _here(self) -> _BlenderSide:
-        from renderer._blender_scene import BlenderScene
 
-        return BlenderScene(**self._start)
+def start_blender(start: Mapping[str, Any]) -> BlenderSide:
+    """Blender as this machine has it, in this process or in one beside it.
+
+    Args:
+        start: the arguments of `renderer._blender_scene.BlenderScene`.
+
+    Raises:
+        RenderError: there is none, it does not start, or refuses what it is given.
+    """
+    command = blender_command()
+    if command is not None:
+        return BlenderProcess(command, start)
+    from renderer._blender_scene import BlenderScene
+
+    return BlenderScene(**start)
 
 
 def blender_command() -> list[str] | None:

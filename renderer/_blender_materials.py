@@ -18,10 +18,13 @@ GAIN, SPECULAR, ROUGHNESS, PERIOD = "gain", "specular", "roughness", "texture_pe
 """Custom properties of the objects, which the materials read: so no material depends on them."""
 
 
-def image_of(name: str, picture: NDArray[np.uint8]) -> bpy.types.Image:
-    """A picture, (h, w, 3) RGB, top row first, whose values mean themselves."""
+def image_of(name: str, picture: NDArray[np.uint8], *, encoded: bool = False) -> bpy.types.Image:
+    """A picture, (h, w, 3) RGB, top row first.
+
+    Its values mean themselves, or where they are `encoded`, light as sRGB has it.
+    """
     height, width = picture.shape[:2]
-    image = bpy.data.images.new(name, width, height, is_data=True)
+    image = bpy.data.images.new(name, width, height, is_data=not encoded)
     pixels = np.ones((height, width, 4), np.float32)
     pixels[..., :3] = picture[::-1].astype(np.float32) / 255
     image.pixels.foreach_set(pixels.ravel())

@@ -61,9 +61,11 @@ class BlenderProcess:
                 **wire.pack_list(
                     "environment", [{"file": np.array(item)} for item in start["environments"]]
                 ),
-                **{name: start[name] for name in ("samples", "threads", "through_file")},
+                **wire.pack_list("object", [{"name": np.array(name)} for name in start["objects"]]),
+                **{name: start[name] for name in ("blend", "samples", "threads", "through_file")},
             }
         )
+        self.models = wire.unpack_list("model", ready)
         self.description = f"Blender {ready['version']} through {command[0]}"
 
     def draw(self, plan: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -15,6 +16,13 @@ from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
 from renderer import _blender_materials as materials
+from renderer._blend_objects import (
+    BlendObject,
+    evaluate_objects,
+    millimetres_per_unit,
+    open_blend,
+    to_srgb,
+)
 from renderer._blender_passes import PassReader
 from renderer._crops import RenderError
 
@@ -23,6 +31,8 @@ VERSION = ".".join(map(str, bpy.app.version))
 
 _OLDEST = (4, 2, 0)
 
+_BOUNCES, _OWN_BOUNCES = 2, 4
+"""Of light, with our surfaces and with those of a .blend file, which may be of glass."""
 _LEAST_SIZE = 4
 """Pixels: Blender renders nothing narrower or lower."""
 _NOTHING = 1e9
@@ -38,7 +48,10 @@ class BlenderScene:
 
     Args:
         meshes: each model's `vertices` (V, 3), `faces` (F, 3), `normals` (V, 3), `colors` (V, 3)
-            and, if it is textured, `coordinates` (V, 2) and `texture` (h, w, 3).
+            and, if it is textured, `coordinates` (V, 2) and `texture` (h, w, 3). None where
+            `blend` is given.
+        blend: a .blend file whose objects are the models, with their own materials; "" for none.
+        objects: their names in it.
         textures: what may be swapped in, each a `picture`, (h, w, 3) RGB, and its `aspect`, height
             by width.
         environments: files of HDRI pictures.
@@ -56,6 +69,8 @@ class BlenderScene:
         textures: Sequence[Mapping[str, NDArray[Any]]],
         environments: Sequence[str],
         *,
+        blend: str = "",
+        objects: Sequence[str] = (),
         samples: int,
         threads: int,
         through_file: bool = False,
@@ -63,23 +78,31 @@ class BlenderScene:
         if bpy.app.version < _OLDEST:
             raise RenderError(f"Blender {VERSION} is too old: use 4.2 to 5.2.")
         self.description = f"Blender {VERSION} in this process"
+        self._own_surfaces = bool(blend)
+        self._unit = 1.0
+        self.models: list[dict[str, NDArray[Any]]] = []
+        shown = self._open(blend, objects) if blend else []
         self._scene = scene = bpy.data.scenes.new("render-adapt")
         self._samples = samples
         self._textures = [
             (
-                materials.image_of(f"render-adapt texture {number}", texture["picture"]),
+                materials.image_of(
+                    f"render-adapt texture {number}", texture["picture"], encoded=bool(blend)
+                ),
                 float(texture["aspect"]),
             )
             for number, texture in enumerate(textures)
         ]
         self._meshes = [_mesh(number, arrays) for number, arrays in enumerate(meshes)]
+        self._meshes += [one.mesh for one in shown]
+        self._scales = [one.scale for one in shown] or [Matrix() for _ in meshes]
         self._own = [
             materials.image_of(f"render-adapt model {number}", arrays["texture"])
             if "texture" in arrays
             else None
             for number, arrays in enumerate(meshes)
         ]
-        self._objects: list[list[bpy.types.Object]] = [[] for _ in meshes]
+        self._objects: list[list[bpy.types.Object]] = [[] for _ in self._meshes]
         self._materials: dict[tuple[int, int, bool], bpy.types.Material] = {}
         self._suns: list[bpy.types.Object] = []
         self._environments = list(environments)
@@ -87,7 +110,7 @@ class BlenderScene:
         camera = bpy.data.cameras.new("render-adapt")
         scene.camera = bpy.data.objects.new("render-adapt camera", camera)
         scene.collection.objects.link(scene.camera)
-        _set_up_cycles(scene, threads)
+        _set_up_cycles(scene, threads, _OWN_BOUNCES if blend else _BOUNCES)
         self._reader = PassReader(scene, through_file)
 
     def draw(self, plan: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -110,6 +133,7 @@ class BlenderScene:
                 f"give a size of at least {_LEAST_SIZE}."
             )
         set_camera(self._scene, plan["camera_matrix"], width, height)
+        self._scene.camera.data.clip_start = 1.0 / self._unit
         depth_only, maps = bool(plan["depth_only"]), bool(plan["maps"])
         view, cycles = self._scene.view_layers[0], self._scene.cycles
         view.use_pass_normal = view.use_pass_position = maps
@@ -123,9 +147,13 @@ class BlenderScene:
             self._light(plan)
         passes = self._reader.render()
         depth = passes["Depth"][..., 0]
-        depth = np.where(depth < _NOTHING, depth, 0).astype(np.float32)
+        depth = np.where(depth < _NOTHING, self._unit * depth, 0).astype(np.float32)
         if depth_only:
             return {"depth": depth}
+        if self._own_surfaces:
+            passes["Combined"] = to_srgb(passes["Combined"])
+        if maps:
+            passes["Position"] = self._unit * passes["Position"]
         return {"depth": depth, **_picture(plan, passes, depth > 0)}
 
     def close(self) -> None:
@@ -140,6 +168,14 @@ class BlenderScene:
         bpy.data.batch_remove([*objects, *data, *images, *worlds, *self._materials.values()])
         bpy.data.scenes.remove(self._scene)
 
+    def _open(self, blend: str, objects: Sequence[str]) -> list[BlendObject]:
+        """The objects of a .blend file, their `models` noted."""
+        open_blend(Path(blend))
+        shown = evaluate_objects(objects)
+        self._unit = millimetres_per_unit()
+        self.models = [one.arrays for one in shown]
+        return shown
+
     def _place_objects(self, plan: Mapping[str, Any]) -> None:
         shown: list[bpy.types.Object] = []
         for instance, model in enumerate(plan["object_index"]):
@@ -148,15 +184,21 @@ class BlenderScene:
             thing = free[0] if free else self._copy(int(model))
             shown.append(thing)
             specular = float(plan["specular"][instance])
-            thing.material_slots[0].material = self._material(
-                int(model), int(plan["texture"][instance]), specular > 0
-            )
+            texture = int(plan["texture"][instance])
+            keeps = self._own_surfaces and texture < 0
+            # The material is the object's: objects that share a mesh may look different.
+            for slot in thing.material_slots:
+                slot.link = "DATA" if keeps else "OBJECT"
+                if not keeps:
+                    slot.material = self._material(int(model), texture, specular > 0)
             strength, roughness = materials.gloss(specular, float(plan["shininess"][instance]))
             thing[materials.GAIN] = [float(value) for value in plan["gain"][instance]]
             thing[materials.SPECULAR], thing[materials.ROUGHNESS] = strength, roughness
             thing[materials.PERIOD] = float(plan["texture_period"][instance])
             thing.pass_index = instance + 1
-            thing.matrix_world = _pose(plan["rotation"][instance], plan["translation"][instance])
+            translation = plan["translation"][instance] / self._unit
+            pose = _pose(plan["rotation"][instance], translation)
+            thing.matrix_world = pose @ self._scales[model]
             # Blender does not notice changes of custom properties by itself.
             thing.update_tag()
         for copies in self._objects:
@@ -167,14 +209,12 @@ class BlenderScene:
         """One more object that shows a model's mesh."""
         thing = bpy.data.objects.new(f"render-adapt model {model}", self._meshes[model])
         thing.rotation_mode = "QUATERNION"
-        # The material is the object's own: objects that share a mesh may look different.
-        thing.material_slots[0].link = "OBJECT"
         self._scene.collection.objects.link(thing)
         self._objects[model].append(thing)
         return thing
 
     def _material(self, model: int, texture: int, glossy: bool) -> bpy.types.Material:
-        own = self._own[model]
+        own = None if self._own_surfaces else self._own[model]
         # All models without a texture of their own look into their vertices in the same way.
         key = (model if own is not None and texture < 0 else -1, texture, glossy)
         if key not in self._materials:
@@ -245,7 +285,7 @@ def set_camera(
     camera.clip_start, camera.clip_end = 1.0, 1e6
 
 
-def _set_up_cycles(scene: bpy.types.Scene, threads: int) -> None:
+def _set_up_cycles(scene: bpy.types.Scene, threads: int, bounces: int) -> None:
     render, cycles, view = scene.render, scene.cycles, scene.view_layers[0]
     render.engine, cycles.device = "CYCLES", "CPU"
     render.threads_mode, render.threads = "FIXED", threads
@@ -255,7 +295,7 @@ def _set_up_cycles(scene: bpy.types.Scene, threads: int) -> None:
     cycles.use_denoising = cycles.use_adaptive_sampling = False
     # All rays of a pixel go through its centre: nothing is mixed at silhouettes.
     cycles.pixel_filter_type, cycles.filter_width = "BLACKMAN_HARRIS", 0.01
-    cycles.max_bounces = 2
+    cycles.max_bounces = bounces
     cycles.caustics_reflective = cycles.caustics_refractive = False
     view.use_pass_z = view.use_pass_object_index = True
 

@@ -58,8 +58,10 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
                     samples=int(message["samples"]),
                     threads=int(message["threads"]),
                     through_file=bool(message["through_file"]),
+                    blend=str(message["blend"]),
+                    objects=[str(item["name"]) for item in wire.unpack_list("object", message)],
                 )
-                wire.send(answers, {"version": VERSION})
+                wire.send(answers, {"version": VERSION, **wire.pack_list("model", scene.models)})
             else:
                 wire.send(answers, scene.draw(message))
         except RenderError as error:

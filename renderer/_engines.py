@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh, Symmetries
+from renderer._blender import BlenderRenderer, BlendFile
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 
 EngineName = Literal["raster", "cuda", "pyrender", "blender"]
@@ -42,6 +43,7 @@ def make_renderer(
     textures: Sequence[NDArray[np.uint8]] = (),
     environments: Path | None = None,
     seed: int = 0,
+    blend: BlendFile | None = None,
     samples: int = 4,
     levels: bool = True,
 ) -> Renderer:
@@ -54,6 +56,8 @@ def make_renderer(
         textures: what `Surfaces.texture` counts, each (h, w, 3) RGB, top row first.
         environments: a folder of HDRI pictures to be lit by; for `blender` alone.
         seed: the run's, which decides which of them lights a crop.
+        blend: the .blend file that `models` are from, where they are to be drawn with their
+            materials there; for `blender` alone, the others draw plain colours.
         samples: rays per pixel for each light; for `blender` alone.
         levels: whether `raster` and `cuda` may draw objects with fewer faces, as `RasterRenderer`
             says.
@@ -65,10 +69,14 @@ def make_renderer(
     if name not in ENGINES:
         raise RenderError(f"--renderer is {name}: give {', '.join(ENGINES)}.")
     if name == "blender":
-        from renderer._blender import BlenderRenderer
-
         return BlenderRenderer(
-            models, threads, textures, environments=environments, seed=seed, samples=samples
+            models,
+            threads,
+            textures,
+            environments=environments,
+            seed=seed,
+            blend=blend,
+            samples=samples,
         )
     if environments is not None:
         raise RenderError(

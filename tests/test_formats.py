@@ -140,7 +140,10 @@ def test_finishing_again_writes_the_same_bytes(both: Path) -> None:
     path = both / "train_web/key_to_shard.json"
     before = path.read_bytes()
     path.unlink()
-    entries = [ShardEntry(shard, 0, 0, 0, 0, "") for shard in (2, 0, 1)]
+    entries = [
+        ShardEntry(shard, start, stop, 0, 0, "")
+        for shard, start, stop in ((2, 8, 10), (0, 0, 4), (1, 4, 8))
+    ]
     finish_dataset(both, ("bop-webdataset",), entries)
     assert path.read_bytes() == before
 

@@ -1,0 +1,169 @@
+"""How a user interface and the process that works for it speak: a job's file, and JSON lines.
+
+The job is a JSON file; what becomes of it are lines on the process's standard output, one message
+each, and its errors and everything else go to standard error. The process ends, leaving nothing
+half-written that counts, when its standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from render_adapt._exceptions import ConfigError
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for another process.
+
+    Raises:
+        ConfigError: there is no work of that kind.
+    """
+
+    kind: Literal["generate", "preview", "learn", "check"]
+    """`generate`, a dataset; `preview`, a picture of its first crops; `learn`, an adapter; `check`,
+    whether this Python can do these."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By name: of `RunConfig` for `generate` and `preview`; of `TrainRun` and `TrainConfig`, with
+    `preset`, for `learn`. `models` may be a .blend file, and `objects` names in it."""
+    picture: str = ""
+    """The PNG file that `preview` writes, and `learn` renews."""
+    crops: int = 4
+    """How many crops the picture shows."""
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        if self.kind not in ("generate", "preview", "learn", "check"):
+            raise ConfigError(f"there is no job of the kind {self.kind!r}: renew the add-on")
+
+
+@dataclass(frozen=True)
+class Working:
+    """What the process is at, before it has anything to count."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How far a dataset is."""
+
+    done: int
+    total: int
+    crops_per_second: float
+    """Of those made since the start; 0 before any is."""
+    seconds_left: float | None
+    """None before any is made."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The picture is written."""
+
+    picture: str
+    crops: int
+    seconds: float
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How far an adapter is."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    steps_per_second: float
+    seconds_left: float | None
+    picture: str | None
+    """Where it has just been renewed."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset is whole."""
+
+    folder: str
+    crops: int
+    redrawn: int
+    dropped: int
+    seconds: float
+    stage_seconds: dict[str, float]
+    contact_sheet: str
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An adapter is trained as far as was asked."""
+
+    folder: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a Python can do."""
+
+    version: str
+    """Of render-adapt."""
+    python: str
+    torch: str | None
+    """Its version, None where it is missing."""
+    gpu: str | None
+    """The name of the GPU that torch uses, None where there is none."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot be done: one sentence with what to do."""
+
+    message: str
+
+
+Message = Working | Crops | Preview | Learning | Dataset | Learned | Checked | Failed
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind
+    for kind in (Working, Crops, Preview, Learning, Dataset, Learned, Checked, Failed)
+}
+_MARK = '{"render-adapt": '
+"""How a message's line begins: Blender prints lines of its own."""
+
+
+def write_job(path: Path, job: Job) -> None:
+    """Write a job's file; paths among the settings become text."""
+    path.write_text(json.dumps(asdict(job), default=str, indent=1), encoding="utf-8")
+
+
+def read_job(path: Path) -> Job:
+    """Read a job's file.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Job(**content)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is no job of this version: {error}") from None
+
+
+def encode(message: Message) -> str:
+    """A message as a line, without its end."""
+    return json.dumps({"render-adapt": type(message).__name__.lower(), **asdict(message)})
+
+
+def decode(line: str) -> Message | None:
+    """The message that a line is; None where it is something else that was printed."""
+    if not line.startswith(_MARK):
+        return None
+    content = json.loads(line)
+    kind = _KINDS[content.pop("render-adapt")]
+    known = {entry.name for entry in fields(kind)}
+    message: Message = kind(**{name: value for name, value in content.items() if name in known})
+    return message

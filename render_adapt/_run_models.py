@@ -1,0 +1,43 @@
+"""The models of a run, from wherever they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cad_models import CadModel, load_models
+from render_adapt._exceptions import ConfigError
+from renderer import BlendFile, load_blend_models
+
+
+def blend_file(objects: tuple[str, ...], models: Path | None) -> BlendFile | None:
+    """The .blend file that a run's models are from; None where they are from none."""
+    if models is None or models.suffix.lower() != ".blend":
+        return None
+    return BlendFile(models, objects)
+
+
+def load_run_models(
+    objects: tuple[str, ...], models: Path | None, units: str | None
+) -> list[CadModel]:
+    """Load the objects of a run, in the order given.
+
+    Args:
+        objects: as for `load_models`, or names in a .blend file.
+        models: a folder in BOP's layout, or a .blend file.
+        units: of mesh files.
+
+    Raises:
+        ConfigError: the .blend file is not there, or units are given for it.
+        ModelError, RenderError: an object is not known or not usable.
+    """
+    blend = blend_file(objects, models)
+    if blend is None:
+        return load_models(objects, models=models, units=units)
+    if units is not None:
+        raise ConfigError(
+            f"--units is {units}, and {models} has a unit of its own: set it in Blender (Scene "
+            "Properties, Units) and leave --units out"
+        )
+    if not blend.path.is_file():
+        raise ConfigError(f"--models is {models}, which is not there: give a saved .blend file")
+    return load_blend_models(blend)

@@ -1,0 +1,256 @@
+"""Work for a user interface, in a process of its own: `python -m render_adapt.jobs JOB.json`.
+
+Also what Blender's background process runs (`blender_addon`). The process tells how it goes on
+standard output, as lines of JSON that `decode` reads; it stops when its standard input ends.
+
+Exit codes: 0 done; 1 it cannot be done, and the last message says why; 130 it was stopped.
+"""
+
+from __future__ import annotations
+
+import _thread
+import dataclasses
+import importlib.util
+import os
+import platform
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from render_adapt._config import RunConfig
+from render_adapt._exceptions import USER_ERRORS, ConfigError
+from render_adapt._job_messages import (
+    Checked,
+    Crops,
+    Dataset,
+    Failed,
+    Job,
+    Learned,
+    Learning,
+    Message,
+    Preview,
+    Working,
+    decode,
+    encode,
+    read_job,
+    write_job,
+)
+from render_adapt._pipeline import generate, run_notes
+from render_adapt._sheet import write_contact_sheet
+from render_adapt._studio import Studio
+
+__all__ = [
+    "Checked",
+    "Crops",
+    "Dataset",
+    "Failed",
+    "Job",
+    "Learned",
+    "Learning",
+    "Message",
+    "Preview",
+    "Working",
+    "decode",
+    "encode",
+    "main",
+    "read_job",
+    "write_job",
+]
+
+_PATIENCE = 1.0
+"""Seconds in which a job that is to stop may tidy up by itself."""
+_EVERY = 0.25
+"""Seconds between messages about how far it is."""
+
+Settings = TypeVar("Settings")
+
+
+def main(job_file: str) -> None:
+    """Do a job, and end the process: an interpreter with Blender in it may hang on its way out."""
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Whatever Blender and libraries print from here on goes where errors go.
+    os.dup2(2, 1)
+
+    def tell(message: Message) -> None:
+        messages.write(encode(message) + "\n")
+        messages.flush()
+
+    code = 1
+    try:
+        job = read_job(Path(job_file))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=_stop_with_input, args=(job,), daemon=True).start()
+        _WORK[job.kind](job, tell)
+        code = 0
+    except USER_ERRORS as error:
+        tell(Failed(str(error)))
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        tell(Failed(f"The job failed ({type(error).__name__}: {error}): its log says where."))
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _stop_with_input(job: Job) -> None:
+    """End the process when whoever asked for the job closes its input, or is gone."""
+    while os.read(0, 1024):
+        pass
+    _thread.interrupt_main()
+    time.sleep(_PATIENCE)
+    # In the midst of something long. What is finished counts, what is not goes.
+    for leftover in Path(str(job.settings.get("out", os.devnull))).glob(".shard-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    os._exit(130)
+
+
+def _generate(job: Job, tell: Callable[[Message], None]) -> None:
+    config = _run_config(job)
+    tell(Working("Reading the objects"))
+    summary = generate(config, _CropsMeter(tell))
+    tell(
+        Dataset(
+            folder=str(summary.folder), crops=summary.crops, redrawn=summary.redrawn,
+            dropped=summary.dropped, seconds=summary.seconds,
+            stage_seconds=summary.stage_seconds, contact_sheet=str(summary.contact_sheet),
+            notes=list(summary.notes),
+        )
+    )  # fmt: skip
+
+
+class _CropsMeter:
+    """Tells how many crops are made, and how fast."""
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
+        self._tell = tell
+        self._start: tuple[float, int] | None = None
+        self._told = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = now, done
+        since, before = self._start
+        if done < total and done > before and now - self._told < _EVERY:
+            return
+        self._told = now
+        rate = (done - before) / (now - since) if done > before else 0.0
+        left = (total - done) / rate if rate else None
+        self._tell(Crops(done, total, rate, left))
+
+
+def _preview(job: Job, tell: Callable[[Message], None]) -> None:
+    started = time.perf_counter()
+    tell(Working("Reading the objects"))
+    studio = Studio(_run_config(job))
+    tell(Working("Rendering and adapting"))
+    write_contact_sheet(Path(job.picture), *studio.examples(0, job.crops))
+    shown = min(job.crops, studio.config.n)
+    seconds = time.perf_counter() - started
+    tell(Preview(job.picture, shown, seconds, list(run_notes(studio))))
+
+
+def _run_config(job: Job) -> RunConfig:
+    settings = dict(job.settings)
+    if "bpy" in sys.modules:
+        # Blender draws in this process: there is no second one that could.
+        settings["workers"] = 1
+    return _settings(RunConfig, settings)
+
+
+def _learn(job: Job, tell: Callable[[Message], None]) -> None:
+    _need_torch()
+    from adapter import PRESETS, TrainConfig
+    from adapter import Progress as TrainProgress
+    from render_adapt._train import TrainRun, train_adapter
+
+    settings = dict(job.settings)
+    preset = settings.pop("preset", "fast")
+    if preset not in PRESETS:
+        raise ConfigError(f"preset is {preset}: it must be one of {', '.join(PRESETS)}")
+    of_run = {field.name for field in dataclasses.fields(TrainRun)}
+    run = _settings(TrainRun, {name: settings.pop(name) for name in of_run & settings.keys()})
+    config = dataclasses.replace(PRESETS[preset], **_settings_of(TrainConfig, settings))
+    pictures = run.out.with_name(run.out.name + ".training") / "samples"
+    told, shown = 0.0, _newest(pictures)
+
+    def show(state: TrainProgress) -> None:
+        nonlocal told, shown
+        if state.step < state.steps and time.perf_counter() - told < _EVERY:
+            return
+        told, newest = time.perf_counter(), _newest(pictures)
+        renewed, shown = newest if newest != shown else None, newest
+        tell(
+            Learning(
+                state.step, state.steps, state.losses, state.steps_per_second,
+                state.seconds_left, renewed,
+            )
+        )  # fmt: skip
+
+    tell(Working("Rendering the objects to learn from"))
+    info = train_adapter(run, config, preset, show)
+    tell(Learned(str(run.out), info.steps))
+
+
+def _newest(folder: Path) -> str | None:
+    """The last picture of a training, if there is one."""
+    return max(map(str, folder.glob("step_*.png")), default=None)
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError(
+            f"{sys.executable} has no torch, which learning needs: give it with "
+            "pip install 'render-adapt[train]'"
+        )
+
+
+def _check(job: Job, tell: Callable[[Message], None]) -> None:
+    torch_version = gpu = None
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        torch_version = str(torch.__version__)
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    tell(Checked(version("render-adapt"), platform.python_version(), torch_version, gpu))
+
+
+def _settings(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    return kind(**_settings_of(kind, given))
+
+
+def _settings_of(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON has them, as a settings class takes them."""
+    known = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise ConfigError(f"there is no setting {', '.join(unknown)}: renew the add-on")
+    return {name: _as_given(value, known[name]) for name, value in given.items()}
+
+
+def _as_given(value: Any, kind: str) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if isinstance(value, str) and kind in ("Path", "Path | None") else value
+
+
+_WORK: dict[str, Callable[[Job, Callable[[Message], None]], None]] = {
+    "generate": _generate,
+    "preview": _preview,
+    "learn": _learn,
+    "check": _check,
+}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,68 @@
+"""Objects of a .blend file as models."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from cad_models import CadModel, model_from_arrays
+from renderer._blender import BlenderRenderer, BlendFile, start_blender
+from renderer._plan import plans_from_poses
+from renderer._viewpoints import hemisphere_viewpoints, look_at
+
+_LOOK_SIZE = 32
+_LOOK_SAMPLES = 4
+
+
+def load_blend_models(blend: BlendFile) -> list[CadModel]:
+    """The objects of a .blend file as they look in its scene, by Blender.
+
+    Their names are made fit for file names; ids count from 1. Hashes are of shape and looks: of
+    what Blender draws of them.
+
+    Convention:
+        Millimetres, by the scene's unit scale. Coordinates are the object's own: its origin and
+        axes, its scale in the scene applied, all modifiers as in renders.
+
+    Raises:
+        RenderError: there is no Blender, it cannot open the file, or an object is not in it or
+            cannot be rendered.
+        ModelError: an object has no area, or two have the same name where case and what file names
+            cannot have do not count.
+    """
+    start = {
+        "meshes": (), "textures": (), "environments": (), "through_file": False,
+        "samples": 1, "threads": 1,
+        "blend": str(blend.path.resolve()), "objects": blend.objects,
+    }  # fmt: skip
+    side = start_blender(start)
+    arrays = side.models
+    side.close()
+    models = [
+        model_from_arrays(
+            str(one["name"]), number, one["vertices"], one["faces"],
+            normals=one["normals"], colors=one["colors"], origin=blend.path.name,
+        )
+        for number, one in enumerate(arrays, 1)
+    ]  # fmt: skip
+    return _with_looks(models, blend)
+
+
+def _with_looks(models: list[CadModel], blend: BlendFile) -> list[CadModel]:
+    """The models, their hashes over what they look like too: materials are in no other hash."""
+    views = look_at(hemisphere_viewpoints(0))
+    renderer = BlenderRenderer(models, blend=blend, samples=_LOOK_SAMPLES)
+    seen = []
+    for number, model in enumerate(models):
+        reach = float(np.linalg.norm(model.bounds[1] - model.centre))
+        plans = plans_from_poses(
+            models, [number] * len(views), views, 4 * reach, window=2 * reach, size=_LOOK_SIZE
+        )
+        looks = renderer.render(plans).rgb.tobytes()
+        seen.append(
+            replace(model, sha256=hashlib.sha256(model.sha256.encode() + looks).hexdigest())
+        )
+    renderer.close()
+    return seen
