@@ -9,6 +9,7 @@ import numpy as np
 
 from cad_models import CadModel, model_from_arrays
 from renderer._blender import BlenderRenderer, BlendFile, start_blender
+from renderer._crops import RenderError
 from renderer._plan import plans_from_poses
 from renderer._viewpoints import hemisphere_viewpoints, look_at
 
@@ -28,9 +29,8 @@ def load_blend_models(blend: BlendFile) -> list[CadModel]:
 
     Raises:
         RenderError: there is no Blender, it cannot open the file, or an object is not in it or
-            cannot be rendered.
-        ModelError: an object has no area, or two have the same name where case and what file names
-            cannot have do not count.
+            cannot be rendered, or two have one name in files.
+        ModelError: an object has no area.
     """
     start = {
         "meshes": (), "textures": (), "environments": (), "through_file": False,
@@ -47,7 +47,18 @@ def load_blend_models(blend: BlendFile) -> list[CadModel]:
         )
         for number, one in enumerate(arrays, 1)
     ]  # fmt: skip
+    _refuse_same_names(models, blend)
     return _with_looks(models, blend)
+
+
+def _refuse_same_names(models: list[CadModel], blend: BlendFile) -> None:
+    seen: dict[str, str] = {}
+    for model, name in zip(models, blend.objects, strict=True):
+        other = seen.setdefault(model.name.casefold(), name)
+        if other != name:
+            raise RenderError(
+                f"{other} and {name} have one name in files, {model.name}: rename one of them"
+            )
 
 
 def _with_looks(models: list[CadModel], blend: BlendFile) -> list[CadModel]:
