@@ -142,16 +142,40 @@ def largest_distance(vertices: NDArray[np.floating]) -> float:
     # Both ends of a longer pair are at least this far from the middle, for no point is further
     # from it than radii.max().
     points = points[radii >= (found - radii.max()) * (1 - 1e-9)] - middle
-    if len(points) > 20_000:
-        points = _hull_points(points)
-    squares = np.einsum("ij,ij->i", points, points)
-    block = max(1, 4_000_000 // len(points))
-    for start in range(0, len(points), block):
-        rows = slice(start, start + block)
-        squared = squares[rows, None] + squares[start:] - 2 * points[rows] @ points[start:].T
-        one, other = np.unravel_index(int(squared.argmax()), squared.shape)
-        found = max(found, float(np.linalg.norm(points[start + one] - points[start + other])))
+    if not found:
+        return found
+    across = np.clip(np.sqrt(len(points)) / 14, 2, 16)  # some 50 points to a cell of a surface
+    cells = _cells(points, found / across)
+    centres = np.stack([cell.mean(axis=0) for cell in cells])
+    reach = [
+        np.linalg.norm(cell - centre, axis=1).max()
+        for cell, centre in zip(cells, centres, strict=True)
+    ]
+    apart = np.linalg.norm(centres[:, None] - centres, axis=2)
+    # No pair of points of two cells is longer than this; the longest may be in any that exceeds
+    # what has been found.
+    most = np.triu(apart + np.add.outer(reach, reach))
+    candidates = np.argwhere(most >= found)
+    for one, other in candidates[np.argsort(-most[tuple(candidates.T)])]:
+        if most[one, other] < found:
+            break
+        found = max(found, _farthest_between(cells[one], cells[other]))
     return found
+
+
+def _cells(points: NDArray[np.float64], side: float) -> list[NDArray[np.float64]]:
+    """Points by the cell of a grid that they are in, each point once."""
+    points = np.unique(points, axis=0)
+    cell = np.floor(points / side).astype(np.int64)
+    order = np.lexsort(cell.T)
+    edges = np.flatnonzero((np.diff(cell[order], axis=0) != 0).any(axis=1)) + 1
+    return np.split(points[order], edges)
+
+
+def _farthest_between(some: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    squares = np.einsum("ij,ij->i", some, some)[:, None] + np.einsum("ij,ij->i", others, others)
+    one, other = np.unravel_index(int((squares - 2 * some @ others.T).argmax()), squares.shape)
+    return float(np.linalg.norm(some[one] - others[other]))
 
 
 def _long_pair(points: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -165,19 +189,6 @@ def _long_pair(points: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]
             return longest, middle
         longest, middle = float(distances.max()), (here + farthest) / 2
         here = farthest
-
-
-def _hull_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    try:
-        from scipy.spatial import ConvexHull, QhullError
-    except ImportError:
-        # Blender's Python has no scipy; all points hold the farthest pair too.
-        return points
-    try:
-        return np.asarray(points[ConvexHull(points).vertices])
-    except QhullError:  # flat: the outline within its plane has the corners
-        _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
-        return np.asarray(points[ConvexHull(points @ axes[:2].T).vertices])
 
 
 def _same_positions(vertices: NDArray[np.float64]) -> NDArray[np.int64]:
