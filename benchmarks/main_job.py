@@ -3,9 +3,10 @@
     python -m benchmarks.main_job --n 1000 10000 --json benchmarks/results/main_job.json
     python -m benchmarks.main_job --paper-set --n 2000 109208 --workers 2 --json FILE
 
-Runs `render-adapt` in a fresh process for each number of crops and prints crops/s of each stage
-(per core: stages run in workers of one thread each), of the whole run with its start, and the peak
-memory of all processes together (proportional set size, sampled ten times a second, Linux).
+Runs `render-adapt` in a fresh process for each number of crops, then `render-adapt verify`, and
+prints crops/s of each stage (per core: stages run in workers of one thread each), of the whole run
+with its start, and the peak memory of all processes together (proportional set size, sampled ten
+times a second, Linux).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,23 +49,19 @@ def main() -> None:
 
 
 def measure(n: int, workers: int, what: list[str], models: Path | None) -> dict[str, Any]:
-    """Run the main job once."""
+    """Run the main job once, and verify what it wrote."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable, "-m", "render_adapt", *what, "--n", str(n),
-            "--workers", str(workers), "--out", f"{folder}/dataset",
-            *(["--models", str(models)] if models else []),
-        ]  # fmt: skip
-        started, peak = time.perf_counter(), 0
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        while process.poll() is None:
-            peak = max(peak, sum(memory(pid) for pid in [process.pid, *descendants(process.pid)]))
-            time.sleep(0.1)
-        seconds = time.perf_counter() - started
-        assert process.stdout is not None
-        printed = process.stdout.read().decode()
-    if process.returncode:
-        raise SystemExit(f"the run failed with exit code {process.returncode}")
+        dataset = Path(folder) / "dataset"
+        printed, seconds, peak = watch(
+            [
+                *what, "--n", str(n), "--workers", str(workers), "--out", str(dataset),
+                *(["--models", str(models)] if models else []),
+            ]
+        )  # fmt: skip
+        _, verify_seconds, verify_peak = watch(["verify", str(dataset), "--workers", str(workers)])
+        files = [path for path in dataset.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        fullest = max(Counter(path.parent for path in files).values())
     stages = re.findall(r"(render|adapt|write) ([\d.]+) s", printed)
     rates = {f"{stage}_per_core": round(n / max(float(s), 0.05)) for stage, s in stages}
     return {
@@ -73,7 +71,30 @@ def measure(n: int, workers: int, what: list[str], models: Path | None) -> dict[
         "whole_run_crops_per_second": round(n / seconds, 1),
         "seconds": round(seconds, 1),
         "peak_memory_mb": round(peak / 1e6),
+        "verified_crops_per_second": round(n / verify_seconds, 1),
+        "verify_peak_memory_mb": round(verify_peak / 1e6),
+        "bytes_per_crop": round(size / n),
+        "files": len(files),
+        "most_files_in_a_folder": fullest,
     }
+
+
+def watch(arguments: list[str]) -> tuple[str, float, int]:
+    """What a command of render-adapt prints, how long it takes, and its peak memory in bytes."""
+    started, peak = time.perf_counter(), 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "render_adapt", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None:
+        peak = max(peak, sum(memory(pid) for pid in [process.pid, *descendants(process.pid)]))
+        time.sleep(0.1)
+    seconds = time.perf_counter() - started
+    assert process.stdout is not None
+    printed = process.stdout.read().decode()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed with exit code {process.returncode}")
+    return printed, seconds, peak
 
 
 def descendants(pid: int) -> list[int]:

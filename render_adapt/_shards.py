@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
+from render_adapt._faithful import FaithfulCrops
 from render_adapt._files import writing
 from render_adapt._index import Provenance, index_rows, write_index
 from render_adapt._labels import label_crops
@@ -18,6 +20,7 @@ from render_adapt._manifest import RunFolder, ShardEntry, refuse_other_run
 from render_adapt._shard_writer import ShardWriter
 from render_adapt._studio import Studio
 from render_adapt._writers import make_writers
+from renderer import CropBatch
 
 BATCH_SIZE = 64
 """Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
@@ -95,12 +98,11 @@ class ShardMaker:
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
         writers = make_writers(self._config.format, prepared, shard, self._studio.models)
         rows: list[dict[str, Any]] = []
-        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
-        if self._config.frames is not None:
-            at_once = FRAMES_AT_ONCE
-        for first in range(start, stop, at_once):
-            last = min(first + at_once, stop)
-            rows += self._make_batch(writers, shard, first, last, len(rows), tally)
+        for last, adapted in self._adapted(start, stop, tally):
+            tally.redrawn += adapted.redrawn
+            tally.dropped += adapted.dropped
+            with _timed(tally.seconds, "write"):
+                rows += self._write_batch(writers, adapted.without_dropped(), shard, len(rows))
             if self._on_crops:
                 self._on_crops(last - start)
         with _timed(tally.seconds, "write"):
@@ -110,40 +112,54 @@ class ShardMaker:
             write_index(prepared / "index" / f"{shard:06d}.parquet", rows)
         return tally
 
-    def _make_batch(
+    def _adapted(
+        self, start: int, stop: int, tally: ShardTally
+    ) -> Iterator[tuple[int, FaithfulCrops]]:
+        """Batches, each with the crop after its last; while one is adapted the next is rendered."""
+
+        def adapt(renders: CropBatch) -> FaithfulCrops:
+            with _timed(tally.seconds, "adapt"):
+                return self._studio.adapt(renders)
+
+        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
+        if self._config.frames is not None:
+            at_once = FRAMES_AT_ONCE
+        waiting: tuple[int, Future[FaithfulCrops]] | None = None
+        with ThreadPoolExecutor(1) as beside:
+            for first in range(start, stop, at_once):
+                last = min(first + at_once, stop)
+                with _timed(tally.seconds, "render"):
+                    renders = self._studio.render(first, last)
+                ahead = last, beside.submit(adapt, renders)
+                if waiting:
+                    yield waiting[0], waiting[1].result()
+                waiting = ahead
+            if waiting:
+                yield waiting[0], waiting[1].result()
+
+    def _write_batch(
         self,
         writers: Sequence[ShardWriter],
+        adapted: FaithfulCrops,
         shard: int,
-        start: int,
-        stop: int,
         first_image: int,
-        tally: ShardTally,
     ) -> list[dict[str, Any]]:
-        studio = self._studio
-        with _timed(tally.seconds, "render"):
-            renders = studio.render(start, stop)
-        with _timed(tally.seconds, "adapt"):
-            adapted = studio.adapt(renders)
-        tally.redrawn += adapted.redrawn
-        tally.dropped += adapted.dropped
-        adapted = adapted.without_dropped()
-        crops = adapted.crops
+        crops, models = adapted.crops, self._studio.models
         if not len(crops):
             return []
-        with _timed(tally.seconds, "write"):
-            labels = label_crops(crops, studio.renderer, studio.models)
-            for writer in writers:
-                writer.add(crops, labels)
-            return index_rows(
-                crops,
-                labels,
-                studio.models,
-                self._provenance,
-                adapted.scores,
-                adapted.attempt,
-                shard=shard,
-                first_image=first_image,
-            )
+        labels = label_crops(crops, self._studio.renderer, models)
+        for writer in writers:
+            writer.add(crops, labels)
+        return index_rows(
+            crops,
+            labels,
+            models,
+            self._provenance,
+            adapted.scores,
+            adapted.attempt,
+            shard=shard,
+            first_image=first_image,
+        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import cv2
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel
-from render_adapt._config import RunConfig, refuse_too_near
+from render_adapt._config import RunConfig, available_cores, refuse_too_near
 from render_adapt._faithful import FaithfulCrops, adapt_faithfully
 from render_adapt._fidelity import Judge, make_judge
 from render_adapt._run_models import blend_file, load_run_models
@@ -29,6 +29,7 @@ class Studio:
 
     def __init__(self, config: RunConfig) -> None:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
+        # Only Blender, which draws in one process where a user interface has it, may have them all.
         cv2.setNumThreads(1)
         self.config = config
         self.models: list[CadModel] = load_run_models(config.objects, config.models, config.units)
@@ -48,6 +49,7 @@ class Studio:
             config.renderer, self.models, textures=self.textures,
             environments=randomization.environments, seed=config.seed,
             blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
+            threads=1 if config.workers > 1 or config.renderer != "blender" else available_cores(),
         )  # fmt: skip
 
     def render(self, start: int, stop: int) -> CropBatch:
