@@ -14,6 +14,7 @@ from render_adapt._bop_read import CropReader, SceneReader, TarReader
 from render_adapt._exceptions import DatasetError
 from render_adapt._labelled_crop import LabelledCrop
 from render_adapt._manifest import INCOMPLETE, read_manifest
+from render_adapt._parquet import read_columns
 
 _READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
 
@@ -92,32 +93,23 @@ class Dataset(Sequence[LabelledCrop]):
 
 
 def _read_index(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
     files = sorted((path / "index").glob("*.parquet"))
     if not files:
         raise DatasetError(f"{path} has no index: render-adapt verify {path} --repair makes it")
     try:
-        table = pyarrow.concat_tables(parquet.read_table(file, columns=names) for file in files)
-    except (pyarrow.ArrowException, OSError) as error:
+        shards = [read_columns(file, names) for file in files]
+        return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
+    except (ValueError, KeyError, OSError) as error:
         raise DatasetError(
             f"the index of {path} is damaged ({error}): render-adapt verify {path} names the file"
         ) from None
-    return {name: _as_array(table[name].combine_chunks()) for name in table.column_names}
 
 
-def _as_array(column: Any) -> NDArray[Any]:
-    """Numbers as they are, equally long lists as rows of a table, all else as objects."""
-    import pyarrow
-
-    kind = column.type
-    if pyarrow.types.is_list(kind) or pyarrow.types.is_fixed_size_list(kind):
-        lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
-        if len(lengths) == 1 and column.null_count == 0:
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            return np.asarray(values.reshape(len(column), -1))
-        rows = np.empty(len(column), object)
-        rows[:] = [np.array(row) for row in column.to_pylist()]
-        return rows
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """A column of all shards; lists that are of one length in each but not in all as objects."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    rows = [row for part in parts for row in part]
+    column = np.empty(len(rows), object)
+    column[:] = rows
+    return column

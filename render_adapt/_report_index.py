@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import DatasetError
 from render_adapt._manifest import INCOMPLETE, MANIFEST, RunFolder, read_manifest
+from render_adapt._parquet import read_columns
 from renderer import matrix_from_quaternion
 
 MOST_CROPS = 5_000_000
@@ -176,30 +177,19 @@ def _is_hashes(value: object) -> bool:
 
 def _read_table(path: Path) -> dict[str, NDArray[Any]]:
     """The columns of one shard's index."""
-    import pyarrow
-    from pyarrow import parquet
-
     try:
-        table = parquet.read_table(path)
+        read = read_columns(path)
         parts = [
-            field.name
-            for field in table.schema
-            if field.name.startswith("fidelity_") and pyarrow.types.is_floating(field.type)
+            name
+            for name in read
+            if name.startswith("fidelity_") and np.issubdtype(read[name].dtype, np.floating)
         ]
-        columns: dict[str, NDArray[Any]] = {
-            "object": np.array(table["object"].to_pylist(), dtype=object)
-        }
-        for name in (
-            *_NUMBERS,
-            *(["fidelity"] if "fidelity" in table.column_names else []),
-            *parts,
-        ):
-            columns[name] = table[name].to_numpy().astype(np.float64)
+        columns: dict[str, NDArray[Any]] = {"object": read["object"]}
+        for name in (*_NUMBERS, *(["fidelity"] if "fidelity" in read else []), *parts):
+            columns[name] = read[name].astype(np.float64)
         for name, length in _VECTORS.items():
-            vectors = table[name].cast(pyarrow.list_(pyarrow.float64())).combine_chunks()
-            flat = vectors.flatten().to_numpy()
-            columns[name] = flat.reshape(table.num_rows, length)
-    except (OSError, KeyError, ValueError, TypeError, pyarrow.ArrowException) as error:
+            columns[name] = read[name].astype(np.float64).reshape(len(read[name]), length)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DatasetError(
             f"{path} is damaged ({reason}): render-adapt verify says what else is"

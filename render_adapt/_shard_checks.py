@@ -35,6 +35,7 @@ from render_adapt._manifest import (
     read_entry,
     read_manifest,
 )
+from render_adapt._parquet import read_columns
 
 _PIXELS_AT_ONCE = 2**20
 _READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
@@ -280,13 +281,10 @@ def _file_of(name: str, kind: str, shard: int, image: int, instance: int = 0) ->
 
 def _read_index(folder: Path, name: str) -> dict[str, NDArray[np.float64]]:
     """Columns of the index of a shard; (N,) numbers or (N, length) lists."""
-    import pyarrow
-    from pyarrow import parquet
-
     try:
-        table = parquet.read_table(folder / name, columns=list(_INDEX))
-        columns = {key: np.array(table[key].to_pylist(), np.float64) for key in _INDEX}
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        read = read_columns(folder / name, _INDEX)
+        columns = {key: np.array(list(read[key]), np.float64) for key in _INDEX}
+    except (OSError, TypeError, ValueError) as error:
         raise BadFileError(name, f"is no index: {error}") from None
     return columns
 
