@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
+.PHONY: help setup blender addon demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -25,6 +25,12 @@ blender: .venv-blender/installed  ## Make .venv-blender, a Python with Blender i
 ifneq ($(wildcard .venv-blender/installed),)
 export RENDER_ADAPT_BLENDER_PYTHON ?= $(CURDIR)/.venv-blender/bin/python
 endif
+
+PLATFORMS ?= linux-x64
+PYTHONS ?= 3.11,3.13,3.14
+
+addon: blender  ## Build the Blender extension in build/addon; PLATFORMS=linux-x64,windows-x64,macos-arm64.
+	.venv-blender/bin/python blender_addon/build.py --platforms $(PLATFORMS) --pythons $(PYTHONS)
 
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
 	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo

@@ -1,0 +1,44 @@
+"""Runs inside the Blender of `benchmarks.blender_window`: does what is asked of it.
+
+blender --python blender_window_side.py -- FOLDER. Python in FOLDER/ask is run and removed, and what
+it leaves in `answer` is written to FOLDER/answer as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+FOLDER = Path(sys.argv[sys.argv.index("--") + 1])
+EVERY = 0.05
+"""Seconds between the events whose delay is measured, and between looks at what is asked."""
+
+ticks: list[float] = []
+
+
+def tick() -> float:
+    ticks.append(time.perf_counter())
+    asked = FOLDER / "ask"
+    if asked.exists():
+        code = asked.read_text()
+        asked.unlink()
+        names: dict[str, Any] = {"bpy": bpy, "ticks": ticks, "answer": None}
+        try:
+            exec(code, names)
+            said = {"answer": names["answer"]}
+        except Exception:
+            said = {"error": traceback.format_exc()}
+        (FOLDER / "answer.part").write_text(json.dumps(said))
+        os.replace(FOLDER / "answer.part", FOLDER / "answer")
+    return EVERY
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.app.timers.register(tick, first_interval=2.0, persistent=True)

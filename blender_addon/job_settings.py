@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job is asked to do: the scene's settings, checked, by the names that the job knows."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .refusal import Refusal
+from .scene_objects import diameter_mm
+
+LINEMOD_DIAMETER, LINEMOD_WINDOW, LINEMOD_DISTANCE = 220.0, 200.0, (650.0, 1100.0)
+"""Millimetres; what is no larger is shown as LINEMOD's objects are."""
+
+
+def dataset_settings(
+    context: bpy.types.Context, objects: Sequence[bpy.types.Object], copy: Path
+) -> dict[str, Any]:
+    """Of a dataset.
+
+    Raises:
+        Refusal: its folder cannot be written, or there is no adapter where there should be one.
+    """
+    out = folder_for_writing(context.scene.render_adapt.out, "Output")
+    return {**preview_settings(context, objects, copy), "out": str(out)}
+
+
+def preview_settings(
+    context: bpy.types.Context, objects: Sequence[bpy.types.Object], copy: Path
+) -> dict[str, Any]:
+    """Of a dataset's first crops, which are written nowhere.
+
+    Raises:
+        Refusal: there is no adapter where there should be one.
+    """
+    settings = context.scene.render_adapt
+    adapter = _adapter(settings)
+    return {
+        **_models(context, objects, copy),
+        "n": settings.count,
+        "size": int(settings.size),
+        "seed": settings.seed,
+        "adapter": adapter,
+        "renderer": "blender",
+        "samples": int(settings.samples),
+        "randomize": settings.randomize,
+        "min_fidelity": 0.0 if adapter == "none" else settings.min_fidelity,
+    }
+
+
+def learning_settings(
+    context: bpy.types.Context, objects: Sequence[bpy.types.Object], copy: Path
+) -> dict[str, Any]:
+    """Of an adapter.
+
+    Raises:
+        Refusal: there are no crops to learn from, or its folder cannot be written.
+    """
+    settings = context.scene.render_adapt
+    if not settings.target:
+        raise Refusal("No folder to learn from is chosen: choose your camera's crops")
+    target = absolute(settings.target, "Camera Crops")
+    if not target.is_dir():
+        raise Refusal(f"There is no folder {target}: choose your camera's crops")
+    return {
+        **_models(context, objects, copy),
+        "target": str(target),
+        "out": str(folder_for_writing(settings.learned, "New Adapter")),
+        "preset": settings.learning,
+        "steps": settings.steps,
+    }
+
+
+def framing(diameter: float) -> tuple[float, tuple[float, float]]:
+    """Window and distances in millimetres that suit an object of this diameter."""
+    if diameter <= LINEMOD_DIAMETER:
+        return LINEMOD_WINDOW, LINEMOD_DISTANCE
+    window = math.ceil(1.1 * diameter / 10) * 10.0
+    near, far = LINEMOD_DISTANCE
+    return window, (near * window / LINEMOD_WINDOW, far * window / LINEMOD_WINDOW)
+
+
+def absolute(path: str, name: str) -> Path:
+    """A path as the user gave it, which may begin at the .blend file.
+
+    Raises:
+        Refusal: there is no .blend file yet.
+    """
+    if path.startswith("//") and not bpy.data.filepath:
+        raise Refusal(
+            f"{name} is {path}, beside the .blend file, which is not saved yet: save it, or choose "
+            "another folder"
+        )
+    return Path(os.path.abspath(bpy.path.abspath(path)))
+
+
+def folder_for_writing(path: str, name: str) -> Path:
+    """A folder that is there and can be written, or that can be made.
+
+    Raises:
+        Refusal: it cannot.
+    """
+    if not path:
+        raise Refusal(f"{name} is empty: choose a folder")
+    folder = absolute(path, name)
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Refusal(
+            f"{name}: {folder} cannot be written ({reason}): choose another folder"
+        ) from None
+    return folder
+
+
+def _models(
+    context: bpy.types.Context, objects: Sequence[bpy.types.Object], copy: Path
+) -> dict[str, Any]:
+    settings = context.scene.render_adapt
+    diameter = diameter_mm(objects, context)
+    if settings.auto_framing:
+        window, distance = framing(diameter)
+    else:
+        window, distance = settings.window, (settings.near, settings.far)
+        if settings.near > settings.far:
+            raise Refusal("Nearest is beyond Farthest: exchange them")
+    return {
+        "models": str(copy),
+        "objects": [item.name for item in objects],
+        "window": window,
+        "distance": list(distance),
+    }
+
+
+def _adapter(settings: Any) -> str:
+    if settings.adapter != "FOLDER":
+        return str(settings.adapter).lower()
+    if not settings.adapter_folder:
+        raise Refusal("No adapter is chosen: choose its folder, or take the shipped one")
+    folder = absolute(settings.adapter_folder, "Adapter Folder")
+    if not (folder / "adapter.json").is_file():
+        raise Refusal(
+            f"There is no adapter in {folder}: choose a folder that Learn from Folder wrote, or "
+            "take the shipped one"
+        )
+    return str(folder)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the extension and the job's process say to each other, from the bundled packages."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from render_adapt.jobs import (
+    Checked,
+    Crops,
+    Dataset,
+    Failed,
+    Job,
+    Learned,
+    Learning,
+    Message,
+    Preview,
+    Working,
+    decode,
+    write_job,
+)
+
+__all__ = [
+    "Checked",
+    "Crops",
+    "Dataset",
+    "Failed",
+    "Job",
+    "Learned",
+    "Learning",
+    "Message",
+    "Preview",
+    "Working",
+    "bundled_packages",
+    "decode",
+    "write_job",
+]
+
+
+def bundled_packages() -> Path:
+    """The folder that Blender unpacked the extension's wheels into."""
+    spec = importlib.util.find_spec("render_adapt")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parents[1]

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a scene remembers of how its datasets and adapters are made."""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+_BESIDE_FILE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+"""A path may begin with //; before 4.5 every one may."""
+
+LEARNING_PRESETS = (
+    ("fast", "Fast", "For a processor without a GPU: hours"),
+    ("linemod-masked", "Paper", "As in the PixelDA paper: for a GPU"),
+)
+
+
+class RenderAdaptSettings(bpy.types.PropertyGroup):
+    """Of one scene."""
+
+    source: EnumProperty(
+        name="Objects",
+        description="What to render; each object gets crops and a label of its own",
+        items=(
+            ("SELECTED", "Selected", "The selected objects"),
+            ("COLLECTION", "Collection", "All visible objects of a collection"),
+        ),
+        default="SELECTED",
+    )
+    collection: PointerProperty(
+        name="Collection", description="Its visible objects are rendered", type=bpy.types.Collection
+    )
+
+    count: IntProperty(
+        name="Crops",
+        description="How many crops to make, of all objects together",
+        default=1000,
+        min=1,
+        soft_max=100_000,
+    )
+    size: EnumProperty(
+        name="Resolution",
+        description="Side of a crop in pixels",
+        items=(
+            ("64", "64 px", "The size that the shipped adapter was trained with"),
+            ("128", "128 px", "Four times as many pixels"),
+            ("256", "256 px", "Sixteen times as many pixels"),
+        ),
+        default="64",
+    )
+    seed: IntProperty(
+        name="Seed", description="The same seed makes the same crops", default=0, min=0
+    )
+    out: StringProperty(
+        name="Output",
+        description="Folder of the dataset; a run that was stopped continues there",
+        subtype="DIR_PATH",
+        options=_BESIDE_FILE,
+        default="//dataset/",
+    )
+
+    adapter: EnumProperty(
+        name="Adapter",
+        description="What makes the renders look like a camera's pictures",
+        items=(
+            ("SHIPPED", "Shipped", "The adapter that comes with it, trained on LINEMOD's camera"),
+            ("FOLDER", "My Own", "An adapter that was learned from your camera's crops"),
+            ("NONE", "None", "Plain renders"),
+        ),
+        default="SHIPPED",
+    )
+    adapter_folder: StringProperty(
+        name="Folder",
+        description="Folder of an adapter that Learn from Folder wrote",
+        subtype="DIR_PATH",
+        options=_BESIDE_FILE,
+    )
+    samples: EnumProperty(
+        name="Quality",
+        description="How many rays Cycles follows for each pixel and light",
+        items=(
+            ("1", "Draft", "1 ray: fast, and grainy in corners"),
+            ("4", "Good", "4 rays"),
+            ("16", "Fine", "16 rays: some three times slower than Good"),
+            ("64", "Best", "64 rays: some ten times slower than Good"),
+        ),
+        default="4",
+    )
+    randomize: EnumProperty(
+        name="Vary",
+        description="What differs from crop to crop beside the view",
+        items=(
+            ("none", "Nothing", "The same light for all crops, on black"),
+            ("linemod", "Light", "Light alone, on black, for the adapter to go on from"),
+            (
+                "strong",
+                "Everything",
+                "Light, surfaces, background, occluders, blur, noise: for "
+                "training without an adapter",
+            ),
+        ),
+        default="linemod",
+    )
+    min_fidelity: FloatProperty(
+        name="Least Fidelity",
+        description="Crops on which the adapter moved the object away from its label by this "
+        "measure are made anew, and left out if that does not help; 0 keeps all",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        precision=3,
+        step=1,
+    )
+    preview_crops: IntProperty(
+        name="Preview Crops",
+        description="How many crops the preview shows",
+        default=4,
+        min=1,
+        max=16,
+    )
+
+    auto_framing: BoolProperty(
+        name="Automatic",
+        description="Take window and distance from the size of the largest object; up to 220 mm "
+        "they are those of LINEMOD, 200 mm and 650 to 1100 mm",
+        default=True,
+    )
+    window: FloatProperty(
+        name="Window (mm)",
+        description="Side of the square that a crop shows at the object's distance, millimetres",
+        default=200.0,
+        min=1.0,
+        soft_max=10_000.0,
+        precision=0,
+        step=1000,
+    )
+    near: FloatProperty(
+        name="Nearest (mm)",
+        description="Least distance from camera to object, millimetres",
+        default=650.0,
+        min=1.0,
+        soft_max=50_000.0,
+        precision=0,
+        step=1000,
+    )
+    far: FloatProperty(
+        name="Farthest (mm)",
+        description="Greatest distance from camera to object, millimetres",
+        default=1100.0,
+        min=1.0,
+        soft_max=50_000.0,
+        precision=0,
+        step=1000,
+    )
+
+    target: StringProperty(
+        name="Camera Crops",
+        description="Folder of unlabelled, square crops of these objects from your camera: images, "
+        "or rgb/ and depth/ side by side, or a BOP dataset",
+        subtype="DIR_PATH",
+        options=_BESIDE_FILE,
+    )
+    learned: StringProperty(
+        name="New Adapter",
+        description="Folder of the adapter that is learned; learning that was stopped continues "
+        "there",
+        subtype="DIR_PATH",
+        options=_BESIDE_FILE,
+        default="//adapter/",
+    )
+    learning: EnumProperty(
+        name="Recipe",
+        description="How the adapter is trained",
+        items=LEARNING_PRESETS,
+        default="fast",
+    )
+    steps: IntProperty(
+        name="Steps", description="How long to train; more of them continue a finished adapter",
+        default=20_000, min=1, soft_max=200_000,
+    )  # fmt: skip
+
+
+def register() -> None:
+    """Give every scene settings."""
+    bpy.utils.register_class(RenderAdaptSettings)
+    bpy.types.Scene.render_adapt = PointerProperty(type=RenderAdaptSettings)
+
+
+def unregister() -> None:
+    """Take them away again; what a .blend file holds of them stays in it."""
+    del bpy.types.Scene.render_adapt
+    bpy.utils.unregister_class(RenderAdaptSettings)
