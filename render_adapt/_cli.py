@@ -8,35 +8,23 @@ standard error); 2 the command line itself is wrong; 130 interrupted.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import os
 import signal
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from docstring_parser import parse_from_object
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from adapter import PRESETS, TrainConfig
 from adapter import Progress as TrainProgress
-from cad_models import available_models, load_models
+from cad_models import available_models
 from render_adapt._calibrate import calibrate_adapter
+from render_adapt._cli_bars import CropsBar, errors, output, steps_bar
+from render_adapt._cli_reproduce import reproduce
+from render_adapt._cli_settings import given_settings, optional_fields
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, split_names
 from render_adapt._description import config_of
@@ -44,14 +32,12 @@ from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
 from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
+from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._train import TrainRun, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
 from render_adapt._verify import verify as verify_dataset
 from renderer import PlanConfig
-
-_output = Console(highlight=False)
-_errors = Console(stderr=True, highlight=False)
 
 app = App(
     name="render-adapt",
@@ -62,8 +48,7 @@ app = App(
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
-
-_PAPER_NEEDS = ("torch", "h5py", "sklearn", "tensorboard")
+app.command(reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:
         text = printable(f"render-adapt: {error}")
-        _errors.print(text, style="red", markup=False, soft_wrap=True)
+        errors.print(text, style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        _errors.print("render-adapt: interrupted; the same command continues", markup=False)
+        errors.print("render-adapt: interrupted; the same command continues", markup=False)
         sys.exit(130)
 
 
@@ -87,46 +72,8 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
-    """A settings class with every field optional, so that what is not given is a preset's.
-
-    Args:
-        kind: the dataclass.
-        defaults: what the help says about defaults; each field's own if not given.
-    """
-    documents = {param.arg_name: param.description for param in parse_from_object(kind).params}
-    hints = get_type_hints(kind)
-    optional: list[tuple[str, Any, Any]] = []
-    for field in dataclasses.fields(kind):
-        default = f"[default: {defaults}]" if defaults else _own_default(field)
-        parameter = Parameter(help=f"{documents[field.name]} {default}", show_default=False)
-        hint: Any = _ON_COMMAND_LINE.get(field.name, hints[field.name]) | None
-        optional.append((field.name, Annotated[hint, parameter], None))
-    # cyclopts reads the fields of classes that say which module they are from.
-    named = {"__module__": __name__}
-    return dataclasses.make_dataclass("Settings", optional, frozen=True, namespace=named)
-
-
-_ON_COMMAND_LINE: dict[str, Any] = {"randomize": str}
-"""Fields that Python takes as more than the command line does."""
-
-
-def _own_default(field: dataclasses.Field[Any]) -> str:
-    if field.default is dataclasses.MISSING:
-        return "" if field.default_factory is dataclasses.MISSING else "[default: all cores]"
-    if field.default is None or field.default == 0:
-        return ""
-    value = field.default
-    return f"[default: {' '.join(map(str, value)) if isinstance(value, tuple) else value}]"
-
-
-def _given_settings(settings: Any) -> dict[str, Any]:
-    given = {} if settings is None else vars(settings)
-    return {name: value for name, value in given.items() if value is not None}
-
-
-_Settings: Any = _optional_fields(TrainConfig, "the preset's")
-_RunSettings: Any = _optional_fields(RunConfig)
+_Settings: Any = optional_fields(TrainConfig, "the preset's")
+_RunSettings: Any = optional_fields(RunConfig)
 
 
 @app.default
@@ -149,7 +96,7 @@ def run(
     """
     if preset not in RUN_PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
-    given = {**RUN_PRESETS[preset], **_given_settings(settings)}
+    given = {**RUN_PRESETS[preset], **given_settings(settings)}
     if only is not None:
         out = Path(given.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
@@ -159,66 +106,35 @@ def run(
             else RunConfig(**{"objects": (), **given, "out": out})
         )
         folder = make_only(config, only)
-        _output.print(f"crop {only}: {folder}", soft_wrap=True)
-        _output.print(f"picture: {folder / SHEET}", soft_wrap=True)
+        output.print(f"crop {only}: {folder}", soft_wrap=True)
+        output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
     config = RunConfig(**{"objects": (), **given})
-    with _CropsBar() as show:
+    with CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)
-
-
-class _CropsBar:
-    """A progress bar of crops, with their rate."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-            console=_errors, transient=True,
-        )  # fmt: skip
-        self._task = self._progress.add_task("starting", total=None, rate="")
-        self._at_start: int | None = None
-
-    def __enter__(self) -> _CropsBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that so many crops of all are done."""
-        if self._at_start is None:
-            self._at_start = done
-        elapsed = self._progress.tasks[0].elapsed or 0.0
-        made = done - self._at_start
-        rate = f"{made / elapsed:.0f} crops/s" if made and elapsed else ""
-        self._progress.update(
-            self._task, description="crops", completed=done, total=total, rate=rate
-        )
 
 
 def _print_summary(summary: RunSummary) -> None:
     if summary.crops_made:
         rate = summary.crops_made / summary.seconds
-        _output.print(
+        output.print(
             f"{summary.crops_made} crops in {summary.seconds:.1f} s ({rate:.0f} crops/s), "
             f"{summary.bytes / 1e6:.1f} MB"
         )
         spent = ", ".join(f"{stage} {s:.1f} s" for stage, s in summary.stage_seconds.items())
-        _output.print(f"time by stage, all workers: {spent}", style="dim")
+        output.print(f"time by stage, all workers: {spent}", style="dim")
     else:
-        _output.print(f"all {summary.crops} crops were there already")
+        output.print(f"all {summary.crops} crops were there already")
     if summary.redrawn or summary.dropped:
-        _output.print(
+        output.print(
             f"label fidelity: {summary.redrawn} crops were adapted anew, {summary.dropped} left out"
         )
     for note in summary.notes:
-        _output.print(f"note: {note}", soft_wrap=True)
-    _output.print(f"dataset: {summary.folder}", soft_wrap=True)
-    _output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
-    _output.print(f"sha256: {summary.sha256}", style="dim")
+        output.print(f"note: {note}", soft_wrap=True)
+    output.print(f"dataset: {summary.folder}", soft_wrap=True)
+    output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
+    output.print(f"sha256: {summary.sha256}", style="dim")
 
 
 @app.command
@@ -247,15 +163,15 @@ def verify(
         raise ConfigError(f"--workers is {workers}: it must be at least 1")
     found = _verified(folder, workers)
     if found.bad and repair:
-        _errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
-        with _CropsBar() as show:
+        errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
+        with CropsBar() as show:
             repair_dataset(found, workers=workers, on_progress=show)
         found = _verified(folder, workers)
     if found.bad:
         mend = "" if repair else f"; render-adapt verify {folder} --repair makes them anew"
         raise DatasetError(f"{_bad_files(found)}{mend}")
     rate = found.crops / found.seconds
-    _output.print(
+    output.print(
         f"{found.crops} crops in {found.shards} shards are as they were written, and their labels "
         f"true ({rate:.0f} crops/s)",
         soft_wrap=True,
@@ -263,7 +179,7 @@ def verify(
 
 
 def _verified(folder: Path, workers: int | None) -> Verification:
-    with _CropsBar() as show:
+    with CropsBar() as show:
         return verify_dataset(folder, workers=workers, on_progress=show)
 
 
@@ -291,12 +207,8 @@ def train(
     """
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
-    config = dataclasses.replace(PRESETS[preset], **_given_settings(settings))
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_errors, transient=True) as progress:
+    config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
+    with steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
         notes = {""}
@@ -304,17 +216,17 @@ def train(
         def show(state: TrainProgress) -> None:
             if state.note not in notes:
                 notes.add(state.note)
-                _errors.print(f"note: {state.note}", soft_wrap=True)
+                errors.print(f"note: {state.note}", soft_wrap=True)
             losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
             line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
             progress.update(task, description=line, completed=state.step, total=state.steps)
             # A log file has no progress bar.
-            if not _errors.is_terminal and state.step % 100 == 0:
-                _errors.print(line, soft_wrap=True)
+            if not errors.is_terminal and state.step % 100 == 0:
+                errors.print(line, soft_wrap=True)
 
         info = train_adapter(run, config, preset, show)
-    _output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
-    _output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+    output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
+    output.print(f"use it with --adapter {run.out}", soft_wrap=True)
 
 
 @app.command
@@ -336,7 +248,7 @@ def calibrate(
     objects
         Objects that it was trained for: names, or NAME=FILE for a mesh of your own.
     models
-        A BOP models folder in place of the built-in models.
+        A BOP models folder, or a .blend file, in place of the built-in models.
     units
         Unit of the mesh files, where it is not millimetres.
     window
@@ -344,143 +256,11 @@ def calibrate(
     crops
         Crops to make for it, 1000 or more.
     """
-    loaded = load_models(split_names(objects), models=models, units=units)
-    calibrate_adapter(adapter, loaded, PlanConfig(window=window), crops)
-    _output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
-
-
-@app.command
-def reproduce(
-    what: str,
-    *,
-    preset: str = "cpu",
-    seeds: int | None = None,
-    max_minutes: float = 0.0,
-    jobs: int | None = None,
-    only: tuple[str, ...] = (),
-    steps: int | None = None,
-    device: str | None = None,
-    data: Path | None = None,
-    work: Path | None = None,
-    out: Path | None = None,
-    peer: Path | None = None,
-) -> None:
-    """Train and measure what a table of the PixelDA paper holds; the same command continues.
-
-    Parameters
-    ----------
-    what
-        table1 (digits), table2 (LineMod), table3 (backgrounds), table4 (unseen objects), table5
-        (stability), table6 (semi-supervised), figures or timing.
-    preset
-        smoke (minutes), cpu (hours on two cores) or full (the paper's networks, on a GPU).
-    seeds
-        Trainings of each system [default: the table's own number].
-    max_minutes
-        Stop after this long, with checkpoints to continue from; 0 means no limit.
-    jobs
-        Trainings side by side [default: one per core; full: 1].
-    only
-        Train only those whose folder's name has this in it, such as mnist-usps/pixelda.
-    steps
-        Steps of each training, in place of the preset's.
-    device
-        cpu or cuda, in place of the preset's.
-    data
-        Folder with the digits and LINEMOD [default: RENDER_ADAPT_DATA, or ../shared/data].
-    work
-        Folder of the trainings [default: build/paper in the checkout].
-    out
-        Folder of the tables [default: benchmarks/results/paper in the checkout].
-    peer
-        timing: a checkout of eriklindernoren/PyTorch-GAN, whose networks are timed beside ours.
-    """
-    paper = _paper()
-    settings = {"seeds": seeds, "only": ",".join(only), "steps": steps, "device": device}
-    folders = {
-        "data": data or os.environ.get("RENDER_ADAPT_DATA"),
-        "work": work,
-        "out": out,
-        "peer": peer,
-    }
-    run = paper.ReproduceRun(
-        what=what,
-        preset=preset,
-        seeds=seeds,
-        max_minutes=max_minutes,
-        jobs=jobs,
-        only=tuple(part for given in only for part in given.split(",")),
-        steps=steps,
-        device=device,
-        command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
-        **{name: Path(folder) for name, folder in folders.items() if folder},
-    )
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_errors, transient=True) as progress:
-        outcome = paper.reproduce(run, _JobLines(progress))
-    for name, message in outcome.failed.items():
-        _errors.print(f"failed: {name}: {message}", soft_wrap=True, markup=False)
-    if outcome.unfinished:
-        _output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
-    for file in outcome.files:
-        _output.print(f"written: {file}", soft_wrap=True)
-
-
-def _given(settings: Mapping[str, object]) -> str:
-    """Settings as on a command line, without those that were not given."""
-    return "".join(f" --{name} {value}" for name, value in settings.items() if value)
-
-
-def _paper() -> Any:
-    """`benchmarks.paper`, which is in the checkout and not in the installed packages."""
-    checkout = Path(__file__).resolve().parents[1]
-    if not (checkout / "benchmarks/paper/__init__.py").is_file():
-        raise ConfigError(
-            "reproduce runs from a checkout of the repository, and this is an installed package: "
-            "install the checkout with pip install -e '.[train,paper]'"
-        )
-    # The script's own path does not hold the checkout's folder.
-    if str(checkout) not in sys.path:
-        sys.path.insert(0, str(checkout))
-    try:
-        return importlib.import_module("benchmarks.paper")
-    except ModuleNotFoundError as error:
-        if error.name not in _PAPER_NEEDS:
-            raise
-        raise ConfigError(
-            f"reproduce needs {error.name}; install the checkout with pip install -e "
-            "'.[train,paper]'"
-        ) from error
-
-
-class _JobLines:
-    """A line of progress for each training that runs; in a log file a line every minute."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.tasks: dict[Any, TaskID] = {}
-        self.printed = time.monotonic()
-
-    def __call__(self, running: Mapping[Any, Any], done: int, total: int) -> None:
-        for job in [job for job in self.tasks if job not in running]:
-            self.progress.remove_task(self.tasks.pop(job))
-        lines = []
-        for job, state in running.items():
-            if job not in self.tasks:
-                self.tasks[job] = self.progress.add_task("")
-            losses = ", ".join(f"{name} {value:.2f}" for name, value in state.losses.items())
-            line = f"{job.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
-            self.progress.update(
-                self.tasks[job], description=line, completed=state.step, total=state.steps
-            )
-            lines.append(line)
-        if not _errors.is_terminal and time.monotonic() - self.printed >= 60.0:
-            self.printed = time.monotonic()
-            for line in (f"{done} of {total} trainings are done", *lines):
-                _errors.print(line, soft_wrap=True, markup=False)
+    names = split_names(objects)
+    loaded = load_run_models(names, models, units)
+    renderer = source_renderer(loaded, names, models)
+    calibrate_adapter(adapter, loaded, PlanConfig(window=window), crops, renderer)
+    output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 
 
 @models_app.command(name="list")
@@ -498,7 +278,7 @@ def list_models(*, models: Path | None = None) -> None:
         table.add_row(
             model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric
         )
-    _output.print(table)
+    output.print(table)
 
 
 @app.command
@@ -509,9 +289,9 @@ def doctor() -> None:
     """
     from render_adapt._doctor import can_make_datasets, examine, show
 
-    with _errors.status("looking"):
+    with errors.status("looking"):
         findings = list(examine())
-    _output.print(show(findings))
+    output.print(show(findings))
     if not can_make_datasets(findings):
         sys.exit(1)
 
@@ -539,6 +319,6 @@ def report(
     """
     from render_adapt._report import write_report
 
-    with _errors.status("drawing the report"):
+    with errors.status("drawing the report"):
         page = write_report(dataset, out, target=target, adapter=adapter)
-    _output.print(f"report: {page}", soft_wrap=True)
+    output.print(f"report: {page}", soft_wrap=True)

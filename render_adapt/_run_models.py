@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cad_models import CadModel, load_models
+from render_adapt._config import available_cores
 from render_adapt._exceptions import ConfigError
-from renderer import BlendFile, load_blend_models
+from renderer import BlendFile, Renderer, load_blend_models, make_renderer
 
 
 def blend_file(objects: tuple[str, ...], models: Path | None) -> BlendFile | None:
@@ -41,3 +42,14 @@ def load_run_models(
     if not blend.path.is_file():
         raise ConfigError(f"--models is {models}, which is not there: give a saved .blend file")
     return load_blend_models(blend)
+
+
+def source_renderer(
+    loaded: list[CadModel], objects: tuple[str, ...], models: Path | None
+) -> Renderer:
+    """What renders crops to learn from: objects of a .blend file with their materials there."""
+    blend = blend_file(objects, models)
+    return make_renderer(
+        "blender" if blend else "raster", loaded, threads=available_cores(), blend=blend,
+        levels=False,
+    )  # fmt: skip

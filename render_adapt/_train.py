@@ -11,14 +11,13 @@ import numpy as np
 from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
 from cad_models import CadModel
 from render_adapt._calibrate import calibrate_adapter
-from render_adapt._config import Units, available_cores, refuse_too_near, split_names
+from render_adapt._config import Units, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
-from render_adapt._run_models import blend_file, load_run_models
+from render_adapt._run_models import load_run_models, source_renderer
 from renderer import (
     PlanConfig,
     Renderer,
     make_plans,
-    make_renderer,
     quaternion_from_matrix,
     symmetry_quaternions,
 )
@@ -92,7 +91,7 @@ def train_adapter(
     models = load_run_models(run.objects, run.models, run.units)
     refuse_too_near(models, run.plan)
     target = read_target(run.target, size=SIZE, window_mm=run.window)
-    renderer = _source_renderer(run, models)
+    renderer = source_renderer(models, run.objects, run.models)
     source = render_source(models, run, config.seed, renderer, with_depth=target.has_depth)
     working = run.out.with_name(run.out.name + ".training")
     checkpoint = train(source, target.images, config, working, on_progress=on_progress)
@@ -105,15 +104,6 @@ def train_adapter(
     )
     calibrate_adapter(run.out, models, run.plan, renderer=renderer)
     return info
-
-
-def _source_renderer(run: TrainRun, models: list[CadModel]) -> Renderer:
-    """What renders the source domain: objects of a .blend file with their materials there."""
-    blend = blend_file(run.objects, run.models)
-    return make_renderer(
-        "blender" if blend else "raster", models, threads=available_cores(), blend=blend,
-        levels=False,
-    )  # fmt: skip
 
 
 def render_source(

@@ -26,7 +26,7 @@ from benchmarks.paper._tables import (
     rows,
     table,
 )
-from render_adapt import _cli
+from render_adapt import _cli, _cli_reproduce
 
 PROVENANCE = Provenance("render-adapt reproduce table1", "2026-01-01", "abc")
 
@@ -251,7 +251,7 @@ def cli_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_command_without_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_cli, "__file__", str(tmp_path / "site-packages/render_adapt/_cli.py"))
+    monkeypatch.setattr(_cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli.py"))
     assert "runs from a checkout of the repository" in cli_error(capsys, "table1")
 
 
