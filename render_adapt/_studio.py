@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel
@@ -81,6 +82,13 @@ class Studio:
     def examples(
         self, start: int = 0, stop: int = 24
     ) -> tuple[CropBatch, CropBatch, Sequence[CadModel]]:
-        """Some of the run's crops as rendered and as adapted, for the contact sheet."""
+        """Some of the run's crops as rendered and as adapted, for the contact sheet.
+
+        Those that are dropped are not among them, where any is kept.
+        """
         renders = self.render(start, min(stop, self.config.n))
-        return renders, self.adapt(renders).crops, self.models
+        faithful = self.adapt(renders)
+        if faithful.crops is renders or not faithful.kept.any():
+            return renders, faithful.crops, self.models
+        rows = np.flatnonzero(faithful.kept)
+        return renders[rows], faithful.crops[rows], self.models

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
@@ -61,6 +62,15 @@ def test_crops_below_the_least_fidelity_are_redrawn_or_left_out(tmp_path: Path) 
     assert list(scene) == [str(number) for number in range(summary.crops)]
     entry = json.loads((some.out / "shards" / "000000.json").read_text())
     assert (entry["redrawn"], entry["dropped"]) == (summary.redrawn, summary.dropped)
+
+
+def test_the_contact_sheet_has_what_was_kept_alone(tmp_path: Path) -> None:
+    run = config(tmp_path / "run", n=5, min_fidelity=0.4, redraws=0)
+    summary = generate(run)
+    assert 0 < summary.crops < 5
+    as_many = generate(config(tmp_path / "as-many", n=summary.crops))
+    shapes = [cv2.imread(str(made.contact_sheet)).shape for made in (summary, as_many)]
+    assert shapes[0] == shapes[1]
 
 
 def test_a_run_may_leave_out_everything(tmp_path: Path) -> None:
