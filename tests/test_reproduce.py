@@ -251,7 +251,9 @@ def cli_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_command_without_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli.py"))
+    monkeypatch.setattr(
+        _cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli.py")
+    )
     assert "runs from a checkout of the repository" in cli_error(capsys, "table1")
 
 
