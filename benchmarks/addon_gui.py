@@ -130,7 +130,13 @@ class Trial:
     def press(self, button: tuple[int, int]) -> None:
         """Click a button of the sidebar, which looks anew only at a pointer that comes."""
         self.window.point(*VIEW)
-        self.window.click(self._left + button[0], button[1])
+        self.point(button)
+        self.window.click_here()
+        time.sleep(0.3)
+
+    def point(self, button: tuple[int, int]) -> None:
+        """Move the pointer to a button of the sidebar."""
+        self.window.point(self._left + button[0], button[1])
 
     def status(self) -> dict[str, Any]:
         """What the extension says of its job, and what Blender has of it."""
@@ -150,7 +156,7 @@ class Trial:
 
     def photograph(self, what: str) -> None:
         """Write a picture of the window."""
-        time.sleep(0.6)
+        time.sleep(1.5)
         self.window.photograph(self._pictures / f"{self.name}-{what}.png")
 
     def workers(self) -> list[int]:
@@ -177,6 +183,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/addon_gui"))
     parser.add_argument("--display", type=int, default=95)
     parser.add_argument("--cancels", type=int, default=50)
+    parser.add_argument("--crops", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="figures of other Blenders in it are kept")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -192,6 +199,7 @@ def main() -> None:
             **try_buttons(trial),
             **end_otherwise(trial),
             **cancel_often(trial, arguments.cancels),
+            **make_many(trial, arguments.crops),
             **quit_in_the_midst(trial),
         }
     finally:
@@ -320,7 +328,8 @@ def cancel_often(trial: Trial, times: int) -> dict[str, Any]:
         if not trial.status()["running"]:
             continue
         if number % 2:
-            seconds.append(gone_after(trial, lambda: trial.press(CANCEL)))
+            trial.point(CANCEL)
+            seconds.append(gone_after(trial, window.click_here))
         else:
             window.point(*VIEW)
             seconds.append(gone_after(trial, lambda: window.press("Escape")))
@@ -341,6 +350,30 @@ def cancel_often(trial: Trial, times: int) -> dict[str, Any]:
         "left_after_cancels": "no process, temporary file, timer or operator",
         "what_they_left_finished": "verified",
     }  # fmt: skip
+
+
+def make_many(trial: Trial, crops: int) -> dict[str, Any]:
+    """Time a larger dataset, without a look at the window."""
+    window = trial.window
+    window.ask(
+        f"bpy.context.scene.render_adapt.out = '//many/'\n"
+        f"bpy.context.scene.render_adapt.count = {crops}"
+    )
+    began = time.monotonic()
+    trial.press(RUN)
+    status = trial.wait(patience=1200)
+    seconds = time.monotonic() - began
+    assert status["state"] == "finished", status
+    bad = verify(window.folder / "many").bad
+    assert bad == (), bad
+    return {
+        "many": {
+            "crops": crops,
+            "seconds_from_click": round(seconds, 1),
+            "crops_per_second": round(crops / seconds, 1),
+            "stage_seconds": {name: round(time, 1) for name, time in status["stages"].items()},
+        }
+    }
 
 
 def quit_in_the_midst(trial: Trial) -> dict[str, Any]:

@@ -68,13 +68,12 @@ class BlenderWindow:
         ticks = self.ask(f"answer = list(ticks); ticks.clear()\n{code}")
         return sorted(1000 * (after - before) for before, after in pairwise(ticks))
 
-    def click(self, x: int, y: int) -> None:
-        """Point, wait for the highlight, and click."""
-        self.point(x, y)
-        self._xdotool("click", "1")
+    def click_here(self) -> None:
+        """Click where the pointer is."""
+        self._xdotool("click", 1)
 
     def point(self, x: int, y: int) -> None:
-        """Move the pointer."""
+        """Move the pointer, and wait for what is there to see it."""
         self._xdotool("mousemove", x, y)
         time.sleep(0.3)
 

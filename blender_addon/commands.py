@@ -48,14 +48,15 @@ def python_command(context: bpy.types.Context, job: Path) -> Command:
         environment = {"RENDER_ADAPT_BLENDER": bpy.app.binary_path}
     else:
         environment = {"RENDER_ADAPT_BLENDER_PYTHON": sys.executable}
-    return Command([python, "-m", "render_adapt.jobs", str(job)], environment)
+    # -P: what happens to lie in the folder that Blender was started in is not imported.
+    return Command([python, "-P", "-m", "render_adapt.jobs", str(job)], environment)
 
 
 def blender_command(context: bpy.types.Context, *work: str, scene: Path | None = None) -> Command:
     """Do work in this Blender without a window, or in this Python where it has no Blender."""
     after = ["--", str(bundled_packages()), *work]
     if not bpy.app.binary_path:
-        return Command([sys.executable, str(WORKER), *after])
+        return Command([sys.executable, "-P", str(WORKER), *after])
     # Drivers and scripts of the scene run where they run in the window.
     scripts = context.preferences.filepaths.use_scripts_auto_execute
     words = [

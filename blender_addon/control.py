@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -94,6 +95,12 @@ class Control:
         self._folder = folder
         self.status = Status(kind, "running", "Starting", log=log)
 
+    def refuse(self, kind: Kind, reason: str) -> None:
+        """Show why a job was not begun."""
+        self.status = Status(kind, "failed", reason)
+        if kind == "check":
+            self.checked = self.status
+
     def watch(self, context: bpy.types.Context) -> None:
         """Have the window send timer events until the job ends."""
         manager = context.window_manager
@@ -113,8 +120,15 @@ class Control:
             return
         self._process.enforce()
         code = self._process.exit_code
-        for message in self._process.messages():
-            self._take(message)
+        try:
+            for message in self._process.messages():
+                self._take(message)
+        except Exception:
+            # Nobody would watch it any more.
+            self._process.end()
+            self._clean_up()
+            self.status.state = "failed"
+            raise
         if code is not None:
             self._finish(code)
 
@@ -215,7 +229,7 @@ def _progress(status: Status, message: messages.Message) -> None:
 
 
 def _speed(rate: float, unit: str, left: float | None) -> list[str]:
-    if left is None:
+    if left is None or not math.isfinite(left):
         return []
     return [f"{rate:.3g} {unit}/s, {_duration(left)} left"]
 
@@ -243,6 +257,8 @@ def _crash(doing: str, code: int, words: str) -> str:
         return "That Python has no render-adapt: install it there, with torch"
     if "No module named render_adapt." in words or "No module named 'render_adapt." in words:
         return "That Python's render-adapt is of another version: renew it"
+    if code == 2 and words.startswith("Try `python"):
+        return "That Python is older than 3.11: choose another"
     said = f' Its last words: "{words}"' if words else ""
     return f"The job died (exit code {code}) at: {doing}.{said}"
 

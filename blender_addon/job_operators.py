@@ -36,6 +36,8 @@ class JobOperator:
 
     bl_options = {"REGISTER"}  # noqa: RUF012
     kind: Kind
+    report: Callable[[set[str], str], None]
+    poll_message_set: Callable[[str], None]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -95,6 +97,7 @@ class JobOperator:
         try:
             control.start(self.kind, self.prepare(context, folder), folder)
         except (Refusal, OSError) as error:
+            control.refuse(self.kind, str(error))
             self.report({"ERROR"}, f"{error}.")
         finally:
             if not control.running:

@@ -18,21 +18,22 @@ from typing import Any
 
 from .messages import Failed, Message, decode
 
-PATIENCE = 1.5
+PATIENCE = 1.25
 """Seconds that a job has to end by itself when it is asked to."""
 
 _BEHIND = 5
 """How much nicer a job is than the interface, which is to stay quick."""
 
-_NEW_GROUP: dict[str, Any] = (
-    {
+_START: dict[str, Any]
+"""How a process begins, so that it can be ended with all that it starts."""
+if sys.platform == "win32":
+    _START = {
         "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP
         | subprocess.CREATE_NO_WINDOW
         | subprocess.BELOW_NORMAL_PRIORITY_CLASS
     }
-    if sys.platform == "win32"
-    else {"start_new_session": True}
-)
+else:
+    _START = {"start_new_session": True}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class JobProcess:
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 command.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **command.environment}, **_NEW_GROUP,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **command.environment}, **_START,
             )  # fmt: skip
         if sys.platform != "win32":
             nice = os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND

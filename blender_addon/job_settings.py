@@ -73,6 +73,7 @@ def learning_settings(
         "target": str(target),
         "out": str(folder_for_writing(settings.learned, "New Adapter")),
         "preset": settings.learning,
+        "source_crops": settings.renders,
         "steps": settings.steps,
     }
 

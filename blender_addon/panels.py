@@ -121,6 +121,7 @@ class VIEW3D_PT_render_adapt_learn(_Sidebar, bpy.types.Panel):
         column.prop(settings, "target")
         column.prop(settings, "learned")
         column.prop(settings, "learning")
+        column.prop(settings, "renders")
         column.prop(settings, "steps")
         if not external_python(context):
             show_text(layout, context, "Needs a Python with torch, set in the preferences", "INFO")

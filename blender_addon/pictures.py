@@ -21,12 +21,14 @@ def place() -> Path:
 
 
 def show(file: Path) -> None:
-    """Show what is now in a file."""
+    """Show what is now in a file; nothing new where that is no picture."""
     if bpy.app.background:
         return
     import cv2
 
     picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        return
     rgba = cv2.cvtColor(_without_margin(picture), cv2.COLOR_BGR2RGBA)[::-1].astype(np.float32) / 255
     clear()
     collection = bpy.utils.previews.new()
@@ -53,7 +55,7 @@ def clear() -> None:
         _shown.clear()
 
 
-def _without_margin(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _without_margin(picture: NDArray[Any]) -> NDArray[Any]:
     """What is left without rows and columns at the border that have its corner's colour."""
     drawn = (picture != picture[0, 0]).any(axis=2)
     rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))

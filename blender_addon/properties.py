@@ -179,6 +179,13 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
         items=LEARNING_PRESETS,
         default="fast",
     )
+    renders: IntProperty(
+        name="Renders",
+        description="How many renders of the objects to learn from, made before learning begins",
+        default=10_000,
+        min=2,
+        soft_max=100_000,
+    )
     steps: IntProperty(
         name="Steps", description="How long to train; more of them continue a finished adapter",
         default=20_000, min=1, soft_max=200_000,

@@ -41,7 +41,7 @@ def chosen_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 def size_mm(item: bpy.types.Object, scene: bpy.types.Scene) -> float:
     """The largest side of the box around an object as it was last drawn."""
-    return max(item.dimensions) * scene.unit_settings.scale_length * 1000
+    return float(max(item.dimensions) * scene.unit_settings.scale_length * 1000)
 
 
 def doubtful_units(size: float) -> bool:
@@ -71,7 +71,7 @@ def diameter_mm(objects: Sequence[bpy.types.Object], context: bpy.types.Context)
     Raises:
         Refusal: an object has no faces.
     """
-    scale = context.scene.unit_settings.scale_length * 1000
+    scale = float(context.scene.unit_settings.scale_length) * 1000
     depsgraph = context.evaluated_depsgraph_get()
     return max(_diameter(_vertices(item, depsgraph)) for item in objects) * scale
 
@@ -115,8 +115,8 @@ def _vertices(item: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray
         mesh.vertices.foreach_get("co", points)
     finally:
         evaluated.to_mesh_clear()
-    turned = np.array(evaluated.matrix_world)[:3, :3]
-    return points.reshape(-1, 3) @ turned.T
+    turned = np.array(evaluated.matrix_world, np.float64)[:3, :3]
+    return points.reshape(-1, 3).astype(np.float64) @ turned.T
 
 
 def _diameter(points: NDArray[np.float64]) -> float:

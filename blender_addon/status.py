@@ -69,5 +69,5 @@ def _show_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, status
     show_text(column, context, status.text, icon=icon)
     for line in status.details:
         show_text(column, context, line, icon="BLANK1")
-    if failed:
+    if failed and status.log is not None:
         box.operator("render_adapt.open_log", icon="TEXT")

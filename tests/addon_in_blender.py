@@ -134,18 +134,19 @@ def trial_learn(folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {"check": report_of(bpy.ops.render_adapt.check_python)}
     seen["checked"] = [control.checked.text, *control.checked.details]
     settings = bpy.context.scene.render_adapt
-    settings.target, settings.learned, settings.steps = str(folder / "crops"), "//adapter/", 10_000
+    settings.target, settings.learned = str(folder / "crops"), "//adapter/"
+    settings.renders, settings.steps = 64, 10_000
 
     def stop() -> None:
-        while control.status.factor < 3 / 10_000:
+        while control.status.kind != "learn" or control.status.factor < 3 / 10_000:
             time.sleep(0.1)
         seen["shown"] = [control.status.text, *control.status.details]
         control.cancel()
 
-    stopper = threading.Thread(target=stop)
+    stopper = threading.Thread(target=stop, daemon=True)
     stopper.start()
     seen["stopped"] = report_of(bpy.ops.render_adapt.learn)
-    stopper.join()
+    stopper.join(5)
     steps = int(seen["shown"][0].split()[1].replace(",", ""))
     settings.steps = steps + 6
     seen["continued"] = report_of(bpy.ops.render_adapt.learn)

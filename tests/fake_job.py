@@ -35,6 +35,7 @@ def run(conduct: str) -> None:
     sys.stdout.write("Blender 4.5.0 says something of its own\n")
     crops(40)
     if conduct == "finish":
+        tell("crops", done=50, total=100, crops_per_second=0.0, seconds_left=float("inf"))
         finish()
     elif conduct == "fail":
         tell("failed", message="There is no room on the disk: make some")
