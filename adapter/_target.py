@@ -306,9 +306,12 @@ def _window(
     """
     if centre[2] <= 0:
         return None
-    x, y, z = matrix @ centre
-    column, row = round(x / z), round(y / z)
-    half = math.floor(window_mm / 2.0 * matrix[0, 0] / centre[2])
+    with np.errstate(all="ignore"):
+        x, y, z = matrix @ centre
+        place = np.array([x / z, y / z, window_mm / 2.0 * matrix[0, 0] / centre[2]])
+    if not np.isfinite(place).all():
+        return None
+    column, row, half = round(place[0]), round(place[1]), math.floor(place[2])
     top, left = row - half, column - half
     if half < 1 or top < 0 or left < 0 or row + half > shape[0] or column + half > shape[1]:
         return None

@@ -28,7 +28,10 @@ KINDS = (
     "mask_visib.json",
 )  # fmt: skip
 """What a tar file holds of each crop."""
-_DAMAGED = (LookupError, TypeError, ValueError, AttributeError, RecursionError, tarfile.TarError)
+_DAMAGED = (
+    LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError,
+    tarfile.TarError,
+)  # fmt: skip
 
 
 class CropReader(abc.ABC):

@@ -21,11 +21,14 @@ from render_adapt._exceptions import ConfigError, DatasetError
 from render_adapt._files import hash_file
 from render_adapt._manifest import MANIFEST
 from render_adapt._studio import Studio
-from renderer import Randomization
+from renderer import Randomization, RenderError
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers")
+_LONG = ("adapter", "models", "objects", "randomize")
+_LONGEST = 300
+"""Characters of a setting that is not in `_LONG`."""
 
 
 def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
     """
     try:
         settings = {name: _untangled(value) for name, value in manifest["settings"].items()}
+        _refuse_endless(settings)
         if isinstance(settings["models"], str):
             settings["models"] = Path(settings["models"])
         randomization = {**settings["randomize"]}
@@ -101,11 +105,24 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
                 randomization[name] = Path(randomization[name])
         settings["randomize"] = Randomization(**randomization)
         return RunConfig(**{**settings, "out": folder, **changes})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ConfigError, RenderError):
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
             f"the settings in {folder / MANIFEST} are damaged ({error}): give the run's own "
             "command, or take the file from a copy"
         ) from None
+
+
+def _refuse_endless(settings: Mapping[str, Any]) -> None:
+    """Refuse what no settings have, and what a message about a setting could not quote.
+
+    Raises:
+        ValueError: one of them is too long.
+    """
+    for name, value in settings.items():
+        if name not in _LONG and len(str(value)) > _LONGEST:
+            raise ValueError(f"{name[:40]} is too long")
 
 
 def _describe_settings(config: RunConfig) -> dict[str, Any]:

@@ -198,10 +198,17 @@ def _read_table(path: Path) -> dict[str, NDArray[Any]]:
     if (
         not all(np.isfinite(columns[name]).all() for name in known)
         or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in columns["object"])
-        or not columns["quaternion"].any(axis=1).all()
+        or not _has_length(columns["quaternion"]).all()
     ):
         raise DatasetError(f"{path} is damaged: it has crops without number, pose or object")
     return columns
+
+
+def _has_length(vectors: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,), whether a vector can be made a unit vector: the least of numbers are 0 when squared."""
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(vectors, axis=1)
+    return np.asarray(np.isfinite(length) & (length > 0))
 
 
 def _index(columns: dict[str, NDArray[Any]], names: list[str]) -> Index:

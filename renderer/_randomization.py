@@ -239,7 +239,7 @@ def read_randomization(name: str | Path) -> Randomization:
     preset = content.pop("preset", "linemod")
     if not isinstance(preset, str) or preset not in RANDOMIZATIONS:
         known = ", ".join(RANDOMIZATIONS)
-        raise RenderError(f"{path}: preset is {preset!r}: give one of {known}.")
+        raise RenderError(f"{path}: preset is {_shown(preset)}: give one of {known}.")
     kinds = get_type_hints(Randomization)
     for key, value in content.items():
         if key not in kinds:

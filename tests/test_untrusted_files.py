@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import onnx
+import pyarrow
 import pytest
 from onnx import TensorProto, helper
+from pyarrow import parquet
 
 from adapter import AdapterError, load_adapter, read_target
 from adapter._runtime import DESCRIPTION, ONNX
@@ -24,13 +28,15 @@ from cad_models._pictures import decode_picture
 from render_adapt import DatasetError
 from render_adapt._bop_read import SceneReader, TarReader
 from render_adapt._cli import main
+from render_adapt._description import config_of
 from render_adapt._manifest import read_entry
 from render_adapt._printable import printable
-from renderer import RenderError, load_photographs, read_randomization
+from render_adapt._report_index import _read_table
+from renderer import RANDOMIZATIONS, RenderError, load_photographs, read_randomization
 from tests.test_fuzz_adapters import description, toy
 from tests.test_fuzz_models import TRIANGLE, gltf
 from tests.test_fuzz_scenes import scene, write
-from tests.test_fuzz_settings import ENTRY
+from tests.test_fuzz_settings import ENTRY, index
 
 
 def refused(path: Path, message: str) -> None:
@@ -392,6 +398,16 @@ class TestTargets:
         with pytest.raises(AdapterError, match=rf"{file}.json has a malformed entry for image '3'"):
             read_target(tmp_path, size=16)
 
+    def test_a_point_that_no_picture_reaches(self, tmp_path: Path) -> None:
+        files = dict(scene(40))
+        content = json.loads(files["scene_gt.json"])
+        content["0"][0]["cam_t_m2c"] = [1.0, 1.0, 5e-324]
+        files["scene_gt.json"] = json.dumps(content).encode()
+        write(files, tmp_path / "train/000000")
+        # The object is passed over; the scene has an image too few without it.
+        with pytest.raises(AdapterError, match="holds 15 usable crops; at least 16"):
+            read_target(tmp_path, size=16)
+
     @pytest.mark.parametrize("change", [{"depth_scale": "1"}, {"centre_depth": {"a": None}},
                                         {"centre_depth": [1]}])  # fmt: skip
     def test_malformed_settings_are_named(self, tmp_path: Path, change: dict[str, Any]) -> None:
@@ -427,15 +443,46 @@ class TestDatasets:
         self, tmp_path: Path, file: str, field: str, value: object
     ) -> None:
         """numpy takes null for NaN."""
+        self.write_scene(tmp_path, file, field, value)
+        with pytest.raises(DatasetError, match="not of finite numbers"):
+            SceneReader(tmp_path).read(0, 0)
+
+    def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:
+        self.write_scene(tmp_path, "scene_gt", "cam_t_m2c", [0, 0, 10**400])
+        with pytest.raises(DatasetError, match="image 0 of scene 0 .* is damaged"):
+            SceneReader(tmp_path).read(0, 0)
+
+    def write_scene(self, folder: Path, file: str, field: str, value: object) -> None:
         files = dict(scene())
         content = json.loads(files[f"{file}.json"])
         entry = content["0"][0] if file == "scene_gt" else content["0"]
         entry[field] = value
         lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
         files[f"{file}.json"] = ("{\n" + lines + "\n}\n").encode()
-        write(files, tmp_path / "train/000000")
-        with pytest.raises(DatasetError, match="not of finite numbers"):
-            SceneReader(tmp_path).read(0, 0)
+        write(files, folder / "train/000000")
+
+
+def test_a_setting_that_no_message_can_quote(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"preset = [{'9' * 400}]")
+    with pytest.raises(RenderError, match=r"preset is \[9999") as caught:
+        read_randomization(path)
+    assert len(str(caught.value)) < 400
+    manifest: dict[str, Any] = {
+        "settings": {"models": None, "randomize": asdict(RANDOMIZATIONS["linemod"])}
+    }
+    manifest["settings"] |= {"objects": ["ape"], "n": 3, "distance": ["a" * 1000] * 2}
+    with pytest.raises(DatasetError, match=r"damaged \(distance is too long\)") as refused:
+        config_of(manifest, tmp_path)
+    assert len(str(refused.value)) < 400 + len(str(tmp_path))
+
+
+def test_a_quaternion_that_squares_to_nothing(tmp_path: Path) -> None:
+    rows = parquet.read_table(io.BytesIO(index())).to_pylist()
+    rows[0]["quaternion"] = [1e-320, 0.0, 0.0, 0.0]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "000000.parquet")
+    with pytest.raises(DatasetError, match="without number, pose or object"):
+        _read_table(tmp_path / "000000.parquet")
 
 
 def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:
