@@ -449,7 +449,7 @@ class TestDatasets:
 
     def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:
         self.write_scene(tmp_path, "scene_gt", "cam_t_m2c", [0, 0, 10**400])
-        with pytest.raises(DatasetError, match="image 0 of scene 0 .* is damaged"):
+        with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
             SceneReader(tmp_path).read(0, 0)
 
     def write_scene(self, folder: Path, file: str, field: str, value: object) -> None:
