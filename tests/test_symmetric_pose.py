@@ -16,7 +16,12 @@ from torch import Tensor
 from adapter._losses import angle_degrees, pose_loss, quaternion_product
 from cad_models import CadModel, load_models
 from render_adapt._train import TrainRun, render_source
-from renderer import canonical_rotation, quaternion_from_matrix, symmetry_quaternions
+from renderer import (
+    RasterRenderer,
+    canonical_rotation,
+    quaternion_from_matrix,
+    symmetry_quaternions,
+)
 from tests.shapes import rectangle
 
 SAMPLES = 7
@@ -154,7 +159,8 @@ def test_training_crops_know_the_symmetries_of_their_models(
     symmetric_models: list[CadModel],
 ) -> None:
     run = TrainRun(("eggbox", "glue", "bowl", "ape"), target=Path(), out=Path(), source_crops=8)
-    crops = render_source(symmetric_models, run, 0, with_depth=False)
+    renderer = RasterRenderer(symmetric_models)
+    crops = render_source(symmetric_models, run, 0, renderer, with_depth=False)
     assert crops.symmetries is not None
     assert crops.symmetries.dtype == np.float32
     np.testing.assert_allclose(crops.symmetries, symmetry_quaternions(symmetric_models), atol=1e-7)
