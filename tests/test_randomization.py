@@ -75,7 +75,7 @@ def test_a_file_says_what_differs_from_a_preset(tmp_path: Path) -> None:
         ("lights = ", r"mine\.toml is not TOML .*: mend that line"),
         ("a = " + "[" * 3000, r"mine\.toml is not TOML"),
         ("light = [1, 2]", r"mine\.toml: there is no setting light: lights, light_angle, .* known"),
-        ('preset = "weak"', r"preset is 'weak': give one of none, linemod, strong"),
+        ('preset = "weak"', r"preset is weak: give one of none, linemod, strong"),
         ("preset = []", r"preset is \[\]: give one of"),
         ("lights = [1.5, 2]", r"mine\.toml: lights is \[1\.5, 2\]: give two whole numbers from 1"),
         ("lights = [3, 2]", r"lights is \[3, 2\].* the smaller one first"),
