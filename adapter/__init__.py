@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adapter._baseline_config import BASELINES, BaselineConfig, TaskProgress
 from adapter._config import PRESETS, LabelledCrops, Progress, TrainConfig
 from adapter._crop_tensor import FAR, decode, encode
+from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._runtime import (
@@ -59,6 +60,7 @@ __all__ = [
     "Nearest",
     "Progress",
     "TargetCrops",
+    "TargetCut",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",

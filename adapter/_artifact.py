@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ import torch
 
 from adapter._checkpoint import read_checkpoint
 from adapter._config import TrainConfig
+from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._files import make_folder, sha256_of, write_atomically
 from adapter._networks import Generator, build_generator
@@ -40,6 +42,7 @@ def save_adapter(
     provenance: str,
     figures: Mapping[str, Any] | None = None,
     window_mm: float = 200.0,
+    cut: TargetCut | None = None,
 ) -> AdapterInfo:
     """Turn a training checkpoint into an adapter that `load_adapter` reads.
 
@@ -53,6 +56,7 @@ def save_adapter(
         provenance: the data that the adapter was trained on, for people.
         figures: measurements to keep with the adapter.
         window_mm: side of the window that the training crops show.
+        cut: how the target's crops were cut, and the source rendered, where that is known.
 
     Raises:
         AdapterError: an unreadable checkpoint, a folder that cannot be written, or ONNX Runtime
@@ -82,6 +86,7 @@ def save_adapter(
             "class_names": json.loads(metadata["class_names"]),
             "provenance": provenance,
             "figures": dict(figures or {}),
+            "target_cut": None if cut is None else dataclasses.asdict(cut),
             "sha256": {name: sha256_of(draft / name) for name in (WEIGHTS, ONNX)},
             "config": json.loads(metadata["config"]),
         }

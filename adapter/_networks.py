@@ -261,8 +261,12 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] to (N,) logits."""
-        # The generator's images come channels-last; on a processor plain layout is faster here.
-        x = x if x.is_cuda else x.contiguous()
+        if not x.is_cuda:
+            # Plain layout is the faster one on a processor in bfloat16, channels-last in float32.
+            plain = torch.is_autocast_enabled("cpu")
+            x = x.contiguous(
+                memory_format=torch.contiguous_format if plain else torch.channels_last
+            )
         for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             if layer > 0:
                 x = F.pad(x, (0, 1, 0, 1))  # as TensorFlow pads "SAME" at stride 2

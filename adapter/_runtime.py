@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError, brief
 from adapter._files import sha256_of
 
@@ -71,6 +72,8 @@ class AdapterInfo:
     """Measurements of the adapter's quality, by name."""
     sha256: dict[str, str]
     """Hash of each weight file, by file name."""
+    cut: TargetCut | None = None
+    """How the target's crops were cut, where that was said; sources were rendered so too."""
 
 
 class Adapter(abc.ABC):
@@ -303,7 +306,8 @@ def read_info(folder: Path) -> AdapterInfo:
     if fields["sha256"].keys() != {WEIGHTS, ONNX}:
         raise AdapterError(f"{file} lacks the SHA-256 of {WEIGHTS} or {ONNX}, or has others")
     values = {name: fields[name] for name in wanted}
-    return AdapterInfo(**{**values, "class_names": tuple(fields["class_names"])})
+    cut = read_cut(fields["target_cut"], file) if fields.get("target_cut") is not None else None
+    return AdapterInfo(**{**values, "class_names": tuple(fields["class_names"]), "cut": cut})
 
 
 def draw_noise(

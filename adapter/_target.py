@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._crop_tensor import encode
+from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -37,6 +38,8 @@ class TargetCrops:
     """(M,), each crop's file within the folder (and object, where crops were cut from frames)."""
     skipped: tuple[str, ...]
     """Files that could not be read, and objects whose window leaves the frame."""
+    cut: TargetCut | None = None
+    """How they were cut, where the folder says so or they were cut here."""
 
     @property
     def has_depth(self) -> bool:
@@ -52,6 +55,8 @@ class _Crop:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     depth: NDArray[np.float32] | None  # (H, W), millimetres
     centre_depth: float
+    pixels: int = 0  # across the window, where it was cut here
+    off_axis: float = 0.0  # degrees, likewise
 
 
 class _Unreadable(Exception):
@@ -59,7 +64,7 @@ class _Unreadable(Exception):
 
 
 def read_target(
-    folder: Path, *, size: int = 64, channels: int | None = None, window_mm: float = 200.0
+    folder: Path, *, size: int = 64, channels: int | None = None, window_mm: float | None = None
 ) -> TargetCrops:
     """Read the real crops in a folder, in natural order of their names.
 
@@ -69,7 +74,9 @@ def read_target(
     - `rgb/NAME.png` and `depth/NAME.png` (uint16, 0 = no measurement): RGB-D crops. `crops.json`
       beside them may give `{"depth_scale": 0.1, "centre_depth": {"NAME": 812.5}}`, in millimetres.
       Without it a depth value is a millimetre, and the depth of a crop's centre is the median of
-      what was measured in the middle half of each side.
+      what was measured in the middle half of each side. In any folder of images `crops.json` may
+      say how they were cut: `{"cut": {"centre": "mean", "window_mm": 200, "off_axis_degrees": 10}}`
+      (`TargetCut`).
     - A BOP dataset, split or scene (`scene_camera.json`). Square images of `size` pixels are taken
       whole; from others the window of `window_mm` around every object in `scene_gt.json` is cut
       at the object's distance. Only the object's place is used, not its class or rotation.
@@ -80,7 +87,8 @@ def read_target(
         folder: where the crops are.
         size: side of the crops in pixels.
         channels: 3 to leave depth out, 4 to insist on it, None to take it where there is some.
-        window_mm: side of the crops' window, which also scales depth.
+        window_mm: side of the crops' window, which also scales depth; what `crops.json` says, or
+            200, if not given.
 
     Raises:
         AdapterError: no such folder, no crops in it, too few, not square, or no depth where
@@ -90,6 +98,9 @@ def read_target(
         raise AdapterError(f"{folder} is not a folder; --target takes a folder of real crops")
     scenes = sorted({file.parent for file in folder.rglob("scene_camera.json")}, key=_natural)
     skipped: list[str] = []
+    cut = None if scenes else _stated_cut(folder)
+    if window_mm is None:
+        window_mm = 200.0 if cut is None else cut.window_mm
     crops = (
         list(_bop_crops(folder, scenes, size, window_mm, skipped))
         if scenes
@@ -128,7 +139,28 @@ def read_target(
         for crop in crops
     ]
     names = tuple(crop.name for crop in crops)
-    return TargetCrops(np.concatenate(images), names, tuple(skipped))
+    if any(crop.pixels for crop in crops):
+        cut = _cut_here(crops, window_mm)
+    return TargetCrops(np.concatenate(images), names, tuple(skipped), cut)
+
+
+def _stated_cut(folder: Path) -> TargetCut | None:
+    """What `crops.json` says of how crops were cut."""
+    file = folder / "crops.json"
+    stated = _read_json(file).get("cut") if file.is_file() else None
+    return None if stated is None else read_cut(stated, file)
+
+
+def _cut_here(crops: list[_Crop], window_mm: float) -> TargetCut:
+    """How crops were cut from frames: around the origins of their objects' coordinates."""
+    off_axis = np.array([crop.off_axis for crop in crops])
+    return TargetCut(
+        centre="origin",
+        window_mm=float(window_mm),
+        # An even disc of rays of this radius is as far off the axis on average.
+        off_axis_degrees=round(min(1.5 * float(off_axis.mean()), 60.0), 1),
+        pixels=int(np.median([crop.pixels for crop in crops])),
+    )
 
 
 def _image_crops(folder: Path, size: int, skipped: list[str]) -> Iterator[_Crop]:
@@ -219,6 +251,8 @@ def _bop_crops(
                     _resize(rgb[window], size),
                     None if depth is None else _resize_depth(depth[window], size),
                     float(centre[2]),
+                    window[0].stop - window[0].start,
+                    float(np.degrees(np.arctan2(np.hypot(centre[0], centre[1]), centre[2]))),
                 )
 
 

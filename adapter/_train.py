@@ -175,7 +175,7 @@ class _Run:
         )
         for name, network in self.networks().items():
             network.to(config.device)
-            if config.device == "cuda" or (config.precision == "bf16" and name == "generator"):
+            if config.device == "cuda" or config.precision == "fp32" or name == "generator":
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.average_task = copy.deepcopy(self.task)

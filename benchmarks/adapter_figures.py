@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, TaskTower, encode, load_adapter
 from adapter._losses import angle_degrees, task_loss
-from benchmarks.linemod_target import OBJECTS, TURNED_ABOUT_Z
+from benchmarks.linemod_cut import OBJECTS, OFF_AXIS, TURNED_ABOUT_Z
 from cad_models import load_models
 from render_adapt import adapt_crops
 from renderer import (
@@ -55,7 +55,8 @@ def main() -> None:
     models = load_models(OBJECTS, models=arguments.data / "linemod/models")
     threads = len(os.sched_getaffinity(0))
     # Another seed than training's: the adapter has not seen these renders.
-    plans = make_plans(PlanConfig(), models, arguments.seed + 1000, 0, arguments.crops)
+    plan = PlanConfig(centre="mean", off_axis=OFF_AXIS)
+    plans = make_plans(plan, models, arguments.seed + 1000, 0, arguments.crops)
     renders = RasterRenderer(models, threads=threads, levels=False).render(plans)
     adapter = load_adapter(arguments.adapter, threads=threads)
     started = time.perf_counter()

@@ -28,7 +28,7 @@ from render_adapt import verify
 MODULE = "bl_ext.user_default.render_adapt"
 VIEW = (300, 600)
 """A place in the 3D view, pixels from the upper left corner."""
-PREVIEW, RUN, CANCEL = (74, 372), (192, 372), (132, 421)
+PREVIEW, RUN, CANCEL, FRAMING = (74, 372), (192, 372), (132, 421), (50, 407)
 """Buttons with two objects selected: x from the sidebar's left edge, y from above."""
 
 SCENE = """
@@ -213,7 +213,10 @@ def try_buttons(trial: Trial) -> dict[str, Any]:
     """Preview, run, undo, cancel and fail, with pictures."""
     window = trial.window
     figures: dict[str, Any] = {"gaps_ms": {}}
+    trial.press(FRAMING)
+    window.point(*VIEW)
     trial.photograph("idle")
+    trial.press(FRAMING)
     window.point(*VIEW)
     window.gaps()
     time.sleep(5)

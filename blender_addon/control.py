@@ -24,10 +24,12 @@ _LOGS_KEPT = 10
 
 _NAMES = {
     "--adapter": "Adapter",
+    "--centre": "Centre",
     "--distance": "Nearest",
     "--min-fidelity": "Least Fidelity",
     "--n": "Crops",
     "--objects": "Objects",
+    "--off-axis": "Off Axis",
     "--out": "Output",
     "--randomize": "Vary",
     "--samples": "Quality",
@@ -237,12 +239,12 @@ def _speed(rate: float, unit: str, left: float | None) -> list[str]:
 def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
     """What a job came to in so long: a sentence, and more."""
     if isinstance(result, messages.Dataset):
-        details = list(result.notes)
+        details = _notes(result)
         if result.redrawn or result.dropped:
             details.insert(0, f"{result.redrawn:,} adapted anew, {result.dropped:,} left out")
         return f"{result.crops:,} crops in {_duration(seconds)}", details
     if isinstance(result, messages.Preview):
-        return f"Preview of {result.crops} crops in {_duration(seconds)}", list(result.notes)
+        return f"Preview of {result.crops} crops in {_duration(seconds)}", _notes(result)
     if isinstance(result, messages.Learned):
         return f"The adapter learned for {result.steps:,} steps", []
     torch = f"torch {result.torch}" if result.torch else "no torch: it cannot learn"
@@ -250,6 +252,10 @@ def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
         torch,
         f"GPU: {result.gpu}" if result.gpu else "no GPU: learning takes hours",
     ]
+
+
+def _notes(result: messages.Dataset | messages.Preview) -> list[str]:
+    return [_in_this_interface(note) for note in result.notes]
 
 
 def _crash(doing: str, code: int, words: str) -> str:

@@ -138,7 +138,19 @@ def _models(
         "objects": [item.name for item in objects],
         "window": window,
         "distance": list(distance),
+        **_cut(settings),
     }
+
+
+def _cut(settings: Any) -> dict[str, Any]:
+    """Where crops are cut; what is left to the adapter, or to the camera's crops, is not in it."""
+    cut: dict[str, Any] = {}
+    if settings.centre != "ADAPTER":
+        cut["centre"] = settings.centre.lower()
+    if not settings.auto_off_axis:
+        # Blender keeps 0.1 as 0.10000000149, which is another setting.
+        cut["off_axis"] = round(settings.off_axis, 4)
+    return cut
 
 
 def _adapter(settings: Any) -> str:

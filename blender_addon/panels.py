@@ -71,7 +71,7 @@ class VIEW3D_PT_render_adapt_picture(_Sidebar, bpy.types.Panel):
 
 
 class VIEW3D_PT_render_adapt_framing(_Sidebar, bpy.types.Panel):
-    """How much of the object's surroundings a crop shows, and from how far."""
+    """How much of the object's surroundings a crop shows, from how far, and how it is cut."""
 
     bl_label = "Framing"
     bl_parent_id = "VIEW3D_PT_render_adapt"
@@ -87,6 +87,12 @@ class VIEW3D_PT_render_adapt_framing(_Sidebar, bpy.types.Panel):
         column.prop(settings, "window")
         column.prop(settings, "near")
         column.prop(settings, "far")
+        column = _fields(self.layout)
+        column.prop(settings, "centre")
+        row = column.row(heading="Off Axis (°)")
+        row.prop(settings, "auto_off_axis")
+        if not settings.auto_off_axis:
+            column.prop(settings, "off_axis", text=" ")
 
 
 class VIEW3D_PT_render_adapt_more(_Sidebar, bpy.types.Panel):

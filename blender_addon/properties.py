@@ -157,6 +157,39 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
         precision=0,
         step=1000,
     )
+    centre: EnumProperty(
+        name="Centre",
+        description="What of the object is in the middle of a crop",
+        items=(
+            (
+                "ADAPTER",
+                "As Adapter",
+                "As in the crops that the adapter learned from, and for learning as the camera "
+                "crops' folder says; where neither says so, as Box",
+            ),
+            ("BOX", "Box", "The centre of its bounding box"),
+            ("MEAN", "Mean", "The mean of its mesh's vertices, as in LINEMOD's crops"),
+            ("ORIGIN", "Origin", "Its origin, as crops are cut around known poses"),
+            ("VISIBLE", "Visible", "The middle of what is seen of it, as detectors cut"),
+        ),
+        default="ADAPTER",
+    )
+    auto_off_axis: BoolProperty(
+        name="As Adapter",
+        description="As far off the camera's optical axis as the crops that the adapter learned "
+        "from, and for learning as the camera crops' folder says; where neither says so, on it",
+        default=True,
+    )
+    off_axis: FloatProperty(
+        name="Off Axis (°)",
+        description="How far off the camera's optical axis crops lie at most, degrees; their poses "
+        "are what that camera sees",
+        default=10.0,
+        min=0.0,
+        max=60.0,
+        precision=1,
+        step=100,
+    )
 
     target: StringProperty(
         name="Camera Crops",

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from adapter import PRESETS, TrainConfig
+from adapter import PRESETS, SHIPPED_ADAPTER, TrainConfig, read_info
 from adapter import Progress as TrainProgress
 from cad_models import available_models
 from render_adapt._calibrate import calibrate_adapter
@@ -37,7 +37,6 @@ from render_adapt._train import TrainRun, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
 from render_adapt._verify import verify as verify_dataset
-from renderer import PlanConfig
 
 app = App(
     name="render-adapt",
@@ -88,7 +87,8 @@ def run(
     Parameters
     ----------
     preset
-        Settings to start from: default, or linemod-paper, the 109,208 renders of 11 objects by
+        Settings to start from: default; linemod, crops cut as LINEMOD's camera crops are and as far
+        off the camera's axis; or linemod-paper, the 109,208 renders of 11 objects by
         Wohlhart & Lepetit's recipe (301 viewpoints in place of 1241 with --subdivisions 3).
     only
         Make this crop of the run alone, in this process and beside the dataset; where --out holds
@@ -236,7 +236,7 @@ def calibrate(
     objects: tuple[str, ...],
     models: Path | None = None,
     units: Units | None = None,
-    window: float = 200.0,
+    window: float | None = None,
     crops: int = 4000,
 ) -> None:
     """Calibrate label fidelity for an adapter by its own crops; `train` does so by itself.
@@ -252,14 +252,17 @@ def calibrate(
     units
         Unit of the mesh files, where it is not millimetres.
     window
-        Side of the square that a crop shows at the object's distance, millimetres.
+        Side of the square that a crop shows at the object's distance, millimetres [default: the
+        adapter's own].
     crops
         Crops to make for it, 1000 or more.
     """
     names = split_names(objects)
     loaded = load_run_models(names, models, units)
     renderer = source_renderer(loaded, names, models)
-    calibrate_adapter(adapter, loaded, PlanConfig(window=window), crops, renderer)
+    info = read_info(SHIPPED_ADAPTER if adapter == "shipped" else Path(adapter))
+    plan = RunConfig(names, n=1, window=window).fitted_to(info).plan
+    calibrate_adapter(adapter, loaded, plan, crops, renderer)
     output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 
 

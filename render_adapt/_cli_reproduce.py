@@ -25,6 +25,7 @@ def reproduce(
     only: tuple[str, ...] = (),
     steps: int | None = None,
     device: str | None = None,
+    precision: str | None = None,
     data: Path | None = None,
     work: Path | None = None,
     out: Path | None = None,
@@ -51,6 +52,8 @@ def reproduce(
         Steps of each training, in place of the preset's.
     device
         cpu or cuda, in place of the preset's.
+    precision
+        fp32 or bf16, in place of the preset's; on processors without AMX bf16 may be slower.
     data
         Folder with the digits and LINEMOD [default: RENDER_ADAPT_DATA, or ../shared/data].
     work
@@ -62,6 +65,7 @@ def reproduce(
     """
     paper = _paper()
     settings = {"seeds": seeds, "only": ",".join(only), "steps": steps, "device": device}
+    settings["precision"] = precision
     folders = {
         "data": data or os.environ.get("RENDER_ADAPT_DATA"),
         "work": work,
@@ -77,6 +81,7 @@ def reproduce(
         only=tuple(part for given in only for part in given.split(",")),
         steps=steps,
         device=device,
+        precision=precision,
         command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
         **{name: Path(folder) for name, folder in folders.items() if folder},
     )

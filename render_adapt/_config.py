@@ -6,21 +6,25 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from adapter import AdapterInfo
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
 from render_adapt._writers import FORMATS
 from renderer import (
     CLEARANCE,
     ENGINES,
+    Centre,
     FrameConfig,
     PlanConfig,
     Randomization,
+    centre_points,
+    linemod_camera,
     read_randomization,
 )
 
@@ -40,12 +44,25 @@ LINEMOD_OBJECTS = (
 )  # fmt: skip
 """Those of the PixelDA paper."""
 
+WINDOW = 200.0
+"""Millimetres: LineMod's, where neither a flag nor an adapter has another."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    "linemod": {
+        "centre": "mean",
+        "off_axis": 10.0,
+        "window": WINDOW,
+        "distance": PlanConfig().distance,
+        "viewpoints": "hemisphere",
+        "in_plane": 45.0,
+    },
     "linemod-paper": {
         "objects": LINEMOD_OBJECTS,
         "adapter": "none",
-        "window": 200.0,
+        "centre": "mean",
+        "off_axis": 0.0,
+        "window": WINDOW,
         "distance": (400.0, 400.0),
         "viewpoints": "hemisphere",
         "subdivisions": 4,
@@ -53,12 +70,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "in_plane_steps": 8,
     },
 }
-"""Settings of `RunConfig` to start from. `linemod-paper` is Wohlhart & Lepetit's recipe (CVPR
-2015): 1241 viewpoints at 400 mm, a window of 200 mm, each in 8 turns, as many as the 109,208 crops
-of 11 objects that PixelDA's source set has."""
+"""Settings of `RunConfig` to start from. `linemod` cuts crops as LINEMOD's camera crops are cut,
+and as far off its axis; `linemod-paper` is Wohlhart & Lepetit's recipe (CVPR 2015): 1241 viewpoints
+at 400 mm, a window of 200 mm, each in 8 turns, as many as the 109,208 crops of 11 objects that
+PixelDA's source set has."""
 
-_CROPS_ONLY = ("size", "window", "viewpoints", "in_plane_steps", "rectified")
-_FRAMES_ONLY = ("objects_per_frame", "camera")
+_CROPS_ONLY = (
+    "size", "window", "centre", "off_axis", "cut_from", "viewpoints", "in_plane_steps", "rectified",
+)  # fmt: skip
+_FRAMES_ONLY = ("objects_per_frame",)
 
 
 @dataclass(frozen=True)
@@ -105,8 +125,20 @@ class RunConfig:
     (docs/randomization.md)."""
     workers: int = field(default_factory=lambda: available_cores())
     """Processes that make shards side by side."""
-    window: float = 200.0
-    """Side of the square that a crop shows at the object's distance, millimetres."""
+    window: float | None = None
+    """Side of the square that a crop shows at the object's distance, millimetres; as the adapter's
+    own crops, else 200."""
+    centre: Centre | None = None
+    """What is in the middle of a crop: `box`, the centre of the object's bounding box; `mean`, the
+    mean of its mesh's vertices; `origin`, that of its coordinates; `visible`, the 2-D box of what
+    is seen of it, as detectors cut. As the adapter's own crops were cut, else box. For jitter
+    around it see off_centre in docs/randomization.md."""
+    off_axis: float | None = None
+    """How many degrees crops lie off the camera's optical axis at most; poses are what that camera
+    sees. As the adapter's own crops, else 0; with --cut-from anywhere in the picture."""
+    cut_from: str | None = None
+    """Crops are cut from pictures of this many pixels, as in 640x480, taken by --camera: windows
+    lie wholly inside, on whole pixels."""
     distance: tuple[float, float] = PlanConfig().distance
     """Least and greatest distance from the camera to the object, millimetres."""
 
@@ -127,7 +159,8 @@ class RunConfig:
     objects_per_frame: int = FrameConfig().objects
     """How many objects a frame shows, fewer where they find no room."""
     camera: tuple[float, float, float, float] | None = None
-    """fx, fy, cx, cy of the frames' camera in pixels; LINEMOD's, scaled, if not given."""
+    """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
+    given."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
@@ -169,8 +202,11 @@ class RunConfig:
 
     def _refuse_misfits(self) -> None:
         defaults = {field.name: field.default for field in fields(self)}
+        if self.camera is not None and self.frames is None and self.cut_from is None:
+            raise ConfigError("--camera is for --frames or --cut-from: give one of them too")
         for name in _FRAMES_ONLY if self.frames is None else _CROPS_ONLY:
-            if getattr(self, name) != defaults[name]:
+            # Manifests have the window in numbers, those of frames too.
+            if getattr(self, name) not in (defaults[name], WINDOW if name == "window" else None):
                 flag = "--" + name.replace("_", "-")
                 if self.frames is None:
                     raise ConfigError(f"{flag} is for whole frames: give --frames too")
@@ -190,22 +226,39 @@ class RunConfig:
     @property
     def plan(self) -> PlanConfig:
         """How this run's crops are planned."""
+        picture, camera = None, None
+        if self.cut_from is not None:
+            picture = _sides("--cut-from", self.cut_from)
+            camera = self.camera or linemod_camera(*picture)
         return PlanConfig(
-            size=self.size, window=self.window, viewpoints=self.viewpoints,
-            subdivisions=self.subdivisions, in_plane=self.in_plane,
+            size=self.size, window=WINDOW if self.window is None else self.window,
+            centre=self.centre or "box", off_axis=self.off_axis, picture=picture, camera=camera,
+            viewpoints=self.viewpoints, subdivisions=self.subdivisions, in_plane=self.in_plane,
             in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
         )  # fmt: skip
+
+    def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
+        """The settings with those that were left to the adapter as its own crops have them."""
+        if self.frames is not None:
+            return self
+        cut = None if adapter is None else adapter.cut
+        changes: dict[str, Any] = {}
+        if self.window is None:
+            changes["window"] = WINDOW if adapter is None else adapter.window_mm
+        if self.centre is None:
+            changes["centre"] = "box" if cut is None else cut.centre
+        if self.off_axis is None and self.cut_from is None:
+            changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
+        return replace(self, **changes)
 
     @property
     def frame_plan(self) -> FrameConfig | None:
         """How this run's frames are planned; None where it makes crops."""
         if self.frames is None:
             return None
-        sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", self.frames, re.ASCII)
-        if sides is None:
-            raise ConfigError(f"--frames is {self.frames}: give width x height, as in 640x480")
+        width, height = _sides("--frames", self.frames)
         return FrameConfig(
-            width=int(sides[1]), height=int(sides[2]), camera=self.camera,
+            width=width, height=height, camera=self.camera,
             objects=self.objects_per_frame, subdivisions=self.subdivisions,
             in_plane=self.in_plane, distance=self.distance,
         )  # fmt: skip
@@ -231,6 +284,14 @@ def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+def _sides(flag: str, given: str) -> tuple[int, int]:
+    """Width and height in pixels of `640x480`."""
+    sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", given, re.ASCII)
+    if sides is None:
+        raise ConfigError(f"{flag} is {given}: give width x height, as in 640x480")
+    return int(sides[1]), int(sides[2])
+
+
 def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
     """The formats that are asked for, each once and in the order of `FORMATS`."""
     names = split_names(given)
@@ -249,8 +310,8 @@ def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:
         ConfigError: an object reaches as far from its centre as the camera may come to it.
     """
     nearest = plan.distance[0]
-    for model in models:
-        reach = float(np.linalg.norm(model.bounds[1] - model.centre))
+    for model, centre in zip(models, centre_points(models, plan.centre), strict=True):
+        reach = float(np.linalg.norm(np.abs(model.bounds - centre).max(axis=0)))
         if nearest <= reach + CLEARANCE:
             raise ConfigError(
                 f"--distance begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "

@@ -27,12 +27,19 @@ _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers")
 _LONG = ("adapter", "models", "objects", "randomize")
+_CAME_LATER: dict[str, tuple[Any, ...]] = {
+    "centre": (None, "box"),
+    "off_axis": (None, 0.0),
+    "cut_from": (None,),
+    "picture": (None,),
+}
 _LONGEST = 300
 """Characters of a setting that is not in `_LONG`."""
 
 
-def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
+def describe_run(studio: Studio) -> dict[str, Any]:
     """What decides a run's bytes, and the conventions that its readers need, as JSON has it."""
+    config = studio.config
     info = studio.adapter.info if studio.adapter else None
     decisive = {
         "adapter": info.sha256 if info else None,
@@ -41,7 +48,7 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
         "n": config.n,
         "objects": {model.name: _describe_object(model) for model in studio.models},
         "order": [model.name for model in studio.models],
-        "plan": asdict(config.frame_plan or config.plan),
+        "plan": _describe_plan(config),
         "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
         "samples": config.samples if config.renderer == "blender" else None,
@@ -60,7 +67,7 @@ def describe_run(config: RunConfig, studio: Studio) -> dict[str, Any]:
             "pose": "model to camera, millimetres",
             "quaternion": "w, x, y, z; unit; w >= 0",
         },
-        "settings": _describe_settings(config),
+        "settings": _describe_settings(studio),
         "shards": config.shards,
         "versions": _versions(),
     }
@@ -125,10 +132,35 @@ def _refuse_endless(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"{name[:40]} is too long")
 
 
-def _describe_settings(config: RunConfig) -> dict[str, Any]:
+def _describe_settings(studio: Studio) -> dict[str, Any]:
     """As given, but for where it is written and by how many."""
+    config = studio.config
     settings = {name: value for name, value in vars(config).items() if name not in _NOT_KEPT}
+    if settings["window"] is None:
+        settings["window"] = config.plan.window
+    if studio.adapter is None or studio.adapter.info.cut is None:
+        # Another adapter would have its own cut in place of what is left out.
+        settings = _without_defaults(settings)
     return settings | {"randomize": asdict(config.randomization)}
+
+
+def _describe_plan(config: RunConfig) -> dict[str, Any]:
+    if config.frame_plan is not None:
+        return asdict(config.frame_plan)
+    plan = asdict(config.plan)
+    if config.plan.picture is None:
+        del plan["camera"]
+    return _without_defaults(plan)
+
+
+def _without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that came later, where they have what was the case before they came, so that
+    older runs can be continued and verified."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _CAME_LATER or value not in _CAME_LATER[name]
+    }
 
 
 def _untangled(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from render_adapt._coco import coco_annotation
 from render_adapt._labelled_crop import LabelledCrop
 from render_adapt._labels import box_corners, label_crops
 from renderer import (
+    Centre,
     CropBatch,
     Instances,
     Plans,
     RenderError,
     Surfaces,
+    centre_points,
     make_renderer,
     matrix_from_quaternion,
 )
@@ -66,6 +68,8 @@ class LabelRules:
     """A board may hide what no object hides."""
     shape: tuple[int, int]
     """Height and width of the crops, pixels."""
+    centre: Centre = "box"
+    """What of the target is in the middle of a crop, before any jitter."""
 
     @staticmethod
     def of_run(manifest: Mapping[str, Any]) -> LabelRules:
@@ -88,11 +92,19 @@ class LabelRules:
             sensor_limit=sensor_limit.get(sensor, 5 * randomization["depth_noise"][1]),
             board="board" in randomization["background"],
             shape=(plan.get("height") or plan["size"], plan.get("width") or plan["size"]),
+            centre=_centre_of(plan),
         )
 
     def depth_limit(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         """By how much half of an object's pixels may be off at distances, all millimetres."""
         return self.adapter_limit + self.sensor_limit * (distance / 1000) ** 2
+
+
+def _centre_of(plan: Mapping[str, Any]) -> Centre:
+    centre: Centre = plan.get("centre", "box")
+    if centre not in get_args(Centre):
+        raise ValueError("it has a centre that there is not")
+    return centre
 
 
 class LabelChecker:
@@ -158,7 +170,7 @@ class LabelChecker:
             which[row, :objects] = [self._places[number] for number in crop.object_id.tolist()]
             rotation[row, :objects], translation[row, :objects] = crop.rotation, crop.translation
         height, width = self._rules.shape
-        centres = np.stack([model.centre for model in self._models])[which[:, 0]]
+        centres = centre_points(self._models, self._rules.centre)[which[:, 0]]
         return Plans(
             index=np.arange(count),
             object_index=which[:, 0],

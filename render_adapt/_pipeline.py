@@ -32,6 +32,7 @@ from render_adapt._shards import CONTINUE, ShardMaker, ShardResult
 from render_adapt._sheet import write_contact_sheet
 from render_adapt._studio import Studio
 from render_adapt._writers import finish_dataset
+from renderer import centre_points
 
 SHEET = "contact_sheet.png"
 
@@ -79,7 +80,8 @@ def generate(
     """
     started = time.perf_counter()
     studio = Studio(config)
-    run = describe_run(config, studio)
+    config = studio.config
+    run = describe_run(studio)
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
@@ -141,7 +143,8 @@ def make_only(config: RunConfig, index: int) -> Path:
     if not 0 <= index < config.n:
         raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
     studio = Studio(config)
-    run = describe_run(config, studio)
+    config = studio.config
+    run = describe_run(studio)
     if (config.out / MANIFEST).exists():
         refuse_other_run(read_manifest(config.out), run, config.out)
     folder = RunFolder(config.out.with_name(f"{config.out.name}-only-{index}"))
@@ -229,12 +232,43 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
     if studio.config.frames is not None:
         return ()
-    window = studio.config.window
-    return tuple(
-        f"{model.name} is {model.diameter:.0f} mm across and a crop shows {window:.0f} mm: "
+    plan = studio.config.plan
+    notes = [
+        f"{model.name} is {model.diameter:.0f} mm across and a crop shows {plan.window:.0f} mm: "
         f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
         for model in studio.models
-        if model.diameter > 2 * window
+        if model.diameter > 2 * plan.window
+    ]
+    points = centre_points(studio.models, plan.centre)
+    for model, point in zip(studio.models, points, strict=True):
+        off = float(np.linalg.norm(point - model.centre))
+        if plan.centre == "origin" and off > plan.window / 2:
+            notes.append(
+                f"the origin of {model.name} lies {off:.0f} mm from its middle, so that crops show "
+                "it at their border or not at all: give --centre box"
+            )
+    return (*notes, *_another_cut(studio))
+
+
+def _another_cut(studio: Studio) -> tuple[str, ...]:
+    """A note where crops are cut in another way than those that the adapter learnt from."""
+    cut = None if studio.adapter is None else studio.adapter.info.cut
+    if cut is None:
+        return ()
+    plan, differs = studio.config.plan, []
+    if plan.centre != cut.centre:
+        differs.append(f"--centre {plan.centre} in place of {cut.centre}")
+    if abs(plan.window / cut.window_mm - 1) > 0.01:
+        differs.append(f"--window {plan.window:g} in place of {cut.window_mm:g}")
+    if plan.picture is not None:
+        differs.append("--cut-from")
+    elif (plan.off_axis or 0.0) != cut.off_axis_degrees:
+        differs.append(f"--off-axis {plan.off_axis or 0:g} in place of {cut.off_axis_degrees:g}")
+    if not differs:
+        return ()
+    return (
+        f"crops are cut in another way than those that the adapter learnt from "
+        f"({', '.join(differs)}): they may look less real and keep their labels less well",
     )
 
 
@@ -255,7 +289,7 @@ def _dataset_camera(config: RunConfig) -> tuple[NDArray[np.float64], int, int]:
     if config.frame_plan is not None:
         return config.frame_plan.camera_matrix, config.frame_plan.width, config.frame_plan.height
     nearest, farthest = config.plan.distance
-    focal = config.size * (nearest + farthest) / 2 / config.window
+    focal = config.size * (nearest + farthest) / 2 / config.plan.window
     middle = config.size / 2
     camera = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
     return camera, config.size, config.size

@@ -78,7 +78,7 @@ class ShardMaker:
         if studio is None:
             studio = Studio(config)
             # Also a worker that starts late, in place of one that died, must make the same crops.
-            refuse_other_run(run, describe_run(config, studio), config.out)
+            refuse_other_run(run, describe_run(studio), config.out)
         self._studio = studio
 
     def __call__(self, shard: int) -> ShardResult:

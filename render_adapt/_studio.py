@@ -32,12 +32,14 @@ class Studio:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
         # Only Blender, which draws in one process where a user interface has it, may have them all.
         cv2.setNumThreads(1)
-        self.config = config
-        self.models: list[CadModel] = load_run_models(config.objects, config.models, config.units)
-        refuse_too_near(self.models, config.plan)
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
         )
+        config = config.fitted_to(None if self.adapter is None else self.adapter.info)
+        self.config = config
+        """With what was left to the adapter."""
+        self.models: list[CadModel] = load_run_models(config.objects, config.models, config.units)
+        refuse_too_near(self.models, config.plan)
         self.judge: Judge | None = (
             None if self.adapter is None else make_judge(config.adapter, self.adapter)
         )
@@ -74,7 +76,7 @@ class Studio:
             self.adapter,
             self.judge,
             seed=self.config.seed,
-            window=self.config.window,
+            window=self.config.plan.window,
             min_fidelity=self.config.min_fidelity,
             redraws=self.config.redraws,
         )

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 
-from adapter import AdapterInfo, LabelledCrops, Progress, TrainConfig, encode
+from adapter import AdapterInfo, LabelledCrops, Progress, TargetCut, TrainConfig, encode
 from cad_models import CadModel
 from render_adapt._calibrate import calibrate_adapter
-from render_adapt._config import Units, refuse_too_near, split_names
+from render_adapt._config import WINDOW, Units, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
 from render_adapt._run_models import load_run_models, source_renderer
 from renderer import (
+    Centre,
     PlanConfig,
+    Plans,
     Renderer,
     make_plans,
     quaternion_from_matrix,
@@ -48,8 +51,15 @@ class TrainRun:
     """Where the camera's crops are from and under which licence, to be kept with the adapter."""
     source_crops: int = 10_000
     """Renders to train on."""
-    window: float = 200.0
-    """Side of the square that a crop shows at the object's distance, millimetres."""
+    window: float | None = None
+    """Side of the square that a crop shows at the object's distance, millimetres; what the target
+    says of itself, else 200."""
+    centre: Centre | None = None
+    """What of the object is in the middle of the camera's crops: `box`, `mean`, `origin` or
+    `visible`, as for a run; what the target says of itself (docs/adapters.md), else box."""
+    off_axis: float | None = None
+    """How many degrees the camera's crops lie off its optical axis at most; what the target says of
+    itself, else 0."""
     distance: tuple[float, float] = PlanConfig().distance
     """Least and greatest distance from the camera to the object, millimetres."""
 
@@ -58,12 +68,26 @@ class TrainRun:
         object.__setattr__(self, "objects", split_names(self.objects))
         if self.source_crops < 2:
             raise ConfigError(f"--source-crops is {self.source_crops}: it must be at least 2")
-        _ = self.plan  # which checks what it is made of
+        self.plan(None)  # which checks what it is made of
 
-    @property
-    def plan(self) -> PlanConfig:
-        """How the source crops are planned."""
-        return PlanConfig(size=SIZE, window=self.window, distance=self.distance)
+    def cut(self, stated: TargetCut | None) -> TargetCut:
+        """How the target's crops are taken to be cut, where they say `stated` of themselves."""
+        stated = stated or TargetCut("box", WINDOW, 0.0)
+        return TargetCut(
+            self.centre or stated.centre,
+            stated.window_mm if self.window is None else float(self.window),
+            stated.off_axis_degrees if self.off_axis is None else float(self.off_axis),
+            stated.pixels,
+        )
+
+    def plan(self, stated: TargetCut | None) -> PlanConfig:
+        """How the source crops are planned: as the target's are cut."""
+        cut = self.cut(stated)
+        assert cut.centre in get_args(Centre)
+        return PlanConfig(
+            size=SIZE, window=cut.window_mm, distance=self.distance,
+            centre=cast(Centre, cut.centre), off_axis=cut.off_axis_degrees,
+        )  # fmt: skip
 
 
 def train_adapter(
@@ -89,10 +113,13 @@ def train_adapter(
     from adapter import read_target, save_adapter, train
 
     models = load_run_models(run.objects, run.models, run.units)
-    refuse_too_near(models, run.plan)
+    refuse_too_near(models, run.plan(None))
     target = read_target(run.target, size=SIZE, window_mm=run.window)
+    cut, plan = run.cut(target.cut), run.plan(target.cut)
+    refuse_too_near(models, plan)
     renderer = source_renderer(models, run.objects, run.models)
-    source = render_source(models, run, config.seed, renderer, with_depth=target.has_depth)
+    plans = make_plans(plan, models, config.seed, 0, run.source_crops)
+    source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
     working = run.out.with_name(run.out.name + ".training")
     checkpoint = train(source, target.images, config, working, on_progress=on_progress)
     provenance = (
@@ -100,20 +127,19 @@ def train_adapter(
         f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
     )
     info = save_adapter(
-        checkpoint, run.out, preset=preset, provenance=provenance, window_mm=run.window
+        checkpoint, run.out, preset=preset, provenance=provenance, window_mm=plan.window, cut=cut
     )
-    calibrate_adapter(run.out, models, run.plan, renderer=renderer)
+    calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
 
 
 def render_source(
-    models: list[CadModel], run: TrainRun, seed: int, renderer: Renderer, *, with_depth: bool
+    models: list[CadModel], plans: Plans, window: float, renderer: Renderer, *, with_depth: bool
 ) -> LabelledCrops:
     """The source domain: renders of the models with their labels."""
-    plans = make_plans(run.plan, models, seed, 0, run.source_crops)
     crops = renderer.render(plans)
     depth = crops.depth if with_depth else None
-    images = encode(crops.rgb, depth, plans.centre_depth, run.window).astype(np.float16)
+    images = encode(crops.rgb, depth, plans.centre_depth, window).astype(np.float16)
     return LabelledCrops(
         images=images,
         masks=crops.mask,

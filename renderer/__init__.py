@@ -8,9 +8,10 @@ from renderer._blend_models import load_blend_models
 from renderer._blender import BlendFile
 from renderer._capture import capture
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
+from renderer._cutting import Centre, centre_points, cut_camera, turn_towards, window_pixels
 from renderer._engines import ENGINES, EngineCheck, check_engine, make_renderer
 from renderer._fake import FakeRenderer
-from renderer._frames import FrameConfig, make_frame_plans
+from renderer._frames import FrameConfig, linemod_camera, make_frame_plans
 from renderer._geometry import (
     angle_between,
     matrix_from_quaternion,
@@ -39,6 +40,7 @@ __all__ = [
     "ENGINES",
     "RANDOMIZATIONS",
     "BlendFile",
+    "Centre",
     "CropBatch",
     "CropTensors",
     "CudaRasterRenderer",
@@ -60,9 +62,12 @@ __all__ = [
     "canonical_pose",
     "canonical_rotation",
     "capture",
+    "centre_points",
     "check_engine",
+    "cut_camera",
     "hemisphere_viewpoints",
     "in_plane",
+    "linemod_camera",
     "load_blend_models",
     "load_photographs",
     "load_textures",
@@ -78,7 +83,9 @@ __all__ = [
     "simulate_gaussian_depth",
     "simulate_structured_light_depth",
     "symmetry_quaternions",
+    "turn_towards",
     "uniform_rotation",
+    "window_pixels",
 ]
 
 

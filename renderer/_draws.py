@@ -13,6 +13,8 @@ SCENE_STREAM = 3
 """Framing, further lights and other objects; opened only when a setting needs it."""
 SURFACE_STREAM = 4
 """What surfaces look like; opened only when a setting needs it."""
+VIEW_STREAM = 9
+"""Where in the camera's view a crop lies; opened only when crops lie off the axis."""
 
 MOST_LIGHTS = 8
 MOST_OCCLUDERS = 8

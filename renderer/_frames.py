@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer._appearance import draw_lights, draw_surfaces
 from renderer._crops import Plans, RenderError
+from renderer._cutting import CameraSettings
 from renderer._draws import MOST_NEIGHBOURS, PLAN_STREAM, between, draw, draw_scene
 from renderer._placing import CLEARANCE, measure, place_on_board
 from renderer._plan import PLAN_DRAWS, crop_numbers, plans_from_poses
@@ -19,6 +20,14 @@ from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at
 
 LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
 """fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels (BOP, `camera.json`)."""
+
+
+def linemod_camera(width: int, height: int) -> CameraSettings:
+    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size."""
+    across, down = width / 640, height / 480
+    fx, fy, cx, cy = LINEMOD_CAMERA
+    return fx * across, fy * down, cx * across, cy * down
+
 
 _SPREAD = 0.45
 """Radius of the disc on which objects stand, as a share of the picture's shorter side."""
@@ -74,11 +83,7 @@ class FrameConfig:
     @property
     def camera_matrix(self) -> NDArray[np.float64]:
         """(3, 3), the K of every frame."""
-        across, down = self.width / 640, self.height / 480
-        fx, fy, cx, cy = self.camera or (
-            LINEMOD_CAMERA[0] * across, LINEMOD_CAMERA[1] * down,
-            LINEMOD_CAMERA[2] * across, LINEMOD_CAMERA[3] * down,
-        )  # fmt: skip
+        fx, fy, cx, cy = self.camera or linemod_camera(self.width, self.height)
         return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 

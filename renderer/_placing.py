@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh
 from renderer._crops import Instances, Plans
+from renderer._cutting import turn_towards
 from renderer._draws import MOST_OCCLUDERS, SceneDraws, whole_between
 from renderer._geometry import rotation_about
 from renderer._randomization import Randomization
@@ -100,13 +101,18 @@ def board_under(plans: Plans, models: Sequence[CadModel]) -> tuple[NDArray[np.fl
     centre = np.array([model.centre for model in models])[plans.object_index]
     half = np.array([np.ptp(model.bounds[:, 2]) / 2 for model in models])[plans.object_index]
     up = plans.rotation[:, :, 2]
-    up = np.where(up[:, 2:] > 0, -up, up)
     centre = (plans.rotation @ centre[..., None])[..., 0] + plans.translation
+    # Whether the camera is below it: it lies at the origin.
+    up = np.where((up * centre).sum(axis=1, keepdims=True) > 0, -up, up)
     return up, centre - half[:, None] * up
 
 
 def place_around(
-    randomization: Randomization, models: Sequence[CadModel], plans: Plans, scene: SceneDraws
+    randomization: Randomization,
+    models: Sequence[CadModel],
+    plans: Plans,
+    scene: SceneDraws,
+    middle: NDArray[np.float64] | None = None,
 ) -> tuple[Instances, NDArray[np.int64]]:
     """Occluders before each crop's target and neighbours beside it, as many as are drawn.
 
@@ -121,17 +127,30 @@ def place_around(
     Args:
         randomization: `occluders`, `occlusion` and `neighbours`.
         models: what the plans' `object_index` counts.
-        plans: N crops with their targets on the optical axis.
+        plans: N crops.
         scene: their numbers of stream 3.
+        middle: (N, 3), the centres of the targets' bounding boxes, camera frame; on the optical
+            axis at `centre_depth` if not given.
 
     Returns:
         The others (K is the greatest numbers of occluders and of neighbours together), and
         (N, 1 + K), which set of draws decides what each looks like (`draw_surfaces`).
     """
     extents = measure(models)
+    view = None
+    if middle is not None:
+        # All is placed as a camera sees it that looks straight at the target.
+        view = turn_towards(middle[:, :2] / middle[:, 2:])
+        back = np.swapaxes(view, 1, 2)
+        plans = replace(
+            plans,
+            rotation=back @ plans.rotation,
+            translation=(back @ plans.translation[..., None])[..., 0],
+            centre_depth=np.linalg.norm(middle, axis=1),
+        )
     up, foot = board_under(plans, models)
     most = randomization.occluders[1], randomization.neighbours[1]
-    placed = _Placed(extents, plans, sum(most))
+    placed = _Placed(extents, plans, sum(most), view)
     count = whole_between(randomization.occluders, scene.occluder_count)
     for number in range(most[0]):
         draws = scene.occluders[:, number]
@@ -214,9 +233,18 @@ _FIRST_NEIGHBOUR = 1 + MOST_OCCLUDERS
 class _Placed:
     """Objects that have their places: a crop's target is in place 0; others may be empty."""
 
-    def __init__(self, extents: Extents, plans: Plans, others: int) -> None:
+    def __init__(
+        self,
+        extents: Extents,
+        plans: Plans,
+        others: int,
+        view: NDArray[np.float64] | None = None,
+    ) -> None:
         count = len(plans)
         self.extents = extents
+        self.view = view
+        """(N, 3, 3), how the camera is turned against the frame in which objects are placed; not
+        at all if None."""
         self.object_index = np.full((count, 1 + others), -1, np.int64)
         self.object_index[:, 0] = plans.object_index
         self.rotation = np.broadcast_to(np.eye(3), (count, 1 + others, 3, 3)).copy()
@@ -251,11 +279,16 @@ class _Placed:
         """Rotations (N, S, 3, 3) and translations (N, S, 3), canonical; of empty places the
         identity and 0."""
         which, rotation = self.object_index[:, places], self.rotation[:, places].copy()
-        translation = np.zeros(self.centre[:, places].shape)
+        centre = self.centre[:, places]
+        if self.view is not None:
+            there = (which >= 0)[..., None]
+            rotation = np.where(there[..., None], self.view[:, None] @ rotation, rotation)
+            centre = np.where(there, (self.view[:, None] @ centre[..., None])[..., 0], centre)
+        translation = np.zeros(centre.shape)
         for number, model in enumerate(models):
             chosen = which == number
             turned = rotation[chosen]
-            moved = self.centre[:, places][chosen] - turned @ model.centre
+            moved = centre[chosen] - turned @ model.centre
             rotation[chosen], translation[chosen] = canonical_pose(turned, moved, model.symmetries)
         return rotation, translation
 
@@ -307,6 +340,8 @@ def _put_before(
     apart = np.linalg.norm(spots[:, :, None] - placed.centre[:, None, earlier], axis=3)
     needed = placed.sizes(extents.radius, earlier) + radius[:, None] + _GAP
     good = (apart >= needed[:, None]).all(axis=2) & (least <= most)[:, None]
+    # Off the optical axis what is before the target may still be beside the camera.
+    good &= _clear_of_camera(placed, which, spots)
     placed.put(place, wanted, which, rotation, spots, good)
 
 
@@ -349,7 +384,8 @@ def _end_on_target(
 def _clear_of_camera(
     placed: _Placed, which: NDArray[np.int64], spots: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    return np.asarray(spots[..., 2] >= placed.extents.radius[which][:, None] + CLEARANCE)
+    z = spots[..., 2] if placed.view is None else (spots @ placed.view[:, 2, :, None])[..., 0]
+    return np.asarray(z >= placed.extents.radius[which][:, None] + CLEARANCE)
 
 
 def _in_picture(plans: Plans, spots: NDArray[np.float64]) -> NDArray[np.bool_]:

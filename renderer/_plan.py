@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,14 +12,27 @@ from numpy.typing import ArrayLike, NDArray
 from cad_models import CadModel
 from renderer._appearance import draw_lights, draw_surfaces
 from renderer._crops import Instances, Plans, RenderError, Surfaces
+from renderer._cutting import (
+    CameraSettings,
+    Centre,
+    centre_points,
+    cut_camera,
+    draw_rays,
+    turn_towards,
+    upright_along,
+    window_pixels,
+)
 from renderer._draws import PLAN_STREAM, SceneDraws, between, draw, draw_scene
 from renderer._placing import place_around
 from renderer._randomization import RANDOMIZATIONS, Randomization
 from renderer._symmetry import canonical_rotation
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
+from renderer._visible import visible_middles
 
 PLAN_DRAWS = 14
 """Numbers of stream 0 that a plan takes."""
+MOST_OFF_AXIS = 60.0
+"""Degrees; no lens that a pinhole camera describes sees much farther."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +58,21 @@ class PlanConfig:
     viewpoint and turn anew for each crop (hemisphere only)."""
     rectified: bool = False
     """The image is turned so that the object's z axis points up in it; K, masks and pose follow."""
+    centre: Centre = "box"
+    """What is in the middle of a crop: `box`, the centre of the object's bounding box; `mean`, the
+    mean of its mesh's vertices, as in LINEMOD's crops; `origin` of its coordinates, which
+    `cam_t_m2c` is the place of; `visible`, the centre of the 2-D box of what is seen of it, as
+    detectors cut. Jitter around it is `Randomization.off_centre`."""
+    off_axis: float | None = None
+    """Crops lie up to this many degrees off the camera's optical axis, evenly over that disc, and
+    poses are what that camera sees. None is the axis itself; with `picture`, anywhere in it."""
+    picture: tuple[int, int] | None = None
+    """Crops are cut from pictures of this many pixels across and down, on whole pixels, windows
+    wholly inside."""
+    camera: CameraSettings | None = None
+    """fx, fy, cx, cy of the camera that took the pictures, pixels; needed with `picture`."""
     distance: tuple[float, float] = (650.0, 1100.0)
-    """Least and greatest distance from the camera to the object's centre, millimetres.
+    """Least and greatest z of the crop's centre in the camera's frame, millimetres.
 
     As far as LINEMOD's objects are from its camera (640 to 1091; 98 of 100 frames lie within 655 to
     1075): it sets the perspective, and how noisy a depth sensor is. Wohlhart & Lepetit rendered
@@ -66,12 +92,47 @@ class PlanConfig:
             "distance", _is_range(self.distance, 1.0, 1e5), self.distance,
             "two distances in mm, the smaller one first",
         )  # fmt: skip
+        _check(
+            "centre", self.centre in get_args(Centre), self.centre, "mean, box, origin or visible"
+        )
+        _check(
+            "off-axis", self.off_axis is None or 0 <= self.off_axis <= MOST_OFF_AXIS, self.off_axis,
+            f"0 to {MOST_OFF_AXIS:g} degrees",
+        )  # fmt: skip
+        self._check_picture()
         _check("in-plane-steps", 0 <= self.in_plane_steps <= 360, self.in_plane_steps, "0 to 360")
         if self.in_plane_steps and (self.rectified or self.viewpoints != "hemisphere"):
             raise RenderError(
                 "--in-plane-steps enumerates turns of the hemisphere's viewpoints: "
                 "leave out --rectified and --viewpoints so3, or leave out --in-plane-steps."
             )
+
+    def _check_picture(self) -> None:
+        if self.picture is None:
+            return
+        width, height = self.picture
+        if not (8 <= width <= 16384 and 8 <= height <= 16384):
+            raise RenderError(
+                f"--cut-from is {width}x{height}: give 8 to 16384 pixels across and down."
+            )
+        camera = np.asarray(() if self.camera is None else self.camera, np.float64)
+        if camera.shape != (4,) or not np.isfinite(camera).all() or not (camera[:2] > 0).all():
+            raise RenderError(
+                f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy above 0."
+            )
+        most = int(window_pixels(camera[0], self.window, self.distance[0]))
+        if most > min(width, height):
+            raise RenderError(
+                f"--window {self.window:g} covers {most} pixels at {self.distance[0]:g} mm, more "
+                f"than a picture of {width}x{height} has: give a smaller --window, or a greater "
+                "least --distance."
+            )
+
+    @property
+    def on_axis(self) -> bool:
+        """Whether crops lie on the optical axis and have the bounding box's centre in the middle,
+        so that no pose differs from what a camera sees that looks straight at the object."""
+        return self.centre in ("box", "visible") and not self.off_axis and self.picture is None
 
     @property
     def poses(self) -> int:
@@ -96,9 +157,9 @@ def make_plans(
     symmetric objects are canonical (`canonical_pose`).
 
     Convention:
-        The centre of the object's bounding box is on the optical axis and the window is measured
-        at its depth. It is at the crop's very centre unless `off_centre` moves the window: the
-        camera matrix changes then, the pose does not.
+        `config.centre` is in the middle of the crop, and the window is measured at its depth. It is
+        on the optical axis unless `off_axis` or `picture` say otherwise, and `off_centre` moves the
+        window about it: the camera matrix changes then, the pose does not.
 
     Args:
         config: the settings of poses and framing.
@@ -116,13 +177,28 @@ def make_plans(
     draws = draw(seed, index, PLAN_STREAM, PLAN_DRAWS)
     scene = draw_scene(seed, index) if _needs_scene(randomization) else None
     direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
+    rotation = _rotations(config, index // len(models), draws[:, :3])
+    depth = between(config.distance, draws[:, 3])
+    rays = None
+    if config.off_axis or config.picture is not None:
+        rays = draw_rays(
+            seed, index, off_axis=config.off_axis, camera=config.camera, picture=config.picture,
+            window=config.window, depth=depth,
+        )  # fmt: skip
+        # Viewpoints and lights are drawn as for a camera that looks straight at the object.
+        turn = turn_towards(rays)
+        rotation, direction = turn @ rotation, direction @ np.swapaxes(turn, 1, 2)
+        if config.rectified:
+            rotation = upright_along(rotation, rays)
     plans = plans_from_poses(
         models,
         index % len(models),
-        _rotations(config, index // len(models), draws[:, :3]),
-        between(config.distance, draws[:, 3]),
+        rotation,
+        depth,
         size=config.size,
         window=config.window,
+        centre=config.centre,
+        rays=rays,
         light_direction=direction,
         light_color=color,
         ambient_color=ambient,
@@ -130,11 +206,45 @@ def make_plans(
     )
     roles = np.zeros((len(index), 1), np.int64)
     if scene is not None:
-        plans = _reframed(plans, randomization, scene)
-        others, roles = place_around(randomization, models, plans, scene)
+        middle = None if config.on_axis else box_centres(plans, models)
+        others, roles = place_around(randomization, models, plans, scene, middle)
         plans = replace(plans, others=others)
+    if config.picture is not None or config.centre == "visible":
+        plans = _aimed(plans, config, models)
+    if scene is not None:
+        plans = _reframed(plans, randomization, scene)
     surfaces = draw_surfaces(randomization, seed, index, roles, textures)
     return replace(plans, surfaces=surfaces)
+
+
+def box_centres(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]:
+    """(N, 3), the centres of the targets' bounding boxes, camera frame, millimetres."""
+    centre = np.array([model.centre for model in models])[plans.object_index]
+    return np.asarray((plans.rotation @ centre[..., None])[..., 0] + plans.translation)
+
+
+def _aimed(plans: Plans, config: PlanConfig, models: Sequence[CadModel]) -> Plans:
+    """The plans with their windows around what is seen, or on their pictures' whole pixels."""
+    if config.centre == "visible":
+        aim = visible_middles(plans, models)
+    else:
+        centre = centre_points(models, config.centre)[plans.object_index]
+        points = (plans.rotation @ centre[..., None])[..., 0] + plans.translation
+        aim = points[:, :2] / points[:, 2:]
+    if config.picture is None:
+        camera_matrix = _crop_cameras(plans.centre_depth, plans.size, config.window)
+        camera_matrix[:, :2, 2] -= camera_matrix[:, :1, 0] * aim
+        return replace(plans, camera_matrix=camera_matrix)
+    assert config.camera is not None
+    fx, fy, cx, cy = config.camera
+    # The corner of pixels next to the point, towards the picture's own.
+    middle = np.floor(aim * [fx, fy] + [cx, cy])
+    side = window_pixels(fx, config.window, plans.centre_depth)
+    # What is seen may be nearer to the border than the point that was drawn, and a point at the
+    # very border may be rounded over it.
+    half = side[:, None] / 2
+    middle = np.clip(middle, half, np.array(config.picture) - half)
+    return replace(plans, camera_matrix=cut_camera(config.camera, middle, side, config.size))
 
 
 def crop_numbers(models: Sequence[CadModel], seed: int, start: int, stop: int) -> NDArray[np.int64]:
@@ -193,6 +303,8 @@ def _reframed(plans: Plans, randomization: Randomization, scene: SceneDraws) -> 
     camera_matrix = plans.camera_matrix.copy()
     zoom = between(randomization.zoom, scene.framing[:, 2])
     camera_matrix[:, (0, 1), (0, 1)] /= zoom[:, None]
+    middle = np.array([plans.width / 2, plans.height / 2])
+    camera_matrix[:, :2, 2] = middle + (camera_matrix[:, :2, 2] - middle) / zoom[:, None]
     moved = randomization.off_centre * (2 * scene.framing[:, :2] - 1)
     camera_matrix[:, :2, 2] += moved * [plans.width, plans.height]
     return replace(plans, camera_matrix=camera_matrix)
@@ -206,6 +318,8 @@ def plans_from_poses(
     *,
     size: int = 64,
     window: float = 200.0,
+    centre: Centre = "box",
+    rays: ArrayLike | None = None,
     light_direction: ArrayLike = (0.0, 0.0, -1.0),
     light_color: ArrayLike = 0.6,
     ambient_color: ArrayLike = 0.4,
@@ -215,15 +329,19 @@ def plans_from_poses(
     """Plans of given poses, framed as LineMod crops.
 
     Convention:
-        As for `make_plans`: the bounding box's centre is on the optical axis, at `distances`.
+        As for `make_plans`: `centre` is in the middle of the crop, on the ray (x / z, y / z) and at
+        z = `distances`. Rotations are what the camera sees, whichever way its axis points.
 
     Args:
         models: the objects.
         object_index: (N,), positions in `models`.
         rotations: (N, 3, 3), model-to-camera.
-        distances: (N,) or one for all, millimetres from the camera to the object's centre.
+        distances: (N,) or one for all, z of the centre in millimetres.
         size: pixels.
         window: side of the square that a crop shows at the object's distance, millimetres.
+        centre: what of the object is in the middle (`PlanConfig.centre`; `visible` is the box's
+            centre here, as nothing is known yet of what hides it).
+        rays: (N, 2), where the crops lie in the camera's view; the optical axis if not given.
         light_direction: (N, L, 3), or for one light (N, 3) or (3,), camera frame, from the object
             towards the light.
         light_color: (N, L, 3), or for one light (N, 3), (3,) or one number, 1 = full.
@@ -236,12 +354,18 @@ def plans_from_poses(
     rotation = np.array(rotations, np.float64).reshape(count, 3, 3)
     depth = np.broadcast_to(np.asarray(distances, np.float64), (count,)).copy()
     translation = np.zeros((count, 3))
+    points = centre_points(models, centre)
     for number, model in enumerate(models):
         rows = which == number
         if canonical:
             rotation[rows] = canonical_rotation(rotation[rows], model.symmetries)
-        translation[rows] = -(rotation[rows] @ model.centre)
+        translation[rows] = -(rotation[rows] @ points[number])
     translation[:, 2] += depth
+    camera_matrix = _crop_cameras(depth, size, window)
+    if rays is not None:
+        across = np.broadcast_to(np.asarray(rays, np.float64), (count, 2))
+        translation[:, :2] += depth[:, None] * across
+        camera_matrix[:, :2, 2] -= camera_matrix[:, :1, 0] * across
     direction = _per_light(light_direction, count)
     return Plans(
         index=np.arange(count) if index is None else np.asarray(index, np.int64),
@@ -249,7 +373,7 @@ def plans_from_poses(
         rotation=rotation,
         translation=translation,
         others=Instances.none(count),
-        camera_matrix=_crop_cameras(depth, size, window),
+        camera_matrix=camera_matrix,
         centre_depth=depth,
         light_direction=_single(direction / np.linalg.norm(direction, axis=2, keepdims=True)),
         light_color=_single(np.broadcast_to(_per_light(light_color, count), direction.shape)),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from mathutils import Matrix
 
 import addon_utils  # isort: skip - bpy makes it known
 
@@ -111,6 +112,23 @@ def trial_run(folder: Path) -> dict[str, Any]:
     return seen
 
 
+def trial_cut(folder: Path) -> dict[str, Any]:
+    """Crops of a cone, cut as the settings say and as the adapter's; what is said of its origin."""
+    bpy.ops.mesh.primitive_cone_add(radius1=0.06, depth=0.08)
+    bpy.ops.wm.save_mainfile()
+    settings = bpy.context.scene.render_adapt
+    settings.count, settings.out = 2, "//left_to_adapter/"
+    seen: dict[str, Any] = {"left to adapter": sorted(bpy.ops.render_adapt.run())}
+    settings.centre, settings.auto_off_axis, settings.off_axis = "MEAN", False, 12.3
+    settings.count, settings.out = 12, "//cut/"
+    seen["cut"] = sorted(bpy.ops.render_adapt.run())
+    bpy.context.object.data.transform(Matrix.Translation((0, 0, 0.3)))
+    settings.centre, settings.preview_crops = "ORIGIN", 1
+    bpy.ops.render_adapt.preview()
+    seen["notes"] = part("control").control.status.details
+    return seen
+
+
 def _state() -> dict[str, Any]:
     return {
         "file": bpy.data.filepath,
@@ -136,6 +154,7 @@ def trial_learn(folder: Path) -> dict[str, Any]:
     settings = bpy.context.scene.render_adapt
     settings.target, settings.learned = str(folder / "crops"), "//adapter/"
     settings.renders, settings.steps = 64, 10_000
+    settings.centre, settings.auto_off_axis, settings.off_axis = "MEAN", False, 12.3
 
     def stop() -> None:
         while control.status.kind != "learn" or control.status.factor < 3 / 10_000:
@@ -152,7 +171,7 @@ def trial_learn(folder: Path) -> dict[str, Any]:
     seen["continued"] = report_of(bpy.ops.render_adapt.learn)
     seen["text"] = control.status.text
     seen["adapter"] = [settings.adapter, settings.adapter_folder]
-    settings.count = 4
+    settings.count, settings.centre, settings.auto_off_axis = 4, "ADAPTER", True
     seen["used"] = report_of(bpy.ops.render_adapt.run)
     preferences.python = ""
     seen["left"] = leftovers()

@@ -15,7 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
+from adapter import load_adapter
+from cad_models import load_models
 from render_adapt import load, verify
+from renderer import Centre, RasterRenderer, centre_points, plans_from_poses
 from renderer._blender import PYTHON_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -133,6 +136,47 @@ def test_a_dataset_from_the_button(trial: Trial, tmp_path: Path) -> None:
     ]
 
 
+def test_crops_are_cut_as_the_panel_says(trial: Trial, tmp_path: Path) -> None:
+    seen = trial("cut", tmp_path)
+    assert seen["left to adapter"] == seen["cut"] == ["FINISHED"]
+    stated = load_adapter("shipped").info.cut
+    assert _cut(tmp_path / "left_to_adapter") == (
+        ["box", 0.0] if stated is None else [stated.centre, stated.off_axis_degrees]
+    )
+    assert _cut(tmp_path / "cut") == ["mean", 12.3]
+    assert verify(tmp_path / "cut").bad == ()
+    _hold_to_cut(tmp_path / "cut", "mean", 12.3)
+    assert any(note.endswith("not at all: give Centre box") for note in seen["notes"])
+    assert not any("--" in note for note in seen["notes"])
+
+
+def _cut(dataset: Path) -> list[Any]:
+    # A manifest has what is not as it always was.
+    settings = json.loads((dataset / "manifest.json").read_text())["settings"]
+    return [settings.get("centre", "box"), settings.get("off_axis", 0.0)]
+
+
+def _hold_to_cut(dataset: Path, centre: Centre, off_axis: float) -> None:
+    """Hold crops of one object to a cut, and masks to what a camera sees by their poses."""
+    models = load_models(["Cone"], models=dataset / "models")
+    (point,) = centre_points(models, centre)
+    assert np.linalg.norm(point - models[0].centre) > 30
+    crops = list(load(dataset))
+    rotations = np.array([crop.rotation[0] for crop in crops])
+    places = rotations @ point + [crop.translation[0] for crop in crops]
+    rays = places[:, :2] / places[:, 2:]
+    pixels = np.einsum("nij,nj->ni", [crop.camera_matrix for crop in crops], places)
+    np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], 32, atol=0.01)
+    angles = np.degrees(np.arctan(np.linalg.norm(rays, axis=1)))
+    assert angles.max() <= off_axis + 0.001
+    assert angles.max() > off_axis / 2
+    plans = plans_from_poses(
+        models, np.zeros(len(crops)), rotations, places[:, 2], centre=centre, rays=rays
+    )
+    for crop, mask in zip(crops, RasterRenderer(models).render(plans).mask, strict=True):
+        assert (crop.mask[0] & mask).sum() > 0.95 * (crop.mask[0] | mask).sum()
+
+
 @pytest.mark.slow
 def test_an_adapter_learned_from_a_folder(trial: Trial, tmp_path: Path) -> None:
     (tmp_path / "crops").mkdir()
@@ -152,6 +196,7 @@ def test_an_adapter_learned_from_a_folder(trial: Trial, tmp_path: Path) -> None:
     assert seen["adapter"] == ["FOLDER", "//adapter/"]
     assert seen["left"] == []
     assert verify(tmp_path / "dataset").bad == ()
+    assert _cut(tmp_path / "dataset") == ["mean", 12.3]  # as the adapter learned
 
 
 SAID = {

@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from benchmarks.engine_pictures import crowded_crops, crowded_frame, draw_differences
 from cad_models import CadModel, load_models
 from renderer import (
+    RANDOMIZATIONS,
     CropBatch,
     Instances,
+    PlanConfig,
     Plans,
     RasterRenderer,
     Renderer,
     RenderError,
     Surfaces,
+    make_plans,
     plans_from_poses,
     uniform_rotation,
 )
@@ -140,6 +143,24 @@ def test_crowded_crops_agree(
     assert (reference.others_mask & ~reference.others_mask_visib).any()
     batches = {"raster": reference, engine: renderer.render(plans)}
     assert_agree(batches, ROUNDING, tmp_path / "differences.png")
+
+
+def test_crops_off_the_cameras_axis_agree(
+    engine: str, renderer: Renderer, raster: Renderer, models: list[CadModel], tmp_path: Path
+) -> None:
+    """Their principal points lie outside the pictures."""
+    crowd = replace(RANDOMIZATIONS["linemod"], occluders=(1, 2), neighbours=(1, 2), lights=(1, 2))
+    config = PlanConfig(centre="mean", off_axis=20.0, viewpoints="so3")
+    plans = make_plans(config, models, 3, 0, 8, crowd)
+    middle = plans.camera_matrix[:, :2, 2]
+    assert ((middle < 0) | (middle > 64)).any(axis=1).sum() >= 6
+    reference = raster.render(plans)
+    assert (reference.mask & ~reference.mask_visib).any()
+    batches = {"raster": reference, engine: renderer.render(plans)}
+    assert_agree(batches, ROUNDING, tmp_path / "differences.png")
+    seen = np.logical_and(*(away_from_silhouettes(batch) for batch in batches.values()))
+    colors = [batch.rgb.astype(np.int64)[seen] for batch in batches.values()]
+    assert np.abs(colors[0] - colors[1]).mean() <= (1 if engine == "pyrender" else 10)
 
 
 def test_a_frame_agrees(

@@ -22,8 +22,10 @@ from renderer import (
     RasterRenderer,
     board_under,
     canonical_rotation,
+    linemod_camera,
     make_plans,
     plans_from_poses,
+    turn_towards,
 )
 from tests.shapes import ball, lopsided, model_of, rectangle
 
@@ -43,6 +45,12 @@ BRICK = slab(90, 40, 30, symmetries=Symmetries(discrete=HALF_TURN[None]))
 MODELS = [lopsided(), ball(35, (5, -80, 30)), BRICK, slab(20, 25, 160), rectangle(-10, -20, 30, 40)]
 LINEMOD = RANDOMIZATIONS["linemod"]
 VIEWPOINTS = st.sampled_from(["hemisphere", "so3"])
+CUTS: list[dict[str, Any]] = [
+    {},
+    {"centre": "mean", "off_axis": 55.0},
+    {"centre": "origin", "off_axis": 10.0},
+    {"centre": "visible", "picture": (640, 480), "camera": linemod_camera(640, 480)},
+]
 
 
 @dataclasses.dataclass
@@ -66,6 +74,24 @@ class Placed:
         return float(np.linalg.norm((self.points - self.centre) @ across, axis=1).max())
 
 
+def looked_at(plans: Plans, models: Sequence[CadModel] = MODELS) -> Plans:
+    """The plans as cameras at the same places see them that look straight at the targets."""
+    centre = np.array([model.centre for model in models])[plans.object_index]
+    middle = (plans.rotation @ centre[..., None])[..., 0] + plans.translation
+    back = np.swapaxes(turn_towards(middle[:, :2] / middle[:, 2:]), 1, 2)
+    others = dataclasses.replace(
+        plans.others,
+        rotation=back[:, None] @ plans.others.rotation,
+        translation=(back[:, None] @ plans.others.translation[..., None])[..., 0],
+    )
+    return dataclasses.replace(
+        plans,
+        rotation=back @ plans.rotation,
+        translation=(back @ plans.translation[..., None])[..., 0],
+        others=others,
+    )
+
+
 def target_of(plans: Plans, row: int, models: Sequence[CadModel] = MODELS) -> Placed:
     model = models[plans.object_index[row]]
     return Placed(model, plans.rotation[row], plans.translation[row])
@@ -86,26 +112,36 @@ def share_covered(target: Placed, other: Placed, towards: NDArray[np.float64]) -
     return float((mine.max() - its.min()) / (mine.max() - mine.min()))
 
 
-@given(seed=st.integers(0, 10**6), viewpoints=VIEWPOINTS, occlusion=st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("cut", CUTS)
+@given(
+    seed=st.integers(0, 10**6), viewpoints=VIEWPOINTS, occlusion=st.floats(0, 1),
+    nearest=st.sampled_from([400, 600]),
+)  # fmt: skip
+@settings(max_examples=20, deadline=None)
 def test_occluders_are_before_the_target_and_clear_of_the_camera(
-    seed: int, viewpoints: Any, occlusion: float
+    cut: dict[str, Any], seed: int, viewpoints: Any, occlusion: float, nearest: float
 ) -> None:
     before = dataclasses.replace(LINEMOD, occluders=(0, 3), occlusion=occlusion)
-    config = PlanConfig(viewpoints=viewpoints, distance=(400, 900))
+    config = PlanConfig(viewpoints=viewpoints, distance=(nearest, 900), **cut)
     plans = make_plans(config, MODELS, seed, 0, 8, before)
+    straight = looked_at(plans)
     for row in range(len(plans)):
-        target = target_of(plans, row)
-        for occluder in others_of(plans, row):
+        target = target_of(straight, row)
+        for occluder in others_of(straight, row):
             assert occluder.points[:, 2].max() < target.points[:, 2].min()
+        for occluder in others_of(plans, row):
             assert occluder.points[:, 2].min() >= CLEARANCE
 
 
+@pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("occlusion", [0.0, 0.3, 0.9])
-def test_an_occluder_reaches_over_as_much_as_it_may_and_no_more(occlusion: float) -> None:
+def test_an_occluder_reaches_over_as_much_as_it_may_and_no_more(
+    occlusion: float, cut: dict[str, Any]
+) -> None:
     before = dataclasses.replace(LINEMOD, occluders=(1, 1), occlusion=occlusion)
     models = [lopsided(), BRICK]
-    plans = make_plans(PlanConfig(), models, 0, 0, 400, before)
+    rendered = make_plans(PlanConfig(**cut), models, 0, 0, 400, before)
+    plans = looked_at(rendered, models)
     u = np.array([np.random.default_rng([0, i, 3]).random(57) for i in range(400)])
     # Stream 3: 3 of framing, 44 of lights, the number; then object, rotation, side and share.
     side, share = 2 * np.pi * u[:, 52], occlusion * u[:, 53]
@@ -115,19 +151,22 @@ def test_an_occluder_reaches_over_as_much_as_it_may_and_no_more(occlusion: float
         covered = share_covered(target_of(plans, row, models), occluder, towards)
         assert covered == pytest.approx(share[row], abs=0.01)
     if not occlusion:
-        crops = RasterRenderer(models).render(plans)
+        crops = RasterRenderer(models).render(rendered)
         np.testing.assert_array_equal(crops.mask_visib, crops.mask)
 
 
+@pytest.mark.parametrize("cut", CUTS)
 @given(seed=st.integers(0, 10**6), viewpoints=VIEWPOINTS)
-@settings(max_examples=25, deadline=None)
-def test_neighbours_stand_on_the_board_and_intersect_nothing(seed: int, viewpoints: Any) -> None:
+@settings(max_examples=15, deadline=None)
+def test_neighbours_stand_on_the_board_and_intersect_nothing(
+    cut: dict[str, Any], seed: int, viewpoints: Any
+) -> None:
     beside = dataclasses.replace(LINEMOD, neighbours=(1, 8), occluders=(0, 3))
-    plans = make_plans(PlanConfig(viewpoints=viewpoints), MODELS, seed, 0, 6, beside)
+    config = PlanConfig(viewpoints=viewpoints, **cut)
+    plans = make_plans(config, MODELS, seed, 0, 6, beside)
     occluders = make_plans(
-        PlanConfig(viewpoints=viewpoints), MODELS, seed, 0, 6,
-        dataclasses.replace(beside, neighbours=(0, 0)),
-    )  # fmt: skip
+        config, MODELS, seed, 0, 6, dataclasses.replace(beside, neighbours=(0, 0))
+    )
     up, foot = board_under(plans, MODELS)
     for row in range(len(plans)):
         number = len(others_of(occluders, row))
@@ -152,9 +191,12 @@ def gap(one: Placed, another: Placed, across: NDArray[np.float64]) -> float:
     return apart - one.radius(across) - another.radius(across)
 
 
-def test_a_neighbour_before_the_target_leaves_the_greatest_share_of_it_free() -> None:
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_neighbour_before_the_target_leaves_the_greatest_share_of_it_free(
+    cut: dict[str, Any],
+) -> None:
     beside = dataclasses.replace(LINEMOD, neighbours=(2, 4), occlusion=0.25)
-    plans = make_plans(PlanConfig(), MODELS, 0, 0, 150, beside)
+    plans = looked_at(make_plans(PlanConfig(**cut), MODELS, 0, 0, 150, beside))
     nearer = 0
     for row in range(150):
         target = target_of(plans, row)
@@ -166,9 +208,10 @@ def test_a_neighbour_before_the_target_leaves_the_greatest_share_of_it_free() ->
     assert nearer > 50
 
 
-def test_as_many_as_asked_for_where_there_is_room() -> None:
+@pytest.mark.parametrize("off_axis", [0.0, 30.0])
+def test_as_many_as_asked_for_where_there_is_room(off_axis: float) -> None:
     both = dataclasses.replace(LINEMOD, neighbours=(1, 3), occluders=(2, 2))
-    plans = make_plans(PlanConfig(), MODELS, 0, 0, 600, both)
+    plans = make_plans(PlanConfig(off_axis=off_axis), MODELS, 0, 0, 600, both)
     assert plans.others.object_index.shape == (600, 5)
     number = np.bincount((plans.others.object_index >= 0).sum(axis=1), minlength=6)
     assert number[:3].sum() <= 12
@@ -187,12 +230,32 @@ def test_where_there_is_no_room_before_the_target_there_is_no_occluder() -> None
     np.testing.assert_array_equal(plans.others.translation, 0)
 
 
-def test_poses_of_symmetric_others_are_canonical() -> None:
+@pytest.mark.parametrize("cut", CUTS)
+def test_poses_of_symmetric_others_are_canonical(cut: dict[str, Any]) -> None:
     both = dataclasses.replace(LINEMOD, neighbours=(2, 2), occluders=(2, 2))
-    plans = make_plans(PlanConfig(), [BRICK], 0, 0, 50, both)
+    plans = make_plans(PlanConfig(**cut), [BRICK], 0, 0, 50, both)
     shown = plans.others.rotation[plans.others.object_index >= 0]
     assert len(shown) > 150
     np.testing.assert_allclose(canonical_rotation(shown, BRICK.symmetries), shown, atol=1e-9)
+
+
+@given(
+    seed=st.integers(0, 10**6), off_axis=st.floats(0, 60), nearest=st.floats(120, 300),
+    viewpoints=VIEWPOINTS,
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_next_to_the_camera_too_everything_can_be_drawn(
+    seed: int, off_axis: float, nearest: float, viewpoints: Any
+) -> None:
+    both = dataclasses.replace(LINEMOD, occluders=(2, 3), neighbours=(0, 3))
+    config = PlanConfig(
+        viewpoints=viewpoints, off_axis=off_axis, distance=(nearest, nearest + 50)
+    )  # fmt: skip
+    plans = make_plans(config, MODELS, seed, 0, 20, both)
+    for row in range(20):
+        for other in others_of(plans, row):
+            assert other.points[:, 2].min() >= CLEARANCE - 1e-3
+    assert RasterRenderer(MODELS).render(plans).mask.any()
 
 
 def test_the_board_is_under_what_is_seen_from_above_whichever_way_its_pose_is_written() -> None:

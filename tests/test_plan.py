@@ -26,6 +26,7 @@ from renderer import (
     canonical_rotation,
     hemisphere_viewpoints,
     in_plane,
+    linemod_camera,
     look_at,
     make_plans,
     plans_from_poses,
@@ -40,6 +41,10 @@ BOTTLE = dataclasses.replace(
 )
 MODELS = [lopsided(), BOTTLE, rectangle(-10, -20, 30, 40)]
 CONFIGS = [PlanConfig(), PlanConfig(viewpoints="so3", size=128, window=150)]
+CUT_CONFIGS = [
+    PlanConfig(centre="mean", off_axis=40.0, rectified=True),
+    PlanConfig(centre="visible", picture=(640, 480), camera=linemod_camera(640, 480)),
+]
 LINEMOD = RANDOMIZATIONS["linemod"]
 EVERYTHING = dataclasses.replace(
     RANDOMIZATIONS["strong"], lights=(1, 4), occluders=(0, 3), neighbours=(0, 3), texture_swap=0.5
@@ -58,7 +63,7 @@ def assert_same(first: Any, second: Any) -> None:
             assert value == other
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, *CUT_CONFIGS])
 @pytest.mark.parametrize("randomization", [LINEMOD, EVERYTHING], ids=["linemod", "everything"])
 @given(seed=st.integers(0, 2**63), cuts=st.lists(st.integers(0, 30), min_size=1, max_size=3))
 @settings(max_examples=8, deadline=None)
@@ -436,7 +441,8 @@ def test_swapping_textures_without_textures_is_refused() -> None:
         make_plans(PlanConfig(), MODELS, 0, 0, 1, EVERYTHING)
 
 
+@pytest.mark.parametrize("config", [PlanConfig(), *CUT_CONFIGS])
 @pytest.mark.parametrize("randomization", [LINEMOD, EVERYTHING])
-def test_no_crops_are_an_empty_plan(randomization: Randomization) -> None:
-    plans = make_plans(PlanConfig(), MODELS, 0, 5, 5, randomization, textures=1)
+def test_no_crops_are_an_empty_plan(config: PlanConfig, randomization: Randomization) -> None:
+    plans = make_plans(config, MODELS, 0, 5, 5, randomization, textures=1)
     assert len(plans) == len(plans.others.object_index) == len(plans.surfaces.gain) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -41,7 +41,8 @@ def test_every_public_object_has_a_docstring(package: ModuleType) -> None:
     undocumented = [
         name
         for name in package.__all__
-        if callable(getattr(package, name)) and not getattr(package, name).__doc__
+        if isinstance(getattr(package, name), type | FunctionType)
+        and not getattr(package, name).__doc__
     ]
     assert undocumented == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,12 @@ from torch import Tensor
 
 from adapter._losses import angle_degrees, pose_loss, quaternion_product
 from cad_models import CadModel, load_models
-from render_adapt._train import TrainRun, render_source
+from render_adapt._train import render_source
 from renderer import (
+    PlanConfig,
     RasterRenderer,
     canonical_rotation,
+    make_plans,
     quaternion_from_matrix,
     symmetry_quaternions,
 )
@@ -158,9 +159,9 @@ def test_a_bowl_turned_by_any_angle_is_at_most_half_a_step_off(
 def test_training_crops_know_the_symmetries_of_their_models(
     symmetric_models: list[CadModel],
 ) -> None:
-    run = TrainRun(("eggbox", "glue", "bowl", "ape"), target=Path(), out=Path(), source_crops=8)
+    plans = make_plans(PlanConfig(), symmetric_models, 0, 0, 8)
     renderer = RasterRenderer(symmetric_models)
-    crops = render_source(symmetric_models, run, 0, renderer, with_depth=False)
+    crops = render_source(symmetric_models, plans, 200.0, renderer, with_depth=False)
     assert crops.symmetries is not None
     assert crops.symmetries.dtype == np.float32
     np.testing.assert_allclose(crops.symmetries, symmetry_quaternions(symmetric_models), atol=1e-7)

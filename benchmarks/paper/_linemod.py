@@ -13,7 +13,6 @@ come first, then those of `target_validation`. Test crops are in none of them.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import os
@@ -28,14 +27,8 @@ from numpy.typing import NDArray
 import cad_models
 import renderer
 from adapter import AdapterError, LabelledCrops, encode
-from benchmarks.linemod_target import (
-    OBJECTS,
-    OVERSAMPLING,
-    SIZE,
-    TURNED_ABOUT_Z,
-    frame_distances,
-    measured_depth,
-)
+from benchmarks.linemod_cut import OBJECTS, OFF_AXIS, RealCrops, read_real_crops
+from benchmarks.linemod_target import sensor_depth
 from benchmarks.paper._cache import cached_crops, sha256_of_files
 from benchmarks.paper._scenario import Scenario
 from benchmarks.paper._subsets import held_out, take
@@ -47,10 +40,10 @@ from renderer import (
     hemisphere_viewpoints,
     look_at,
     make_plans,
-    matrix_from_quaternion,
     plans_from_poses,
     quaternion_from_matrix,
     symmetry_quaternions,
+    turn_towards,
 )
 
 Background = Literal["black", "photographs"]
@@ -141,10 +134,10 @@ def _scenario(
     _check(data, in_plane, viewpoints, background, objects, real_per_object)
     models = load_models(objects, models=data / "linemod/models")
     source = source_plans(models, viewpoints, in_plane)
-    plans = make_plans(
-        PlanConfig(in_plane=IN_PLANE), models, _VALIDATION_SEED, 0, SOURCE_VALIDATION
-    )
-    unseen = framed_as_linemod(models, plans)
+    unseen = make_plans(
+        PlanConfig(in_plane=IN_PLANE, centre="mean", off_axis=OFF_AXIS),
+        models, _VALIDATION_SEED, 0, SOURCE_VALIDATION,
+    )  # fmt: skip
     recipe = {
         "in plane": in_plane,
         "viewpoints": viewpoints,
@@ -174,36 +167,29 @@ def _scenario(
 def source_plans(models: Sequence[CadModel], viewpoints: int, in_plane: int) -> Plans:
     """Every object from every viewpoint at every rotation, object after object.
 
-    Distances and lights differ from crop to crop as `make_plans` draws them.
+    Cut as the real crops are: around the mean of the mesh's vertices, off the camera's axis by as
+    much, with poses that the camera sees. Where in its view, at what distance and in what light
+    differs from crop to crop as `make_plans` draws it.
     """
     directions = hemisphere_viewpoints(_SUBDIVISIONS)
     spread = np.linspace(0, len(directions) - 1, viewpoints).round().astype(int)
     angles = np.radians(np.linspace(-IN_PLANE, IN_PLANE, in_plane) if in_plane > 1 else [0.0])
     poses = renderer.in_plane(angles) @ look_at(directions[spread])[:, None]  # (V, R, 3, 3)
-    poses = poses.reshape(-1, 3, 3)
-    drawn = make_plans(PlanConfig(), models, _SEED, 0, len(models) * len(poses))
-    plans = plans_from_poses(
+    poses = np.tile(poses.reshape(-1, 3, 3), (len(models), 1, 1))
+    drawn = make_plans(PlanConfig(centre="mean", off_axis=OFF_AXIS), models, _SEED, 0, len(poses))
+    focal = drawn.camera_matrix[:, [0, 1], [0, 1]]
+    rays = (drawn.size / 2 - drawn.camera_matrix[:, :2, 2]) / focal
+    return plans_from_poses(
         models,
-        np.repeat(np.arange(len(models)), len(poses)),
-        np.tile(poses, (len(models), 1, 1)),
+        np.repeat(np.arange(len(models)), len(poses) // len(models)),
+        turn_towards(rays) @ poses,
         drawn.centre_depth,
+        centre="mean",
+        rays=rays,
         light_direction=drawn.light_direction,
         light_color=drawn.light_color,
         ambient_color=drawn.ambient_color,
     )
-    return framed_as_linemod(models, plans)
-
-
-def framed_as_linemod(models: Sequence[CadModel], plans: Plans) -> Plans:
-    """The plans with the mean of each mesh's vertices in the middle of the crop.
-
-    The real crops are framed so: ape, cat and duck, found by their colours, lie within a pixel or
-    so of such renders, and 2 to 3 pixels above renders that are centred on the bounding box.
-    """
-    centres = np.array([model.mesh.vertices.mean(axis=0, dtype=np.float64) for model in models])
-    translation = -(plans.rotation @ centres[plans.object_index][..., None])[..., 0]
-    translation[:, 2] += plans.centre_depth
-    return dataclasses.replace(plans, translation=translation)
 
 
 def _rendered_crops(
@@ -300,12 +286,11 @@ def _real_crops(
 
     def parts() -> Iterator[LabelledCrops]:
         for number, model in enumerate(models):
-            quaternions = np.array([poses[model.name][frame] for frame in frames[model.name]])
-            rgb = [_read_rgb(folder / model.name / f"{frame}.png") for frame in frames[model.name]]
-            yield _real_part(
-                data, split, models, number, frames[model.name], quaternions, np.stack(rgb),
-                with_depth=with_depth,
-            )  # fmt: skip
+            generator = np.random.default_rng(
+                [_SEED, OBJECTS.index(model.name), _SPLITS.index(split)]
+            )
+            crops = read_real_crops(data / "linemod", split, model, generator, frames[model.name])
+            yield _real_part(models, number, crops, generator, with_depth=with_depth)
 
     kind = "rgbd" if with_depth else "rgb"
     count = sum(map(len, frames.values()))
@@ -313,38 +298,20 @@ def _real_crops(
 
 
 def _real_part(
-    data: Path,
-    split: str,
     models: Sequence[CadModel],
     number: int,
-    frames: Sequence[str],
-    quaternions: NDArray[np.float64],
-    rgb: NDArray[np.uint8],
+    crops: RealCrops,
+    generator: np.random.Generator,
     *,
     with_depth: bool,
 ) -> LabelledCrops:
-    """The real crops of one object.
-
-    Convention:
-        Labels are poses of the BOP mesh, model to camera: the ape's are turned to it.
-    """
-    model = [models[number]]
-    name = models[number].name
-    generator = np.random.default_rng([_SEED, OBJECTS.index(name), _SPLITS.index(split)])
-    distances = frame_distances(data / "linemod", name, frames, generator)
-    rotation = matrix_from_quaternion(quaternions) @ TURNED_ABOUT_Z.get(name, np.eye(3))
-
-    def plans_of(size: int) -> Plans:
-        first = np.zeros(len(frames), np.int32)
-        plans = plans_from_poses(model, first, rotation, distances, size=size)
-        return framed_as_linemod(model, plans)
-
-    silhouettes = RasterRenderer(model, levels=False).render(plans_of(SIZE)).mask
-    depth = None
-    if with_depth:
-        depth = measured_depth(model, plans_of(SIZE * OVERSAMPLING), generator)
-    which = np.full(len(frames), number, np.int32)
-    return _labelled(models, encode(rgb, depth, distances), silhouettes, which, rotation)
+    """The real crops of one object."""
+    plans = crops.plans
+    silhouettes = RasterRenderer([models[number]], levels=False).render(plans).mask
+    depth = sensor_depth(models[number], crops, generator) if with_depth else None
+    which = np.full(len(plans), number, np.int32)
+    images = encode(crops.rgb, depth, plans.centre_depth)
+    return _labelled(models, images, silhouettes, which, plans.rotation)
 
 
 def _labelled(
@@ -368,7 +335,10 @@ def _recipe_of(data: Path, models: Sequence[CadModel]) -> dict[str, Any]:
     """What all crops depend on: the models, and the code that renders them."""
     folders = [Path(inspect.getfile(package)).parent for package in (cad_models, renderer)]
     code = [file for folder in folders for file in sorted(folder.glob("*.py"))]
-    code += [Path(inspect.getfile(function)) for function in (encode, measured_depth, _recipe_of)]
+    code += [
+        Path(inspect.getfile(function))
+        for function in (encode, sensor_depth, read_real_crops, _recipe_of)
+    ]
     return {
         "objects": {model.name: model.sha256 for model in models},
         "models_info": sha256_of_files([data / "linemod/models/models_info.json"]),

@@ -159,8 +159,9 @@ NARROWER: dict[PresetName, str] = {
     "cpu": (
         f"PixelDA on USPS has {_narrower('mnist-usps')}; on MNIST-M {_narrower('mnist-mnistm')}; "
         f"on LineMod {_narrower('linemod-rgb')}. "
-        "CoGAN's generator has an eighth of its maps. Arithmetic is bfloat16, and all systems "
-        "train for fewer steps, which the table has. Task networks have the paper's width"
+        "CoGAN's generator has an eighth of its maps. Arithmetic is bfloat16 unless --precision "
+        "was given, and all systems train for fewer steps, which the table has. Task networks "
+        "have the paper's width"
     ),
     "full": (
         "nothing; of the lengths of training, which the paper leaves open for all but MNIST-M, "

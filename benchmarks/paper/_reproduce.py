@@ -59,6 +59,8 @@ class ReproduceRun:
     """Steps of each training in place of the preset's."""
     device: Literal["cpu", "cuda"] | None = None
     """Where to train in place of the preset's."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic in place of the preset's."""
     peer: Path | None = None
     """A checkout of PyTorch-GAN whose networks are timed beside ours."""
     command: str = ""
@@ -74,13 +76,15 @@ class ReproduceRun:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise AdapterError(f"--{name} is {value}: it must be at least 1")
+        if self.precision not in (None, "fp32", "bf16"):
+            raise AdapterError(f"--precision is {self.precision}: it must be fp32 or bf16")
         if not 0 <= self.max_minutes < math.inf:
             raise AdapterError(f"--max-minutes is {self.max_minutes}: it must be 0 or more")
 
     @property
     def place(self) -> Workplace:
         """Where the jobs train."""
-        overrides = {"steps": self.steps, "device": self.device}
+        overrides = {"steps": self.steps, "device": self.device, "precision": self.precision}
         given = {name: value for name, value in overrides.items() if value is not None}
         return Workplace(self.work, self.data, overrides=given)
 
