@@ -139,8 +139,9 @@ def read_target(
         for crop in crops
     ]
     names = tuple(crop.name for crop in crops)
-    if any(crop.pixels for crop in crops):
-        cut = _cut_here(crops, window_mm)
+    cut_here = [crop for crop in crops if crop.pixels]
+    if cut_here:
+        cut = _cut_here(cut_here, window_mm)
     return TargetCrops(np.concatenate(images), names, tuple(skipped), cut)
 
 

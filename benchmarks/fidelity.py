@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
+from render_adapt._config import RunConfig
 from render_adapt._coupling import adapt_crops
 from render_adapt._faithful import adapt_faithfully
 from render_adapt._faults import erased, shifted, swapped, turned
 from render_adapt._fidelity import FidelityScores, Judge, make_judge
-from renderer import CropBatch, PlanConfig, Plans, Renderer, make_plans, make_renderer
+from renderer import CropBatch, Plans, Renderer, make_plans, make_renderer
 
 SEED = 4321
 WINDOW = 200.0
@@ -59,11 +60,14 @@ class Bench:
     def __init__(self, adapter: str) -> None:
         self.adapter: Adapter = load_adapter(adapter)
         self.judge: Judge = make_judge(adapter, self.adapter)
-        self.models = load_models(self.adapter.info.class_names)
+        names = self.adapter.info.class_names
+        self.models = load_models(names)
+        # Cut as the crops that the adapter learnt from.
+        self.plan = RunConfig(names, n=1).fitted_to(self.adapter.info).plan
         self.renderer: Renderer = make_renderer("raster", self.models, levels=False)
 
     def plans(self, start: int, stop: int) -> Plans:
-        return make_plans(PlanConfig(), self.models, SEED, start, stop)
+        return make_plans(self.plan, self.models, SEED, start, stop)
 
     def render(self, plans: Plans) -> CropBatch:
         return self.renderer.render(plans)

@@ -47,7 +47,7 @@ CAMERA = (572.4114, 573.57043, 325.7611, 242.54899)
 """fx, fy, cx, cy of LINEMOD's calibration, which counts from the first pixel's middle, counted from
 the picture's corner."""
 OFF_AXIS = 10.0
-"""Degrees: an even disc of rays of this radius is 6.7 off the axis on average; cam 6.1, cat 7.0."""
+"""Degrees: an even disc of rays of this radius is 6.7 off the axis on average; cam 6.0, cat 6.7."""
 KNOWN_PLACES = {"cam": "04", "cat": "06"}
 """Sequences whose translations are at hand."""
 # The crops' poses are of an ape that faces the other way than the BOP mesh does;

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from adapter import load_adapter
 from cad_models import load_models
-from render_adapt import adapt_crops
-from renderer import PlanConfig, RasterRenderer, make_plans
+from render_adapt import RunConfig, adapt_crops
+from renderer import RasterRenderer, make_plans
 
 SCALE, GAP = 2, 4
 
@@ -36,9 +36,11 @@ def main() -> None:
     arguments = parser.parse_args()
     names = arguments.objects.split(",")
     models = load_models(names, models=arguments.models)
-    plans = make_plans(PlanConfig(), models, arguments.seed, 0, arguments.columns)
+    adapter = load_adapter(arguments.adapter)
+    plan = RunConfig(tuple(names), n=1).fitted_to(adapter.info).plan
+    plans = make_plans(plan, models, arguments.seed, 0, arguments.columns)
     renders = RasterRenderer(models).render(plans)
-    adapted = adapt_crops(renders, load_adapter(arguments.adapter), arguments.seed, 200.0)
+    adapted = adapt_crops(renders, adapter, arguments.seed, plan.window)
     rows = [row_of(renders.rgb), row_of(adapted.rgb)]
     if arguments.real:
         order = np.random.default_rng(arguments.seed)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, load_models
 from renderer import (
     RANDOMIZATIONS,
+    Centre,
     CropBatch,
     PlanConfig,
     Randomization,
@@ -94,6 +95,15 @@ def sheets(photographs: Path | None) -> dict[str, list[Row]]:
     }
 
 
+def cuts() -> dict[str, list[tuple[str, PlanConfig]]]:
+    """The rows of the sheets of where crops are cut."""
+    centres: tuple[Centre, ...] = ("box", "mean", "origin", "visible")
+    return {
+        "centre": [(f"centre {name}", PlanConfig(centre=name)) for name in centres],
+        "off_axis": [(f"off_axis {o:g}", PlanConfig(off_axis=o)) for o in (0.0, 10.0, 25.0, 45.0)],
+    }
+
+
 def main() -> None:
     """Write one PNG for each sheet, and one of the presets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,6 +127,15 @@ def main() -> None:
             elif name in ("occluders", "neighbours", "background"):
                 pictures += [row_of(color_depth(crops)), row_of(color_masks(crops))]
         write(arguments.out / f"{name}.png", pictures)
+    beside = replace(base, background=("board",), occluders=(1, 1), neighbours=(1, 1))
+    for name, plans in cuts().items():
+        if arguments.only not in (None, name):
+            continue
+        pictures = []
+        for label, plan in plans:
+            crops = studio.crops(beside, COLUMNS, plan)
+            pictures += [label_strip(label, COLUMNS), aimed(row_of(outlined(crops)))]
+        write(arguments.out / f"{name}.png", pictures)
     if arguments.only in (None, "presets"):
         pictures = []
         for label, preset in RANDOMIZATIONS.items():
@@ -138,10 +157,12 @@ class Studio:
         self._renderer = RasterRenderer(self._models, textures=self._textures)
         self._photographs = [] if photographs is None else load_photographs(photographs)
 
-    def crops(self, randomization: Randomization, count: int) -> CropBatch:
+    def crops(
+        self, randomization: Randomization, count: int, plan: PlanConfig | None = None
+    ) -> CropBatch:
         """Crops 0 to `count` as they are captured."""
         plans = make_plans(
-            PlanConfig(), self._models, self._seed, 0, count, randomization,
+            plan or PlanConfig(), self._models, self._seed, 0, count, randomization,
             textures=len(self._textures),
         )  # fmt: skip
         renders = self._renderer.render(plans)
@@ -167,6 +188,24 @@ def color_masks(crops: CropBatch) -> NDArray[np.uint8]:
     colors[crops.mask & ~crops.mask_visib] += np.array([0, 70, 0], np.uint8)
     colors[crops.mask_visib] = (0, 230, 60)
     return colors
+
+
+def outlined(crops: CropBatch) -> NDArray[np.uint8]:
+    """With a green line around what is seen of the target."""
+    colors = crops.rgb.copy()
+    for picture, seen in zip(colors, crops.mask_visib, strict=True):
+        mask = seen.astype(np.uint8)
+        picture[(cv2.dilate(mask, np.ones((3, 3), np.uint8)) - mask).astype(bool)] = (0, 230, 60)
+    return colors
+
+
+def aimed(row: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A row of crops with a red cross in the middle of each."""
+    side = 64 * SCALE
+    for left in range(0, row.shape[1] - side, side + GAP):
+        middle = (left + side // 2, side // 2)
+        cv2.drawMarker(row, middle, (255, 0, 0), cv2.MARKER_CROSS, 11, 1)
+    return row
 
 
 def label_strip(text: str, columns: int) -> NDArray[np.uint8]:

@@ -229,10 +229,11 @@ class RunConfig:
         picture, camera = None, None
         if self.cut_from is not None:
             picture = _sides("--cut-from", self.cut_from)
-            camera = self.camera or linemod_camera(*picture)
+            camera = linemod_camera(*picture) if self.camera is None else self.camera
         return PlanConfig(
             size=self.size, window=WINDOW if self.window is None else self.window,
-            centre=self.centre or "box", off_axis=self.off_axis, picture=picture, camera=camera,
+            centre="box" if self.centre is None else self.centre, off_axis=self.off_axis,
+            picture=picture, camera=camera,
             viewpoints=self.viewpoints, subdivisions=self.subdivisions, in_plane=self.in_plane,
             in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adapter import SHIPPED_ADAPTER, AdapterInfo, read_info
+from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
 from render_adapt._exceptions import DatasetError
 from render_adapt._report_index import Dataset
 
@@ -52,10 +52,25 @@ def _adapter_rows(info: AdapterInfo) -> list[list[str]]:
         ["objects", ", ".join(map(str, info.class_names))],
         ["data", info.provenance],
     ]
+    if info.cut is not None:
+        rows.insert(1, ["its crops were cut", _cut_text(info.cut)])
     for name, value in info.figures.items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
         rows += [[f"{name} {key}".replace("_", " "), shown_value(entry)] for key, entry in entries]
     return rows
+
+
+def _cut_text(cut: TargetCut) -> str:
+    """How an adapter's target was cut, in words."""
+    middle = {
+        "mean": "the mean of the mesh's vertices",
+        "box": "the bounding box's centre",
+        "origin": "the mesh's origin",
+        "visible": "the box of what is seen",
+    }[cut.centre]
+    off = f"up to {cut.off_axis_degrees:g} degrees off" if cut.off_axis_degrees else "on"
+    pixels = "" if cut.pixels is None else f", some {cut.pixels} of its pixels wide"
+    return f"{middle} in the middle, {off} the camera's axis{pixels}"
 
 
 def _hash_rows(hashes: dict[str, str]) -> list[list[str]]:

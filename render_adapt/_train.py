@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class TrainRun:
     says of itself, else 200."""
     centre: Centre | None = None
     """What of the object is in the middle of the camera's crops: `box`, `mean`, `origin` or
-    `visible`, as for a run; what the target says of itself (docs/adapters.md), else box."""
+    `visible`, as for a run; what the target says of itself (docs/cutting.md), else box."""
     off_axis: float | None = None
     """How many degrees the camera's crops lie off its optical axis at most; what the target says of
     itself, else 0."""
@@ -74,7 +74,7 @@ class TrainRun:
         """How the target's crops are taken to be cut, where they say `stated` of themselves."""
         stated = stated or TargetCut("box", WINDOW, 0.0)
         return TargetCut(
-            self.centre or stated.centre,
+            stated.centre if self.centre is None else self.centre,
             stated.window_mm if self.window is None else float(self.window),
             stated.off_axis_degrees if self.off_axis is None else float(self.off_axis),
             stated.pixels,
@@ -83,7 +83,6 @@ class TrainRun:
     def plan(self, stated: TargetCut | None) -> PlanConfig:
         """How the source crops are planned: as the target's are cut."""
         cut = self.cut(stated)
-        assert cut.centre in get_args(Centre)
         return PlanConfig(
             size=SIZE, window=cut.window_mm, distance=self.distance,
             centre=cast(Centre, cut.centre), off_axis=cut.off_axis_degrees,

@@ -33,6 +33,8 @@ PLAN_DRAWS = 14
 """Numbers of stream 0 that a plan takes."""
 MOST_OFF_AXIS = 60.0
 """Degrees; no lens that a pinhole camera describes sees much farther."""
+MOST_PIXELS = 1e6
+"""Of a camera's focal length, and from its picture's corner to its axis."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,11 @@ class PlanConfig:
                 f"--cut-from is {width}x{height}: give 8 to 16384 pixels across and down."
             )
         camera = np.asarray(() if self.camera is None else self.camera, np.float64)
-        if camera.shape != (4,) or not np.isfinite(camera).all() or not (camera[:2] > 0).all():
+        known = camera.shape == (4,) and bool((np.abs(camera) <= MOST_PIXELS).all())
+        if not known or not (camera[:2] > 0).all():
             raise RenderError(
-                f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy above 0."
+                f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy above 0, "
+                "none beyond a million."
             )
         most = int(window_pixels(camera[0], self.window, self.distance[0]))
         if most > min(width, height):

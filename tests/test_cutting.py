@@ -62,6 +62,7 @@ def seen_along(ray: tuple[float, float]) -> NDArray[np.float64]:
 
 
 @given(ray=rays_of_any_camera)
+@settings(deadline=None)
 def test_the_turn_towards_a_ray_is_the_least_rotation_that_takes_the_axis_there(
     ray: tuple[float, float],
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_window_as_large_as_the_picture_is_the_picture() -> None:
 
 
 @given(depth=st.floats(100, 5000), focal=st.floats(50, 3000), window=st.floats(20, 500))
+@settings(deadline=None)
 def test_a_window_has_an_even_number_of_pixels_next_to_its_size(
     depth: float, focal: float, window: float
 ) -> None:
@@ -214,6 +216,7 @@ def test_a_window_has_an_even_number_of_pixels_next_to_its_size(
     side=st.integers(1, 300), middle=st.tuples(st.integers(0, 600), st.integers(0, 400)),
     size=st.sampled_from([32, 64, 97, 256]),
 )  # fmt: skip
+@settings(deadline=None)
 def test_the_camera_of_a_window_is_the_pictures_camera_cut_and_scaled(
     side: int, middle: tuple[int, int], size: int
 ) -> None:
@@ -450,6 +453,18 @@ def check_pixels(renderer: Renderer, plans: Plans, models: list[Any]) -> int:
     return int(crops.mask_visib.sum())
 
 
+def test_levels_of_detail_are_as_near_off_the_axis() -> None:
+    models = load_models(["ape", "can", "cat"])
+    plans = make_plans(PlanConfig(off_axis=50.0, centre="mean"), models, 0, 0, 12)
+    fine = RasterRenderer(models, levels=False).render(plans)
+    coarse = RasterRenderer(models).render(plans)
+    assert (fine.depth != coarse.depth).any()
+    for one, two in zip(fine.mask, coarse.mask, strict=True):
+        assert (one & two).sum() / (one | two).sum() > 0.98
+    common = fine.mask & coarse.mask
+    assert np.percentile(np.abs(fine.depth - coarse.depth)[common], 95) < 1
+
+
 def captured(off_axis: float | None, **changes: Any) -> CropBatch:
     """Crops of a ball on a board, as a camera and a depth sensor take them."""
     models = [ball(40)]
@@ -524,6 +539,8 @@ def test_given_poses_are_cut_along_their_rays_around_their_points() -> None:
         ("--camera", {"picture": (640, 480), "camera": (500, 500, 320)}),
         ("--camera", {"picture": (640, 480), "camera": (0, 500, 320, 240)}),
         ("--camera", {"picture": (640, 480), "camera": (500, float("inf"), 320, 240)}),
+        ("--camera", {"picture": (640, 480), "camera": (1e308, 500, 320, 240)}),
+        ("--camera", {"picture": (640, 480), "camera": (500, 500, -1e300, 240)}),
         ("--window", {"picture": (640, 480), "camera": (5000, 5000, 320, 240)}),
     ],
 )

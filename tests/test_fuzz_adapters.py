@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from adapter import AdapterError, load_adapter
+from adapter import AdapterError, TargetCut, load_adapter, read_info, read_target
 from adapter._artifact import export_onnx
 from adapter._checkpoint import FORMAT as TRAINING_FORMAT
 from adapter._checkpoint import read_checkpoint
@@ -25,6 +26,7 @@ from adapter._networks import build_generator
 from adapter._runtime import DESCRIPTION, FORMAT, ONNX, WEIGHTS
 from render_adapt import ConfigError
 from render_adapt._calibration import SHARES, Calibration, read_calibration, write_calibration
+from render_adapt._train import TrainRun
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
 from tests.pixelda_toy import SIZE, TOY
 
@@ -48,6 +50,9 @@ def description(files: dict[str, bytes]) -> dict[str, Any]:
         "format": FORMAT, "channels": 3, "size": SIZE, "noise_dimension": TOY.noise_dimension,
         "window_mm": 200.0, "preset": "fast", "steps": 3, "class_names": ["ape"],
         "provenance": "none", "figures": {"outline": 0.9}, "config": asdict(TOY),
+        "target_cut": {
+            "centre": "mean", "window_mm": 200.0, "off_axis_degrees": 10.0, "pixels": None,
+        },
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }  # fmt: skip
 
@@ -72,12 +77,54 @@ def loads_or_refuses(files: dict[str, bytes], describing: bytes | None = None) -
                 assert adapted.shape == crops.shape
                 assert np.isfinite(adapted).all()
                 assert 0 < info.window_mm < 1e6
+                assert can_be_planned(info.cut)
+
+
+def can_be_planned(cut: TargetCut | None) -> bool:
+    """Whether a source could be rendered as a target is said to be cut."""
+    run = TrainRun(("ape",), target=Path(), out=Path())
+    assert cut is None or cut.pixels is None or cut.pixels >= 1
+    return run.plan(cut).window >= 1
 
 
 @QUICK
 @given(st.data())
 def test_damaged_descriptions(data: st.DataObject) -> None:
     loads_or_refuses(toy(), data.draw(damaged_json(description(toy()))))
+
+
+_CUT = st.fixed_dictionaries(
+    {"centre": st.sampled_from(["mean", "box", "origin", "visible", "mode"]) | json_values},
+    optional={
+        "window_mm": st.floats(-10, 2e5) | json_values,
+        "off_axis_degrees": st.floats(-10, 90) | json_values,
+        "pixels": st.integers(-3, 2 * 10**6) | st.floats(0, 100) | json_values,
+        "centre_mm": json_values,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_CUT | json_values)
+def test_any_cut(cut: Any) -> None:
+    """In an adapter's description and beside crops."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / DESCRIPTION).write_text(json.dumps(description(toy()) | {"target_cut": cut}))
+        (folder / "crops.json").write_text(json.dumps({"cut": cut}))
+        messages = []
+        try:
+            info = read_info(folder)
+        except AdapterError as error:
+            check_refusal(error, folder / DESCRIPTION)
+            messages.append(str(error).replace(DESCRIPTION, "crops.json"))
+        else:
+            assert can_be_planned(info.cut)
+        # There are no crops; what is said of them comes first.
+        with pytest.raises(AdapterError) as caught:
+            read_target(folder)
+        check_refusal(caught.value, folder)
+        assert not messages or messages == [str(caught.value)]
 
 
 @QUICK

@@ -73,8 +73,11 @@ def test_damaged_toml(content: bytes) -> None:
 @functools.cache
 def run() -> tuple[RunConfig, dict[str, Any]]:
     """A small run and its manifest."""
-    config = RunConfig(objects=("ape",), n=3, adapter="none", workers=1)
-    return config, json.loads(json.dumps(describe_run(config, Studio(config))))
+    config = RunConfig(
+        objects=("ape",), n=3, adapter="none", workers=1, centre="mean", off_axis=10.0,
+        cut_from="640x480", camera=(570.0, 571.0, 320.0, 240.0),
+    )  # fmt: skip
+    return config, json.loads(json.dumps(describe_run(Studio(config))))
 
 
 @QUICK

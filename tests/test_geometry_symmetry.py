@@ -108,7 +108,7 @@ def test_canonical_pose_shows_the_same(
 
 @pytest.mark.parametrize("symmetries", ALL.values(), ids=ALL)
 @given(rotation=rotations)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_canonical_rotation_is_its_own_and_the_smallest(
     symmetries: Symmetries, rotation: NDArray[np.float64]
 ) -> None:

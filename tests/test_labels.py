@@ -93,9 +93,13 @@ CLUTTER = dataclasses.replace(
 SHAPES = [lopsided(), ball(60, (5, -80, 30)), rectangle(-10, -20, 30, 40)]
 
 
-@given(seed=st.integers(0, 10**6), frames=st.booleans())
-@settings(max_examples=15, deadline=None)
-def test_counts_are_those_of_every_object_rendered_alone(seed: int, frames: bool) -> None:
+@given(
+    seed=st.integers(0, 10**6), frames=st.booleans(), off_axis=st.just(0.0) | st.floats(0, 50)
+)  # fmt: skip
+@settings(max_examples=20, deadline=None)
+def test_counts_are_those_of_every_object_rendered_alone(
+    seed: int, frames: bool, off_axis: float
+) -> None:
     """As bop_toolkit's calc_gt_info: all of each object on the canvas, nearest wins in the crop."""
     models = SHAPES[:2]
     renderer = RasterRenderer(models, levels=False)
@@ -103,7 +107,7 @@ def test_counts_are_those_of_every_object_rendered_alone(seed: int, frames: bool
         config = FrameConfig(width=60, height=44, objects=4, distance=(350, 900))
         plans = make_frame_plans(config, models, seed, 0, 3)
     else:
-        plans = make_plans(PlanConfig(size=32), models, seed, 0, 6, CLUTTER)
+        plans = make_plans(PlanConfig(size=32, off_axis=off_axis), models, seed, 0, 6, CLUTTER)
     crops = renderer.render(plans)
     labels = label_crops(crops, renderer, models)
     for row in range(len(plans)):
@@ -173,10 +177,11 @@ def test_an_object_of_two_parts_is_counted_though_nothing_of_it_touches_the_bord
     assert label.bbox_obj == (45, 45, 84, 9)
 
 
-@given(seed=st.integers(0, 10**6))
+@given(seed=st.integers(0, 10**6), off_axis=st.floats(0, 60))
 @settings(max_examples=20, deadline=None)
-def test_box_corners_hold_every_projected_vertex(seed: int) -> None:
-    plans = make_plans(PlanConfig(viewpoints="so3"), SHAPES, seed, 0, 4, CLUTTER)
+def test_box_corners_hold_every_projected_vertex(seed: int, off_axis: float) -> None:
+    config = PlanConfig(viewpoints="so3", off_axis=off_axis)
+    plans = make_plans(config, SHAPES, seed, 0, 4, CLUTTER)
     for row, corners in enumerate(box_corners(plans, SHAPES)):
         which, rotation, translation = pose_of(plans, Place(row, 0))
         points = SHAPES[which].mesh.vertices @ rotation.T + translation

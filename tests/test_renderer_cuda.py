@@ -21,6 +21,7 @@ from adapter import encode
 from benchmarks.cuda_rendering import StageClock, describe, measure
 from cad_models import CadModel, load_models
 from renderer import (
+    RANDOMIZATIONS,
     CropBatch,
     Instances,
     PlanConfig,
@@ -148,6 +149,17 @@ def test_crops_are_the_processors(
     expected = on_processor(MODELS, **options).render(plans, surface_maps=True)
     assert expected.mask.any(axis=(1, 2)).all()
     assert_same(make(MODELS, **options).render(plans, surface_maps=True), expected)
+
+
+def test_crops_off_the_cameras_axis_are_the_processors(make: Make) -> None:
+    """Their principal points lie outside the pictures."""
+    crowd = dataclasses.replace(RANDOMIZATIONS["linemod"], occluders=(1, 2), neighbours=(0, 2))
+    config = PlanConfig(centre="mean", off_axis=40.0, viewpoints="so3")
+    plans = make_plans(config, MODELS, 0, 0, 8, crowd)
+    assert (np.abs(plans.camera_matrix[:, :2, 2] - 32) > 64).any()
+    expected = on_processor(MODELS).render(plans, surface_maps=True)
+    assert expected.mask.any(axis=(1, 2)).all()
+    assert_same(make(MODELS).render(plans, surface_maps=True), expected)
 
 
 def test_scanned_objects_are_the_processors(make: Make, data_dir: Path) -> None:

@@ -1,0 +1,130 @@
+"""Training on crops that say how they were cut: the source is rendered so, the adapter knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from adapter import TargetCut, TrainConfig, read_info
+from cad_models import load_models
+from render_adapt import _train as training
+from render_adapt._train import TrainRun, train_adapter
+from renderer import Plans, RenderError, centre_points
+from tests.test_adapter_target import POSES, write_scene
+
+TINY = TrainConfig(
+    steps=2, batch=4, width=8, blocks=1, half_resolution=True, discriminator_width=4, threads=1,
+    checkpoint_every=100, precision="fp32",
+)  # fmt: skip
+STATED = {"centre": "mean", "window_mm": 150.0, "off_axis_degrees": 20.0, "pixels": 90}
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    pictures = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    (folder / "crops.json").write_text(json.dumps({"cut": STATED}))
+    return folder
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> list[Plans]:
+    """The plans of the sources that are rendered from now on; nothing is calibrated."""
+    found: list[Plans] = []
+    render = training.render_source
+
+    def rendered(models: Any, plans: Plans, *arguments: Any, **options: Any) -> Any:
+        found.append(plans)
+        return render(models, plans, *arguments, **options)
+
+    monkeypatch.setattr(training, "render_source", rendered)
+    monkeypatch.setattr(training, "calibrate_adapter", lambda *_, **__: None)
+    return found
+
+
+def trained(target: Path, **changes: Any) -> TargetCut | None:
+    """The cut of the adapter that is trained on some crops."""
+    out = target.with_name("adapter")
+    run = TrainRun(("ape", "cat"), target=target, out=out, source_crops=20, **changes)
+    info = train_adapter(run, TINY, "fast")
+    read = read_info(out)
+    assert dataclasses.asdict(read) == dataclasses.asdict(info)
+    assert json.loads((out / "adapter.json").read_text())["target_cut"] == dataclasses.asdict(
+        read.cut
+    )
+    assert read.cut is not None
+    assert read.window_mm == read.cut.window_mm
+    return read.cut
+
+
+def check_sources(plans: Plans, cut: TargetCut) -> None:
+    """They are cut as it says."""
+    points = centre_points(load_models(["ape", "cat"]), cut.centre)[plans.object_index]
+    there = (plans.rotation @ points[..., None])[..., 0] + plans.translation
+    pixels = (plans.camera_matrix @ there[..., None])[..., 0]
+    np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], 32, atol=1e-6)
+    off = np.degrees(np.arctan2(np.linalg.norm(there[:, :2], axis=1), there[:, 2]))
+    assert off.max() <= cut.off_axis_degrees + 1e-6
+    assert off.max() >= cut.off_axis_degrees / 2
+    window = 64 * plans.centre_depth / plans.camera_matrix[:, 0, 0]
+    np.testing.assert_allclose(window, cut.window_mm)
+
+
+def test_the_source_is_cut_as_the_target_says_it_was(crops: Path, sources: list[Plans]) -> None:
+    cut = trained(crops)
+    assert cut == TargetCut("mean", 150.0, 20.0, 90)
+    check_sources(sources[0], cut)
+
+
+def test_flags_win_over_what_the_target_says(crops: Path, sources: list[Plans]) -> None:
+    cut = trained(crops, centre="origin", off_axis=5.0, window=180.0)
+    assert cut == TargetCut("origin", 180.0, 5.0, 90)
+    check_sources(sources[0], cut)
+
+
+def test_crops_that_say_nothing_are_taken_to_be_around_boxes_on_the_axis(
+    crops: Path, sources: list[Plans]
+) -> None:
+    (crops / "crops.json").unlink()
+    cut = trained(crops)
+    assert cut == TargetCut("box", 200.0, 0.0)
+    check_sources(sources[0], cut)
+    np.testing.assert_allclose(sources[0].camera_matrix[:, :2, 2], 32)
+
+
+def test_crops_of_frames_are_cut_around_origins_as_far_off_the_axis_as_is_measured(
+    tmp_path: Path, sources: list[Plans]
+) -> None:
+    write_scene(tmp_path / "scene", POSES)
+    cut = trained(tmp_path / "scene")
+    assert cut is not None
+    assert cut.centre == "origin"
+    assert 10 < cut.off_axis_degrees < 25
+    assert cut.pixels is not None
+    assert 100 < cut.pixels < 180
+    check_sources(sources[0], cut)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"centre": "middle"}, "--centre is middle: give mean, box, origin or visible"),
+        ({"off_axis": 75.0}, "--off-axis is 75"),
+        ({"off_axis": -1.0}, "--off-axis is -1"),
+        ({"window": 0.0}, "--window is 0"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_refused_by_its_flag(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RenderError, match=message):
+        TrainRun(("ape",), target=Path(), out=Path(), **settings)
