@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +11,8 @@ from cad_models import CadModel
 from renderer._crops import Plans
 from renderer._placing import Extents, board_under, measure
 
-_GRID = 512
+_GRID = 256
 """Squares across the picture of a partly hidden target: its box is found to half of one."""
-_SUBPIXEL_BITS = 6
 
 
 def visible_middles(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]:
@@ -81,16 +79,51 @@ def _partly_hidden(
 
 
 def _drawn(points: NDArray[np.float64], model: CadModel) -> NDArray[np.bool_]:
-    """(G, G), the silhouette of a model whose (V, 2) vertices are at places of the grid."""
-    canvas = np.zeros((_GRID, _GRID), np.uint8)
-    # OpenCV counts from the first square's middle.
-    fixed = np.rint((points - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int64)
-    near = np.clip(fixed, -(2**20), 2**20).astype(np.int32)
-    corners = near[model.mesh.faces]
-    inside = (corners.max(axis=1) >= 0) & (corners.min(axis=1) < _GRID << _SUBPIXEL_BITS)
-    for corner in corners[inside.all(axis=1)]:
-        cv2.fillConvexPoly(canvas, corner, 1, shift=_SUBPIXEL_BITS)
-    return canvas.astype(bool)
+    """(G, G), whose middles a model covers, its (V, 2) vertices given as places of the grid."""
+    # From the first square's middle on, middles are whole numbers.
+    corners = (points - 0.5)[model.mesh.faces]  # (F, 3, 2)
+    low, high = _least(corners), _greatest(corners)
+    first = np.ceil(np.clip(low[:, 1], 0, _GRID)).astype(np.int64)
+    last = np.floor(np.clip(high[:, 1], -1, _GRID - 1)).astype(np.int64)
+    beside = (high[:, 0] < 0) | (low[:, 0] > _GRID - 1)
+    rows = np.where(beside, 0, np.maximum(last - first + 1, 0))
+    face = np.repeat(np.arange(len(corners)), rows)
+    row = first[face] + np.arange(len(face)) - (np.cumsum(rows) - rows)[face]
+    left, right = _between_edges(corners[face], row)
+    start = np.ceil(np.clip(left, 0, _GRID)).astype(np.int64)
+    end = np.floor(np.clip(right, -1, _GRID - 1)).astype(np.int64) + 1
+    row, start, end = (values[start < end] for values in (row, start, end))
+    size, width = _GRID * (_GRID + 1), _GRID + 1
+    opened = np.bincount(row * width + start, minlength=size)
+    closed = np.bincount(row * width + end, minlength=size)
+    covered = np.cumsum((opened - closed).reshape(_GRID, width), axis=1)
+    return np.asarray(covered[:, :_GRID] > 0)
+
+
+def _least(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F, 2) of (F, 3, 2); numpy's own takes ten times as long over so short an axis."""
+    return np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
+
+
+def _greatest(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
+
+
+def _between_edges(
+    corners: NDArray[np.float64], row: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(S,) twice, from where to where (S, 3, 2) triangles reach in (S,) rows."""
+    left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
+    for here, there in ((0, 1), (1, 2), (2, 0)):
+        x, y = corners[:, here].T
+        across, down = (corners[:, there] - corners[:, here]).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (row - y) / down
+        crosses = (share >= 0) & (share <= 1)
+        at = x + np.where(crosses, share, 0.0) * across
+        left = np.where(crosses, np.minimum(left, at), left)
+        right = np.where(crosses, np.maximum(right, at), right)
+    return left, right
 
 
 def _stands_before(plans: Plans, models: Sequence[CadModel], extents: Extents) -> NDArray[np.bool_]:
