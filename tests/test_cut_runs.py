@@ -351,15 +351,16 @@ def test_a_run_of_an_adapter_with_a_cut_is_repaired_and_continued_as_it_was_give
 
 def test_an_adapter_that_says_nothing_of_its_cut_changes_nothing(tmp_path: Path) -> None:
     settings = {"n": 4, "objects": ("ape", "cat")}
-    assert read_info(SHIPPED_ADAPTER).cut is None
-    made(tmp_path / "shipped", adapter="shipped", **settings)
     adapter = adapter_with(tmp_path / "adapter", None)
-    made(tmp_path / "other", adapter=adapter, **settings)
-    for name in ("rgb/000003.png", "scene_gt.json", "scene_camera.json"):
-        one, two = (tmp_path / run / "train/000000" / name for run in ("shipped", "other"))
-        assert one.read_bytes() == two.read_bytes()
-    explicit = made(tmp_path / "explicit", adapter="shipped", centre="box", **settings)
-    assert tree_hash(explicit) == tree_hash(tmp_path / "shipped")
+    assert read_info(Path(adapter)).cut is None
+    made(tmp_path / "silent", adapter=adapter, **settings)
+    described = manifest(tmp_path / "silent")["plan"]
+    assert "centre" not in described
+    assert "off_axis" not in described
+    points = shown_points(tmp_path / "silent", "box")
+    np.testing.assert_allclose(points[:, :2], 0, atol=1e-3)
+    boxed = made(tmp_path / "boxed", adapter=adapter, centre="box", off_axis=0.0, **settings)
+    assert tree_hash(boxed) == tree_hash(tmp_path / "silent")
 
 
 def test_one_crop_by_itself_is_the_runs(off_axis: Path, tmp_path: Path) -> None:
