@@ -17,6 +17,7 @@ import trimesh
 from pycocotools.coco import COCO
 from scipy.spatial.transform import Rotation
 
+from adapter import SHIPPED_ADAPTER, read_info
 from render_adapt import DatasetError, RunConfig, generate
 from renderer import RANDOMIZATIONS
 
@@ -37,9 +38,12 @@ def tree_hash(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset without adapter: its pictures are the renders."""
+    """A dataset without adapter: its pictures are the renders, cut as for the shipped adapter."""
     out = tmp_path_factory.mktemp("plain") / "dataset"
-    generate(config(out, adapter="none"))
+    cut = read_info(SHIPPED_ADAPTER).cut
+    assert cut is not None
+    centre, off_axis = cut.centre, cut.off_axis_degrees
+    generate(config(out, adapter="none", centre=centre, off_axis=off_axis))
     return out
 
 

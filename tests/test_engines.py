@@ -149,7 +149,7 @@ def test_crops_off_the_cameras_axis_agree(
     engine: str, renderer: Renderer, raster: Renderer, models: list[CadModel], tmp_path: Path
 ) -> None:
     """Their principal points lie outside the pictures."""
-    crowd = replace(RANDOMIZATIONS["linemod"], occluders=(1, 2), neighbours=(1, 2), lights=(1, 2))
+    crowd = replace(RANDOMIZATIONS["linemod"], occluders=(1, 2), neighbours=(1, 2))
     config = PlanConfig(centre="mean", off_axis=20.0, viewpoints="so3")
     plans = make_plans(config, models, 3, 0, 8, crowd)
     middle = plans.camera_matrix[:, :2, 2]
