@@ -28,7 +28,8 @@ from adapter import Adapter, TaskTower, encode, load_adapter
 from adapter._losses import angle_degrees, task_loss
 from benchmarks.linemod_cut import OBJECTS, TURNED_ABOUT_Z
 from cad_models import load_models
-from render_adapt import RunConfig, adapt_crops
+from render_adapt import adapt_crops
+from render_adapt._config import plan_as_learnt
 from renderer import (
     CropBatch,
     RasterRenderer,
@@ -36,8 +37,6 @@ from renderer import (
     matrix_from_quaternion,
     quaternion_from_matrix,
 )
-
-WINDOW = 200.0
 
 
 def main() -> None:
@@ -58,13 +57,12 @@ def main() -> None:
     models = load_models(OBJECTS, models=arguments.data / "linemod/models")
     threads = len(os.sched_getaffinity(0))
     adapter = load_adapter(arguments.adapter, threads=threads)
-    config = RunConfig(OBJECTS, n=1, centre=arguments.centre, off_axis=arguments.off_axis)
-    plan = config.fitted_to(adapter.info).plan
+    plan = plan_as_learnt(adapter.info, centre=arguments.centre, off_axis=arguments.off_axis)
     # Another seed than training's: the adapter has not seen these renders.
     plans = make_plans(plan, models, arguments.seed + 1000, 0, arguments.crops)
     renders = RasterRenderer(models, threads=threads, levels=False).render(plans)
     started = time.perf_counter()
-    adapted = adapt_crops(renders, adapter, arguments.seed, WINDOW)
+    adapted = adapt_crops(renders, adapter, arguments.seed, plan.window)
     seconds = time.perf_counter() - started
     test = read_test_crops(arguments.data / "linemod/crops/test")
     figures: dict[str, Any] = {
@@ -163,7 +161,7 @@ def noise_effect(
 ) -> dict[str, float]:
     """Mean change of a pixel (0 to 255) when only the noise vector changes."""
     few = slice(0, 500)
-    other = adapt_crops(renders[few], adapter, seed + 1, WINDOW)
+    other = adapt_crops(renders[few], adapter, seed + 1, adapter.info.window_mm)
     change = np.abs(adapted.rgb[few].astype(int) - other.rgb).mean(axis=-1)
     mask = renders.mask[few]
     return {

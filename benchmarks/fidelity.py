@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
-from render_adapt._config import RunConfig
+from render_adapt._config import plan_as_learnt
 from render_adapt._coupling import adapt_crops
 from render_adapt._faithful import adapt_faithfully
 from render_adapt._faults import erased, shifted, swapped, turned
@@ -33,7 +33,6 @@ from render_adapt._fidelity import FidelityScores, Judge, make_judge
 from renderer import CropBatch, Plans, Renderer, make_plans, make_renderer
 
 SEED = 4321
-WINDOW = 200.0
 FALSE_ALARMS = 0.01
 THRESHOLDS = (0.001, 0.01, 0.05)
 REDRAWS = 3
@@ -60,10 +59,8 @@ class Bench:
     def __init__(self, adapter: str) -> None:
         self.adapter: Adapter = load_adapter(adapter)
         self.judge: Judge = make_judge(adapter, self.adapter)
-        names = self.adapter.info.class_names
-        self.models = load_models(names)
-        # Cut as the crops that the adapter learnt from.
-        self.plan = RunConfig(names, n=1).fitted_to(self.adapter.info).plan
+        self.models = load_models(self.adapter.info.class_names)
+        self.plan = plan_as_learnt(self.adapter.info)
         self.renderer: Renderer = make_renderer("raster", self.models, levels=False)
 
     def plans(self, start: int, stop: int) -> Plans:
@@ -73,7 +70,7 @@ class Bench:
         return self.renderer.render(plans)
 
     def adapt(self, renders: CropBatch) -> CropBatch:
-        return adapt_crops(renders, self.adapter, SEED, WINDOW)
+        return adapt_crops(renders, self.adapter, SEED, self.plan.window)
 
 
 def main() -> None:
@@ -133,7 +130,8 @@ def judge_faithful(
             failing = np.flatnonzero(parts[-1].fidelity < limit)
             if len(failing):
                 mended = adapt_faithfully(
-                    renders[failing], bench.adapter, bench.judge, seed=SEED, window=WINDOW,
+                    renders[failing], bench.adapter, bench.judge, seed=SEED,
+                    window=bench.plan.window,
                     min_fidelity=limit, redraws=REDRAWS,
                 )  # fmt: skip
                 counts[str(limit)]["redrawn"] += mended.redrawn

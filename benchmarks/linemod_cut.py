@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter import AdapterError
 from cad_models import CadModel
 from renderer import (
     CropBatch,
@@ -94,12 +95,12 @@ def read_real_crops(
         frames: some of the split's; all if not given.
 
     Raises:
-        OSError: a picture cannot be read.
+        AdapterError: a picture cannot be read.
     """
     folder = linemod / "crops" / split
     labels: dict[str, list[float]] = json.loads((folder / "poses.json").read_text())[model.name]
     names = tuple(labels if frames is None else frames)
-    rgb = np.stack([_read_rgb(folder / model.name / f"{frame}.png") for frame in names])
+    rgb = np.stack([read_rgb(folder / model.name / f"{frame}.png") for frame in names])
     rotation = matrix_from_quaternion(np.array([labels[frame] for frame in names]))
     rotation = rotation @ TURNED_ABOUT_Z.get(model.name, np.eye(3))
     if model.name in KNOWN_PLACES:
@@ -220,8 +221,13 @@ def read_translations(linemod: Path, name: str) -> dict[int, NDArray[np.float64]
     return {int(match[1]): np.array([float(match[i]) for i in (2, 3, 4)]) for match in found}
 
 
-def _read_rgb(file: Path) -> NDArray[np.uint8]:
+def read_rgb(file: Path) -> NDArray[np.uint8]:
+    """(H, W, 3), a picture's colours.
+
+    Raises:
+        AdapterError: it cannot be read.
+    """
     image = cv2.imread(str(file))
     if image is None:
-        raise OSError(f"{file} cannot be read as an image; get the data anew")
+        raise AdapterError(f"{file} cannot be read as an image; get the data anew")
     return np.ascontiguousarray(image[..., ::-1], np.uint8)

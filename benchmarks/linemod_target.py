@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter import AdapterError
 from benchmarks.linemod_cut import (
     CAMERA,
     OBJECTS,
@@ -58,7 +59,10 @@ def main() -> None:
     centre_depth: dict[str, float] = {}
     for number, model in enumerate(models):
         generator = np.random.default_rng([arguments.seed, number])
-        crops = read_real_crops(linemod, "train", model, generator)
+        try:
+            crops = read_real_crops(linemod, "train", model, generator)
+        except AdapterError as error:
+            raise SystemExit(str(error)) from None
         for frame, rgb, depth, z in zip(
             crops.frames,
             crops.rgb,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from adapter import load_adapter
 from cad_models import load_models
-from render_adapt import RunConfig, adapt_crops
+from render_adapt import adapt_crops
+from render_adapt._config import plan_as_learnt
 from renderer import RasterRenderer, make_plans
 
 SCALE, GAP = 2, 4
@@ -37,7 +38,7 @@ def main() -> None:
     names = arguments.objects.split(",")
     models = load_models(names, models=arguments.models)
     adapter = load_adapter(arguments.adapter)
-    plan = RunConfig(tuple(names), n=1).fitted_to(adapter.info).plan
+    plan = plan_as_learnt(adapter.info)
     plans = make_plans(plan, models, arguments.seed, 0, arguments.columns)
     renders = RasterRenderer(models).render(plans)
     adapted = adapt_crops(renders, adapter, arguments.seed, plan.window)

@@ -26,7 +26,7 @@ from render_adapt._cli_bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli_reproduce import reproduce
 from render_adapt._cli_settings import given_settings, optional_fields
 from render_adapt._config import PRESETS as RUN_PRESETS
-from render_adapt._config import RunConfig, Units, split_names
+from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
 from render_adapt._description import config_of
 from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
 from render_adapt._manifest import MANIFEST, read_manifest
@@ -261,8 +261,7 @@ def calibrate(
     loaded = load_run_models(names, models, units)
     renderer = source_renderer(loaded, names, models)
     info = read_info(SHIPPED_ADAPTER if adapter == "shipped" else Path(adapter))
-    plan = RunConfig(names, n=1, window=window).fitted_to(info).plan
-    calibrate_adapter(adapter, loaded, plan, crops, renderer)
+    calibrate_adapter(adapter, loaded, plan_as_learnt(info, window=window), crops, renderer)
     output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 
 

@@ -279,6 +279,15 @@ class RunConfig:
         return index // SHARD_SIZE
 
 
+def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:
+    """How crops are planned that are cut as those which an adapter learnt from, but for changes.
+
+    Raises:
+        ConfigError, RenderError: a change is out of range; the message names its flag.
+    """
+    return RunConfig(("any",), n=1, **changes).fitted_to(adapter).plan
+
+
 def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     """`("ape,cat", "duck")` as `("ape", "cat", "duck")`."""
     names = (name.strip() for entry in objects for name in entry.split(","))

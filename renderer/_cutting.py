@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel, Mesh
-from renderer._draws import VIEW_STREAM
+from renderer._crops import Plans
+from renderer._draws import VIEW_STREAM, draw
 from renderer._geometry import rotation_about
 
 Centre = Literal["mean", "box", "origin", "visible"]
@@ -42,6 +43,12 @@ def centre_points(models: Sequence[CadModel], centre: Centre) -> NDArray[np.floa
     if centre == "mean":
         return np.array([_mean_vertex(model.mesh) for model in models]).reshape(-1, 3)
     return np.array([model.centre for model in models]).reshape(-1, 3)
+
+
+def target_points(plans: Plans, models: Sequence[CadModel], centre: Centre) -> NDArray[np.float64]:
+    """(N, 3), where that point of each crop's target is in the camera's frame, millimetres."""
+    points = centre_points(models, centre)[plans.object_index]
+    return np.asarray((plans.rotation @ points[..., None])[..., 0] + plans.translation)
 
 
 def _mean_vertex(mesh: Mesh) -> NDArray[np.float64]:
@@ -156,7 +163,7 @@ def draw_rays(
     most = np.tan(np.radians(off_axis or 0.0)) if picture is None or off_axis is not None else None
     if picture is None:
         assert most is not None
-        return np.asarray(most * _in_disc(_numbers(seed, index)[:, 0]))
+        return np.asarray(most * _in_disc(draw(seed, index, VIEW_STREAM, 2)))
     assert camera is not None
     assert depth is not None
     focal, middle = np.array(camera[:2]), np.array(camera[2:])
@@ -167,21 +174,14 @@ def draw_rays(
         nearest = np.clip(0.0, low, high)
         low = np.minimum(np.maximum(low, -most), nearest)
         high = np.maximum(np.minimum(high, most), nearest)
-    rays = low[:, None] + (high - low)[:, None] * _numbers(seed, index)
+    draws = draw(seed, index, VIEW_STREAM, 2 * _TRIES).reshape(-1, _TRIES, 2)
+    rays = low[:, None] + (high - low)[:, None] * draws
     far = np.linalg.norm(rays, axis=2)
     first = np.zeros(len(index), np.int64)
     if most is not None:
         within = far <= most
         first = np.where(within.any(axis=1), np.argmax(within, axis=1), np.argmin(far, axis=1))
     return np.asarray(rays[np.arange(len(index)), first])
-
-
-def _numbers(seed: int, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N, T, 2) in [0, 1)."""
-    draws = np.empty((len(index), _TRIES, 2))
-    for row, number in enumerate(index):
-        draws[row] = np.random.default_rng([seed, int(number), VIEW_STREAM]).random((_TRIES, 2))
-    return draws
 
 
 def _in_disc(draws: NDArray[np.float64]) -> NDArray[np.float64]:

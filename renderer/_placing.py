@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh
 from renderer._crops import Instances, Plans
-from renderer._cutting import turn_towards
+from renderer._cutting import target_points, turn_towards
 from renderer._draws import MOST_OCCLUDERS, SceneDraws, whole_between
 from renderer._geometry import rotation_about
 from renderer._randomization import Randomization
@@ -98,10 +98,9 @@ def board_under(plans: Plans, models: Sequence[CadModel]) -> tuple[NDArray[np.fl
         (N, 3), unit, camera frame, upwards from the board; and (N, 3), the point of the board under
         the centre of the target's bounding box, millimetres.
     """
-    centre = np.array([model.centre for model in models])[plans.object_index]
     half = np.array([np.ptp(model.bounds[:, 2]) / 2 for model in models])[plans.object_index]
     up = plans.rotation[:, :, 2]
-    centre = (plans.rotation @ centre[..., None])[..., 0] + plans.translation
+    centre = target_points(plans, models, "box")
     # Whether the camera is below it: it lies at the origin.
     up = np.where((up * centre).sum(axis=1, keepdims=True) > 0, -up, up)
     return up, centre - half[:, None] * up

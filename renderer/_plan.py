@@ -18,6 +18,7 @@ from renderer._cutting import (
     centre_points,
     cut_camera,
     draw_rays,
+    target_points,
     turn_towards,
     upright_along,
     window_pixels,
@@ -210,7 +211,7 @@ def make_plans(
     )
     roles = np.zeros((len(index), 1), np.int64)
     if scene is not None:
-        middle = None if config.on_axis else box_centres(plans, models)
+        middle = None if config.on_axis else target_points(plans, models, "box")
         others, roles = place_around(randomization, models, plans, scene, middle)
         plans = replace(plans, others=others)
     if config.picture is not None or config.centre == "visible":
@@ -221,19 +222,12 @@ def make_plans(
     return replace(plans, surfaces=surfaces)
 
 
-def box_centres(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]:
-    """(N, 3), the centres of the targets' bounding boxes, camera frame, millimetres."""
-    centre = np.array([model.centre for model in models])[plans.object_index]
-    return np.asarray((plans.rotation @ centre[..., None])[..., 0] + plans.translation)
-
-
 def _aimed(plans: Plans, config: PlanConfig, models: Sequence[CadModel]) -> Plans:
     """The plans with their windows around what is seen, or on their pictures' whole pixels."""
     if config.centre == "visible":
         aim = visible_middles(plans, models)
     else:
-        centre = centre_points(models, config.centre)[plans.object_index]
-        points = (plans.rotation @ centre[..., None])[..., 0] + plans.translation
+        points = target_points(plans, models, config.centre)
         aim = points[:, :2] / points[:, 2:]
     if config.picture is None:
         camera_matrix = _crop_cameras(plans.centre_depth, plans.size, config.window)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from renderer._crops import Plans
+from renderer._cutting import target_points
 from renderer._placing import Extents, board_under, measure
 
 _GRID = 256
@@ -101,7 +102,7 @@ def _drawn(points: NDArray[np.float64], model: CadModel) -> NDArray[np.bool_]:
 
 
 def _least(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F, 2) of (F, 3, 2); numpy's own takes ten times as long over so short an axis."""
+    """(F, 2) of (F, 3, 2); numpy's own takes five times as long over so short an axis."""
     return np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
 
 
@@ -138,7 +139,7 @@ def _stands_before(plans: Plans, models: Sequence[CadModel], extents: Extents) -
         return np.zeros(others.object_index.shape, bool)
     first = plans.object_index.astype(np.int64)
     second = np.maximum(others.object_index, 0).astype(np.int64)
-    here = (plans.rotation @ extents.centre[first][..., None])[..., 0] + plans.translation
+    here = target_points(plans, models, "box")
     there = (others.rotation @ extents.centre[second][..., None])[..., 0] + others.translation
     apart = np.linalg.norm(there - here[:, None], axis=2)
     balls = apart >= extents.radius[first][:, None] + extents.radius[second]

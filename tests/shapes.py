@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cad_models import CadModel, Mesh, Symmetries
+from cad_models import CadModel, ContinuousSymmetry, Mesh, Symmetries
 
 
 def model_of(
@@ -73,3 +74,9 @@ def lopsided() -> CadModel:
     joined = concatenate([base, spike])
     joined.apply_translation((300, -180, 90))
     return model_of(joined.vertices, joined.faces, (180, 90, 40), name="lopsided")
+
+
+def bottle() -> CadModel:
+    """A ball off its origin that looks alike all round its upright axis."""
+    symmetry = ContinuousSymmetry((0, 0, 1), (5, 6, 0))
+    return dataclasses.replace(ball(30, (5, 6, 7)), symmetries=Symmetries(continuous=(symmetry,)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from cad_models import ContinuousSymmetry, Mesh, Symmetries, load_models
+from cad_models import Mesh, Symmetries, load_models
 from renderer import (
     RANDOMIZATIONS,
     Centre,
@@ -37,12 +37,9 @@ from renderer import (
     uniform_rotation,
     window_pixels,
 )
-from tests.shapes import ball, lopsided, model_of, rectangle
+from tests.shapes import ball, bottle, lopsided, model_of, rectangle
 
-BOTTLE = dataclasses.replace(
-    ball(30, (5, 6, 7)),
-    symmetries=Symmetries(continuous=(ContinuousSymmetry((0, 0, 1), (5, 6, 0)),)),
-)
+BOTTLE = bottle()
 MODELS = [lopsided(), BOTTLE, rectangle(-10, -20, 30, 40)]
 CENTRES = get_args(Centre)
 PLAIN = RANDOMIZATIONS["linemod"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cad_models import ContinuousSymmetry, Symmetries
+from cad_models import Symmetries
 from renderer import (
     RANDOMIZATIONS,
     FakeRenderer,
@@ -33,12 +33,9 @@ from renderer import (
     uniform_rotation,
 )
 from renderer._draws import PLAN_STREAM
-from tests.shapes import ball, lopsided, rectangle
+from tests.shapes import bottle, lopsided, rectangle
 
-BOTTLE = dataclasses.replace(
-    ball(30, (5, 6, 7)),
-    symmetries=Symmetries(continuous=(ContinuousSymmetry((0, 0, 1), (5, 6, 0)),)),
-)
+BOTTLE = bottle()
 MODELS = [lopsided(), BOTTLE, rectangle(-10, -20, 30, 40)]
 CONFIGS = [PlanConfig(), PlanConfig(viewpoints="so3", size=128, window=150)]
 CUT_CONFIGS = [

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 import cad_models
 import renderer
 from adapter import AdapterError, LabelledCrops, encode
-from benchmarks.linemod_cut import OBJECTS, OFF_AXIS, RealCrops, read_real_crops
+from benchmarks.linemod_cut import OBJECTS, OFF_AXIS, RealCrops, read_real_crops, read_rgb
 from benchmarks.linemod_target import sensor_depth
 from benchmarks.paper._cache import cached_crops, sha256_of_files
 from benchmarks.paper._scenario import Scenario
@@ -210,7 +210,7 @@ def _rendered_crops(
                 "photographs there or use the black background"
             )
         recipe["photographs"] = sha256_of_files(files)
-        photographs = [_read_rgb(file) for file in files]
+        photographs = [read_rgb(file) for file in files]
     kind = "rgbd" if recipe["depth"] else "rgb"
     return cached_crops(
         cache,
@@ -350,13 +350,6 @@ def _spread(frames: list[str], count: int | None) -> list[str]:
     if count is None or count >= len(frames):
         return frames
     return [frames[row] for row in np.linspace(0, len(frames) - 1, count).round().astype(int)]
-
-
-def _read_rgb(file: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(file))
-    if image is None:
-        raise AdapterError(f"{file} cannot be read as an image; get the data anew")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
 def _check(
