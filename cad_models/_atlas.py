@@ -30,6 +30,7 @@ def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
     """
     if len(parts) == 1:
         return parts[0]
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     if any(part.texture is not None for part in parts):
         parts = _with_one_texture(parts, label)
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
@@ -57,6 +58,7 @@ def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
             else None
         ),
         texture=parts[0].texture,
+        notes=notes,
     )
 
 

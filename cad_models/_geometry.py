@@ -33,6 +33,8 @@ class RawMesh:
     """(V, 2), (0, 0) at the texture's bottom-left corner."""
     texture: NDArray[np.uint8] | None = None
     """(H, W, 3), RGB, top row first."""
+    notes: tuple[str, ...] = ()
+    """A sentence for each thing in the file that cannot be shown as it was meant."""
 
     def select(self, rows: NDArray[np.int64], faces: NDArray[np.int64]) -> RawMesh:
         """The vertices `rows` with all that belongs to them, joined by `faces`."""

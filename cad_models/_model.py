@@ -70,6 +70,8 @@ class CadModel:
     """Where it came from, for provenance: `built-in`, or the file's name."""
     sha256: str
     """Hash of the file that it was read from, and of the textures and materials that it names."""
+    notes: tuple[str, ...] = ()
+    """A sentence for each thing in the file that cannot be shown as it was meant."""
 
     @functools.cached_property
     def bounds(self) -> NDArray[np.float64]:

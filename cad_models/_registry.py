@@ -251,6 +251,7 @@ def _load_from_folder(entry: FolderObject, models: Path | None, units: str | Non
         symmetries=_scaled(entry.symmetries, scale),
         origin="built-in" if models is None else entry.path.name,
         sha256=files.sha256,
+        notes=raw.notes,
     )
 
 
@@ -267,6 +268,7 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
         symmetries=Symmetries(),
         origin=path.name,
         sha256=files.sha256,
+        notes=raw.notes,
     )
 
 

@@ -230,10 +230,11 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
 
 def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
+    notes = [note for model in studio.models for note in model.notes]
     if studio.config.frames is not None:
-        return ()
+        return tuple(notes)
     plan = studio.config.plan
-    notes = [
+    notes += [
         f"{model.name} is {model.diameter:.0f} mm across and a crop shows {plan.window:.0f} mm: "
         f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
         for model in studio.models
