@@ -15,6 +15,7 @@ from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._nearest import Memorisation, Nearest, memorisation, nearest_neighbours
+from adapter._onnx import open_network
 from adapter._runtime import (
     SHIPPED_ADAPTER,
     Adapter,
@@ -76,6 +77,7 @@ __all__ = [
     "load_task_tower",
     "memorisation",
     "nearest_neighbours",
+    "open_network",
     "read_info",
     "read_target",
     "save_adapter",
