@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from render_adapt._exceptions import ConfigError
+from safe_files import parse_json, read_file, write_file
+
+_MOST_JOB_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ _MARK = '{"render-adapt": '
 
 def write_job(path: Path, job: Job) -> None:
     """Write a job's file; paths among the settings become text."""
-    path.write_text(json.dumps(asdict(job), default=str, indent=1), encoding="utf-8")
+    write_file(path, json.dumps(asdict(job), default=str, indent=1))
 
 
 def read_job(path: Path) -> Job:
@@ -147,9 +150,10 @@ def read_job(path: Path) -> Job:
         ConfigError: it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Job(**content)
-    except (OSError, ValueError, TypeError) as error:
+        return Job(**parse_json(read_file(path, most=_MOST_JOB_BYTES)))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is no job of this version: {error}") from None
 
 

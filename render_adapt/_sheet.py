@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from renderer import CropBatch
+from safe_files import write_file
 
 TILE, GAP, BAND_GAP, MARGIN, LABEL_WIDTH, TITLE_HEIGHT = 128, 4, 28, 16, 76, 20
 COLUMNS = 8
@@ -43,7 +44,7 @@ def write_contact_sheet(
         np.vstack(spaced), MARGIN, 0, MARGIN, MARGIN, cv2.BORDER_CONSTANT, value=BACKGROUND
     )
     _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    path.write_bytes(encoded.tobytes())
+    write_file(path, encoded.tobytes())
 
 
 def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArray[np.uint8]]:

@@ -102,7 +102,7 @@ def test_every_system_is_timed(peer: Path, tmp_path: Path) -> None:
     systems = [
         *timing.training_systems(*arguments),  # type: ignore[arg-type]
         *timing.peer_systems(*arguments, peer),  # type: ignore[arg-type]
-        *timing.inference_systems(1, "cpu", (4,), tmp_path),
+        *timing.inference_systems(1, "cpu", (4,)),
     ]
     rows = timing.take_turns(systems, seconds=0.0, turns=1)
     found = {
