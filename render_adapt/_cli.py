@@ -2,13 +2,13 @@
 `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
-standard error); 2 the command line itself is wrong; 130 interrupted.
+standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
+any more.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,6 +25,14 @@ from render_adapt._calibrate import calibrate_adapter
 from render_adapt._cli_bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli_reproduce import reproduce
 from render_adapt._cli_settings import given_settings, optional_fields
+from render_adapt._cli_streams import (
+    CONTINUES,
+    InterruptedCommand,
+    ReaderGoneError,
+    interrupt_on_termination,
+    kept_streams,
+    saying_when_interrupted,
+)
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
 from render_adapt._description import config_of
@@ -33,7 +41,7 @@ from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, source_renderer
-from render_adapt._train import TrainRun, train_adapter
+from render_adapt._train import TrainRun, has_saved, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
 from render_adapt._verify import verify as verify_dataset
@@ -55,20 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_termination()
     try:
-        app(sys.argv[1:] if arguments is None else list(arguments))
+        with kept_streams():
+            app(sys.argv[1:] if arguments is None else list(arguments))
+    except ReaderGoneError:
+        sys.exit(141)
     except USER_ERRORS as error:
-        text = printable(f"render-adapt: {error}")
-        errors.print(text, style="red", markup=False, soft_wrap=True)
+        errors.print(printable(f"render-adapt: {error}"), style="red", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("render-adapt: interrupted; the same command continues", markup=False)
+    except KeyboardInterrupt as interrupt:
+        kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
+        errors.print(f"render-adapt: interrupted{kept}", soft_wrap=True)
         sys.exit(130)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 _Settings: Any = optional_fields(TrainConfig, "the preset's")
@@ -110,7 +117,7 @@ def run(
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
     config = RunConfig(**{"objects": (), **given})
-    with CropsBar() as show:
+    with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)
 
@@ -163,7 +170,7 @@ def verify(
         raise ConfigError(f"--workers is {workers}: it must be at least 1")
     found = _verified(folder, workers)
     if found.bad and repair:
-        errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
+        errors.print(f"mending {_bad_files(found)}", soft_wrap=True)
         with CropsBar() as show:
             repair_dataset(found, workers=workers, on_progress=show)
         found = _verified(folder, workers)
@@ -208,7 +215,7 @@ def train(
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
-    with steps_bar() as progress:
+    with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
         notes = {""}
@@ -227,6 +234,10 @@ def train(
         info = train_adapter(run, config, preset, show)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+def _saved_so_far(run: TrainRun) -> str:
+    return CONTINUES if has_saved(run.out) else "nothing was saved yet"
 
 
 @app.command

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
 from render_adapt._exceptions import DatasetError
+from render_adapt._printable import printable
 from render_adapt._report_index import Dataset
 from safe_files import read_file
 
@@ -38,7 +39,7 @@ def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None
         return {"name": None, "rows": _hash_rows(hashes), "html": ""}
     place = folder or SHIPPED_ADAPTER
     return {
-        "name": place.resolve().name,
+        "name": printable(place.resolve().name),
         "rows": _adapter_rows(info) + _hash_rows(hashes),
         "html": _card_text(place / CARD),
     }

@@ -119,8 +119,9 @@ def train_adapter(
     renderer = source_renderer(models, run.objects, run.models)
     plans = make_plans(plan, models, config.seed, 0, run.source_crops)
     source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
-    working = run.out.with_name(run.out.name + ".training")
-    checkpoint = train(source, target.images, config, working, on_progress=on_progress)
+    checkpoint = train(
+        source, target.images, config, working_folder(run.out), on_progress=on_progress
+    )
     provenance = (
         f"{len(source)} renders of {', '.join(run.objects)}; "
         f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
@@ -130,6 +131,18 @@ def train_adapter(
     )
     calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
+
+
+def working_folder(out: Path) -> Path:
+    """Where the training of an adapter keeps its state."""
+    return out.with_name(out.name + ".training")
+
+
+def has_saved(out: Path) -> bool:
+    """Whether the training of an adapter has anything to go on from."""
+    from adapter._checkpoint import CHECKPOINT
+
+    return (working_folder(out) / CHECKPOINT).exists()
 
 
 def render_source(

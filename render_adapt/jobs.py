@@ -172,7 +172,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     _need_torch()
     from adapter import PRESETS, TrainConfig
     from adapter import Progress as TrainProgress
-    from render_adapt._train import TrainRun, train_adapter
+    from render_adapt._train import TrainRun, train_adapter, working_folder
 
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
@@ -181,7 +181,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
     run = _settings(TrainRun, {name: settings.pop(name) for name in of_run & settings.keys()})
     config = dataclasses.replace(PRESETS[preset], **_settings_of(TrainConfig, settings))
-    pictures = run.out.with_name(run.out.name + ".training") / "samples"
+    pictures = working_folder(run.out) / "samples"
     told, shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -386,3 +389,85 @@ def test_doctor_says_what_is_missing(
     assert "set RENDER_ADAPT_BLENDER" in shown
     assert "what was found" in shown
     assert shown.count("missing") == 1 + (not works)
+
+
+def command(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`render-adapt ARGUMENTS` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "render_adapt", *map(str, arguments)],
+        cwd=folder, text=True, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [("models", "list"), ("--help",)])
+def test_a_full_standard_output_is_said(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        found = command(tmp_path, *arguments, stdout=full)
+    assert found.returncode == 1
+    assert re.fullmatch(
+        r"render-adapt: standard output cannot be written \(No space left on device\): .*\n",
+        found.stderr,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX systems")
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = command(tmp_path, "models", "list", stdout=writing)
+    os.close(writing)
+    assert (found.returncode, found.stderr) == (141, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX systems")
+def test_without_standard_streams_no_file_takes_their_place(tmp_path: Path) -> None:
+    """The next file that is opened would be what every library prints to."""
+    arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", "d")
+    found = command(tmp_path, *arguments, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.close(1))
+    assert (found.returncode, found.stderr.strip()) == (0, "")
+    sound = command(tmp_path, "verify", "d", stdout=subprocess.DEVNULL)
+    assert sound.returncode == 0, sound.stderr
+
+
+@pytest.mark.parametrize("name", ["x[/b]", "[red]", "é", "\udce9"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str, encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", name)
+    for given in (arguments, ("verify", name), ("report", name)):
+        found = command(tmp_path, *given, stdout=subprocess.PIPE, env=environment)
+        assert (found.returncode, found.stderr.strip()) == (0, "")
+    shown = name if encoding == "utf-8" and name.isprintable() else ascii(name)[1:-1]
+    assert f"report: {shown}/report.html" in found.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+@pytest.mark.parametrize("module", ["cyclopts", "numpy", "rich", "cv2"])
+def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    found = command(
+        tmp_path, "models", "list", env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (130, "")
+    assert found.stderr == "render-adapt: interrupted\n"
+
+
+def test_an_interrupted_training_does_not_promise_to_go_on_from_nothing(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("render_adapt._cli.train_adapter", interrupted)
+    arguments = ("train", "--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a")
+    outcome = cli(*arguments)
+    assert outcome.code == 130
+    assert outcome.error.strip() == "render-adapt: interrupted; nothing was saved yet"
+    (tmp_path / "a.training").mkdir()
+    (tmp_path / "a.training/checkpoint.safetensors").touch()
+    outcome = cli(*arguments)
+    assert outcome.error.strip() == "render-adapt: interrupted; the same command continues"
