@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter import AdapterError, LabelledCrops
+from adapter import AdapterError, LabelledCrops, Progress
 from adapter._checkpoint import CHECKPOINT, read_checkpoint
 from benchmarks.paper import _jobs as jobs_module
 from benchmarks.paper._jobs import Job, Workplace, run_job, state_of
@@ -186,12 +186,16 @@ def test_time_limit_saves_and_seconds_add_up(
 ) -> None:
     where = place(tmp_path)
     assert run_job(JOB, where, deadline=time.time() - 1).status == "unfinished"
+    clock, passed = time.monotonic, [0.0]
+
+    def let_time_pass(progress: Progress) -> None:
+        passed[0] = 1e6 if progress.step == 2 else 0.0
+
     with monkeypatch.context() as patch:
-        # The training gets a moment, however long what comes before it takes.
-        patch.setattr(time, "time", lambda: 0.0)
-        limited = run_job(JOB, where, deadline=1e-3)
+        patch.setattr(time, "monotonic", lambda: clock() + passed[0])
+        limited = run_job(JOB, where, deadline=time.time() + 1e5, on_progress=let_time_pass)
     assert limited.status == "unfinished"
-    assert 0 < limited.step < 6
+    assert limited.step == 2
     done = run_job(JOB, where)
     assert done.status == "done"
     assert done.seconds > limited.seconds > 0
