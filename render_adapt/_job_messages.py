@@ -17,6 +17,7 @@ from render_adapt._exceptions import ConfigError
 from safe_files import parse_json, read_file, write_file
 
 _MOST_JOB_BYTES = 2**24
+MOST_SHOWN = 1000
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class Job:
     """How many crops the picture shows."""
 
     def __post_init__(self) -> None:
-        """Check the kind."""
+        """Check the kinds of all that another process may have got wrong."""
+        if not isinstance(self.settings, Mapping) or not isinstance(self.picture, str):
+            raise ConfigError("a job's settings are by name, its picture is text: renew the add-on")
+        if type(self.crops) is not int or not 1 <= self.crops <= MOST_SHOWN:
+            raise ConfigError(
+                f"a job shows {str(self.crops)[:20]} crops: it shows 1 to {MOST_SHOWN}"
+            )
         if self.kind not in ("generate", "preview", "learn", "check"):
             raise ConfigError(f"there is no job of the kind {self.kind!r}: renew the add-on")
 
