@@ -33,7 +33,7 @@ from render_adapt._readers import torch_dataset, webdataset_pipeline
 from render_adapt._report import write_report
 from render_adapt._shard_checks import BadFile
 from render_adapt._shard_writer import FakeShardWriter, ShardWriter
-from render_adapt._train import TrainRun, train_adapter
+from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
 from render_adapt._verify import Verification, repair, verify
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "FaithfulCrops",
     "FakeShardWriter",
     "FidelityScores",
+    "FoundTarget",
     "Judge",
     "LabelledCrop",
     "ProcessExecutor",
@@ -61,6 +62,7 @@ __all__ = [
     "adapt_crops",
     "adapt_faithfully",
     "calibrate_adapter",
+    "find_target",
     "generate",
     "load",
     "make_judge",

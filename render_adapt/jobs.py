@@ -35,6 +35,7 @@ from render_adapt._job_messages import (
     Learning,
     Message,
     Preview,
+    Target,
     Working,
     decode,
     encode,
@@ -55,6 +56,7 @@ __all__ = [
     "Learning",
     "Message",
     "Preview",
+    "Target",
     "Working",
     "decode",
     "encode",
@@ -172,7 +174,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     _need_torch()
     from adapter import PRESETS, TrainConfig
     from adapter import Progress as TrainProgress
-    from render_adapt._train import TrainRun, train_adapter
+    from render_adapt._train import FoundTarget, TrainRun, train_adapter
 
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
@@ -181,7 +183,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
     run = _settings(TrainRun, {name: settings.pop(name) for name in of_run & settings.keys()})
     config = dataclasses.replace(PRESETS[preset], **_settings_of(TrainConfig, settings))
-    pictures = run.out.with_name(run.out.name + ".training") / "samples"
+    pictures = run.working / "samples"
     told, shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:
@@ -197,8 +199,15 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
             )
         )  # fmt: skip
 
-    tell(Working("Rendering the objects to learn from"))
-    info = train_adapter(run, config, preset, show)
+    def tell_target(found: FoundTarget) -> None:
+        report = found.report
+        tell(
+            Target(report.crops, report.with_depth, list(report.lines()), str(found.contact_sheet))
+        )
+        tell(Working("Rendering the objects to learn from"))
+
+    tell(Working("Reading the camera's crops"))
+    info = train_adapter(run, config, preset, show, tell_target)
     tell(Learned(str(run.out), info.steps))
 
 

@@ -60,7 +60,10 @@ def _pictures(folder: Path, most: int) -> list[Path]:
     if not folder.is_dir():
         raise RenderError(f"There is no folder {folder}: name one that holds pictures.")
     files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file()
+        file
+        for file in folder.iterdir()
+        # macOS puts a file ._NAME beside each NAME on other systems' disks.
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
     )
     if not files:
         raise RenderError(f"{folder} holds no pictures (.jpg, .png, ...): name a folder that does.")
