@@ -86,13 +86,14 @@ class _Reader:
 
     def crop(self, file: Path) -> Iterator[Crop]:
         """The crop in a picture, if it is one."""
+        depth_files = self.depth.of(file)
+        self.paired.update(depth_files)
         try:
             stored = read_stored(self.folder / file)
             if is_binary(stored):
                 raise Unreadable(MASKS)
             picture = colours(stored.pixels)
             check_square(picture.rgb.shape, self.folder / file)
-            depth_files = self.depth.of(file)
             name = crop_name(file)
             depth = self._depth(depth_files, stored, name) if self.settings.is_read else None
         except Unreadable as reason:
@@ -114,7 +115,6 @@ class _Reader:
 
     def _depth(self, files: list[Path], colour: Stored, name: str) -> DepthCrop | None:
         """A crop's depth, in the view of its colours: cameras write EXIF into JPEG alone."""
-        self.paired.update(files)
         found = self._measurement(files)
         if found is None:
             return None

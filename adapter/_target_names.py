@@ -101,9 +101,10 @@ def key_of(picture: Path, *, exact: bool = False) -> Key:
 
     Args:
         picture: its path within the target's folder.
-        exact: tell 7 from 007.
+        exact: tell 7 from 007, and `depth16/` from `depth/`.
     """
-    words = [word for part in picture.with_suffix("").parts for word in _words(part)]
+    folders = [name for name in picture.parent.parts if exact or not all(_role(name))]
+    words = [word for part in (*folders, picture.stem) for word in _words(part)]
     return tuple(
         str(int(word)) if word.isdecimal() and not exact else word
         for word in words

@@ -16,6 +16,9 @@ from adapter._target_report import DAMAGED, NO_PICTURE_NUMBERS
 _ORIENTATION = 0x0112
 _MOST_ENTRIES = 1000
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_EXIF = b"Exif\0\0"
+_EXIF_PLACES = ((_JPEG, _EXIF, 0), (_PNG, b"eXIf", 4), (b"RIFF", b"EXIF", 8))
+"""Where EXIF is in JPEG, PNG and WebP: behind which mark, and how many bytes from its start."""
 _TIFF = (b"II*\0", b"MM\0*")
 _PNG_END = b"IEND\xaeB`\x82"
 _FEW_LEVELS, _BIMODAL, _NEAR = 32, 0.9, 12
@@ -77,11 +80,11 @@ def orientation_of(content: bytes) -> int:
     """How EXIF says that a picture is to be turned, 1 to 8; 1 where it says nothing."""
     if content.startswith(_TIFF):
         return _orientation_in(content)
-    if content.startswith(_JPEG) or content[8:12] == b"WEBP":
-        at = content.find(b"Exif\0\0") + 6
-        return _orientation_in(content[at:]) if at >= 6 else 1
-    at = content.find(b"eXIf") if content.startswith(_PNG) else -1
-    return _orientation_in(content[at + 4 :]) if at >= 0 else 1
+    for start, mark, length in _EXIF_PLACES:
+        at = content.find(mark) if content.startswith(start) else -1
+        if at >= 0:
+            return _orientation_in(content[at + length :].removeprefix(_EXIF))
+    return 1
 
 
 def _orientation_in(tiff: bytes) -> int:

@@ -30,6 +30,7 @@ TARGETS = {
     "manifest": "tests.test_fuzz_settings:test_damaged_manifests",
     "shard-entries": "tests.test_fuzz_settings:test_damaged_shard_entries",
     "index": "tests.test_fuzz_settings:test_damaged_indexes",
+    "target-pictures": "tests.test_target_folders:test_damaged_target_pictures",
     "target-scenes": "tests.test_fuzz_scenes:test_damaged_target_scenes",
     "dataset-scenes": "tests.test_fuzz_scenes:test_damaged_dataset_scenes",
     "tar-files": "tests.test_fuzz_scenes:test_damaged_tar_files",
