@@ -26,6 +26,8 @@ FEWEST = 16
 """A domain cannot be learnt from fewer crops than this."""
 WINDOW = 200.0
 """Millimetres across a crop, where nothing says otherwise."""
+MOST_BEYOND = 0.5
+"""Share of the depth in crops' middles; a cluttered background behind them is less."""
 SETTINGS = "crops.json"
 
 
@@ -125,7 +127,7 @@ def read_target(
         images=images,
         names=tuple(crop.name for crop in crops),
         skipped=tally.skipped(),
-        report=_report(crops, images, bits, depth, tally),
+        report=_report(crops, images, bits, depth, window, tally),
         cut=_cut_here(crops, window) or stated.cut,
     )
 
@@ -235,22 +237,49 @@ def _in_mm(depth: DepthCrop, steps: dict[bool, float], values: Any) -> NDArray[n
     return np.asarray(values, np.float32) * np.float32(step)
 
 
+def _centre(crop: DepthCrop, depth: _Depth) -> float:
+    """The depth of a crop's centre, millimetres."""
+    return crop.centre if crop.is_stated else float(_in_mm(crop, depth.steps, crop.centre))
+
+
 def _tensor(crop: Crop, bits: int, depth: _Depth | None, window: float) -> NDArray[np.float16]:
     """(1, C, H, W), a crop as networks take it."""
     rgb = eight_bits(crop.rgb, bits)
     if depth is None or crop.depth is None:
         return encode(rgb[None], None, None).astype(np.float16)
     values = _in_mm(crop.depth, depth.steps, crop.depth.values)
-    centre = crop.depth.centre
-    if not crop.depth.is_stated:
-        centre = float(_in_mm(crop.depth, depth.steps, centre))
+    centre = _centre(crop.depth, depth)
     return encode(rgb[None], values[None], [centre], window).astype(np.float16)
 
 
+def _doubts(crops: list[Crop], depth: _Depth, window: float) -> list[str]:
+    """What is wrong with crops most of whose depth no network would see."""
+    shares = []
+    for crop in crops:
+        assert crop.depth is not None
+        quarter = crop.depth.values.shape[0] // 4
+        middle = crop.depth.values[quarter:-quarter, quarter:-quarter]
+        away = _in_mm(crop.depth, depth.steps, middle[middle > 0]) - _centre(crop.depth, depth)
+        shares.append(float((np.abs(away) > window).mean()) if away.size else 0.0)
+    share = float(np.mean(shares))
+    if share <= MOST_BEYOND:
+        return []
+    return [
+        f"{share:.0%} of the depth in the crops' middles is more than a window ({window:g} mm) "
+        "from their centres: are --depth-scale and --window right?"
+    ]
+
+
 def _report(
-    crops: list[Crop], images: NDArray[np.float16], bits: int, depth: _Depth | None, tally: Tally
+    crops: list[Crop],
+    images: NDArray[np.float16],
+    bits: int,
+    depth: _Depth | None,
+    window: float,
+    tally: Tally,
 ) -> TargetReport:
     sizes = sorted((crop.source_size for crop in crops), key=lambda size: size[0] * size[1])
+    doubts = [] if depth is None else _doubts(crops, depth, window)
     distinct = len({image.tobytes() for image in images})
     return TargetReport(
         crops=len(crops),
@@ -262,7 +291,7 @@ def _report(
         depth_unit=None if depth is None else depth.unit,
         depth_mm=None if depth is None else depth.range_mm,
         left_out=tally.left_out(),
-        notes=picture_notes(crops, bits, distinct),
+        notes=(*picture_notes(crops, bits, distinct), *doubts),
     )
 
 

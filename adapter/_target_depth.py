@@ -12,9 +12,10 @@ from adapter._errors import AdapterError
 from adapter._target_pictures import Stored, Unreadable
 from adapter._target_report import DAMAGED, UNMEASURED
 
-NEAREST, FARTHEST = 100.0, 5000.0
-"""Millimetres: the middle of what a camera measured of objects to handle lies between these."""
-_LIKELY_STEPS = (0.1, 0.2, 0.25, 1.0, 10.0, 1000.0)
+NEAREST, FARTHEST = 100.0, 3000.0
+"""Millimetres: the middle of what a camera measured of objects to handle lies between these. Tenths
+of a millimetre, from 300 mm on, do not."""
+_LIKELY_STEPS = (0.1, 0.2, 1.0, 10.0, 1000.0)
 
 
 def measured(stored: Stored) -> NDArray[np.float32]:
@@ -72,7 +73,7 @@ def step_of(medians: list[float], is_float: bool, folder: Path) -> tuple[float, 
     likely = [step for step in _LIKELY_STEPS if NEAREST <= median * step <= FARTHEST]
     made = ", ".join(f"{step:g} would make it {median * step:.0f} mm" for step in likely)
     raise AdapterError(
-        f"depth in {folder} is {median:g} in the middle, too {where} for millimetres: give "
+        f"depth in {folder} has a median of {median:g}, too {where} for millimetres: give "
         f"--depth-scale, the millimetres in a step{f' ({made})' if made else ''}, or --channels 3"
     )
 

@@ -43,7 +43,8 @@ _STRONG = {"rgb", "bgr", "color", "colors", "colour", "colours"}
 _FILLING = {
     "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "frame", "frames",
     "raw", "rect", "rectified", "aligned", "registered", "to", "jpeg", "jpg", "png", "tiff", "map",
-    "maps", "class", "object", "visib", "camera",
+    "maps", "class", "object", "visib", "camera", "norm", "normalized", "normalised", "bit",
+    "scaled", "filtered", "filled",
 }  # fmt: skip
 """Words that pictures of one crop need not share."""
 _PREVIEWS = {"preview", "thumbnail", "contactsheet", "collage", "montage", "overview"}
@@ -73,10 +74,15 @@ def role_of(picture: Path) -> tuple[Role | None, bool]:
     return own or next((role for role, _ in folders if role), None), False
 
 
-def colour_folder(picture: Path) -> bool:
-    """Whether a folder that a picture lies in is one of colour pictures, and says so clearly."""
+def in_colour_folder(picture: Path, *, clearly: bool) -> bool:
+    """Whether a folder that a picture lies in is one of colour pictures.
+
+    Args:
+        picture: its path within the target's folder.
+        clearly: `images/` is not enough.
+    """
     return any(
-        _role(name) == (Role.COLOUR, True) and not _STRONG.isdisjoint(_words(name))
+        _role(name) == (Role.COLOUR, True) and not (clearly and _STRONG.isdisjoint(_words(name)))
         for name in picture.parent.parts
     )
 

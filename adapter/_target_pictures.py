@@ -63,7 +63,11 @@ def read_stored(file: Path) -> Stored:
         pixels = None
     if pixels is None:
         raise Unreadable(DAMAGED)
-    return Stored(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, orientation_of(content))
+    orientation = orientation_of(content)
+    if content.startswith(_TIFF):
+        # Of TIFF alone OpenCV turns what it is asked to leave as it is.
+        pixels = turned(pixels, {6: 8, 8: 6}.get(orientation, orientation))
+    return Stored(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, orientation)
 
 
 def _is_whole(content: bytes) -> bool:

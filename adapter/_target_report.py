@@ -61,10 +61,10 @@ class TargetReport:
     depth_unit: str | None = None
     """What a depth value was taken for, and why; None without depth."""
     depth_mm: tuple[float, float, float] | None = None
-    """Least, middle and greatest depth that was measured, millimetres."""
+    """Least, median and greatest depth that was measured, millimetres."""
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was done to crops that are not plain 8-bit colours."""
+    """What was done to crops that are not plain 8-bit colours, and what looks wrong."""
 
     def lines(self) -> tuple[str, ...]:
         """The report as text, a line for each fact."""
@@ -96,7 +96,7 @@ class TargetReport:
         least, middle, most = self.depth_mm
         return (
             f"depth of {share}, {self.depth_unit}: {least:.0f} to {most:.0f} mm, "
-            f"{middle:.0f} mm in the middle"
+            f"median {middle:.0f} mm"
         )
 
 

@@ -10,7 +10,7 @@ from adapter._target_files import Listing, natural
 from adapter._target_names import (
     Key,
     Role,
-    colour_folder,
+    in_colour_folder,
     is_aligned,
     is_preview,
     key_of,
@@ -56,14 +56,20 @@ def sort_pictures(listing: Listing, tally: Tally) -> tuple[list[Path], list[Path
 
 
 def _from_colour_folders(crops: list[Path], tally: Tally) -> list[Path]:
-    """Crops of the folders that are called after colour, where there are any."""
-    inside = [colour_folder(file) for file in crops]
-    if not any(inside):
-        return crops
-    for file, is_inside in zip(crops, inside, strict=True):
-        if not is_inside:
+    """Crops of the folders that are called after colour, where there are any.
+
+    Of what is by its name no colour picture, `images/` is enough.
+    """
+    clear, faint = (
+        {file for file in crops if in_colour_folder(file, clearly=clearly)}
+        for clearly in (True, False)
+    )
+    others = {file for file in crops if role_of(file)[0] not in (None, Role.COLOUR)}
+    elsewhere = (set(crops) - clear if clear else set()) | (others - faint if faint else set())
+    for file in crops:
+        if file in elsewhere:
             tally.add(ELSEWHERE, file)
-    return [file for file, is_inside in zip(crops, inside, strict=True) if is_inside]
+    return [file for file in crops if file not in elsewhere]
 
 
 def _is(file: Path, of_kind: Callable[[Stored], bool]) -> bool:

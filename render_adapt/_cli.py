@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 from cyclopts import App, Parameter
 from rich.table import Table
 
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # Damaged pictures are counted and named by us.
+    cv2.setLogLevel(0)
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:

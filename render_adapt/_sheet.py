@@ -118,6 +118,8 @@ def _band(
 
 def write_text(image: NDArray[np.uint8], text: str, x: int, y: int) -> None:
     """Write text on a picture, its base line's left end at (x, y)."""
+    # A file's name may have bytes that are no character.
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
     cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
 
 

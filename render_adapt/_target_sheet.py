@@ -26,6 +26,8 @@ from render_adapt._sheet import (
 COLUMNS, MOST = 8, 40
 LINE_HEIGHT, NAME_HEIGHT, BAND_GAP = 22, 18, 16
 BAR_WIDTH, BAR_HEIGHT = 256, 12
+UNMEASURED = 190
+"""The grey; blue at its end is close to black."""
 _WIDTH = LABEL_WIDTH + COLUMNS * (TILE + GAP) - GAP
 _OBJECT = re.compile(r"\.\w+ object (\d+)$")
 _CHARACTER = 8.0
@@ -36,7 +38,7 @@ def write_target_sheet(path: Path, target: TargetCrops, name: str, window_mm: fl
     """Write one picture of 40 crops at most, evenly spread, as a network sees them.
 
     Depth is coloured from near (blue) to far (red) over half a window to either side of the crop's
-    centre, black where nothing was measured or it is a window behind.
+    centre, grey where nothing was measured or it is a window behind.
 
     Args:
         path: the PNG file.
@@ -103,7 +105,7 @@ def _colours(images: NDArray[np.float16]) -> NDArray[np.uint8]:
 def _depths(images: NDArray[np.float16]) -> NDArray[np.uint8]:
     relative = images[:, 3].astype(np.float32)
     colored = np.stack([color_steps(np.clip(plane + 0.5, 0, 1)) for plane in relative])
-    return np.where((relative < FAR)[..., None], colored, 0).astype(np.uint8)
+    return np.where((relative < FAR)[..., None], colored, UNMEASURED).astype(np.uint8)
 
 
 def _legend(window_mm: float) -> NDArray[np.uint8]:
@@ -115,7 +117,8 @@ def _legend(window_mm: float) -> NDArray[np.uint8]:
     write_text(image, "depth", 0, BAR_HEIGHT)
     write_text(image, near, LABEL_WIDTH, BAR_HEIGHT)
     image[:BAR_HEIGHT, left : left + BAR_WIDTH] = bar
-    farther = f"{half} farther than the crop's centre; black: nothing measured, or beyond"
+    far = f"{half} farther than the crop's centre"
+    farther = f"{far}; grey: nothing measured, or {window_mm:g} mm farther"
     write_text(image, farther, left + BAR_WIDTH + 2 * GAP, BAR_HEIGHT)
     return image
 

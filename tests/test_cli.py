@@ -366,7 +366,7 @@ def test_a_dry_run_says_and_draws_what_there_is_to_learn_from(cli, tmp_path: Pat
     picture = tmp_path / "adapter.training" / "target.png"
     assert outcome.out.splitlines() == [
         "target: 18 crops from color/, 64x64 pixels",
-        "target: depth of all, in millimetres by its values: 800 to 819 mm, 810 mm in the middle",
+        "target: depth of all, in millimetres by its values: 800 to 819 mm, median 810 mm",
         "target: left out: 20 as masks or labels (mask/0.png)",
         "target: left out: 2 as damaged (color/3.png)",
         f"target: picture {picture}",
@@ -420,11 +420,10 @@ def test_depth_that_is_missing_or_misread_is_refused_with_the_flag_to_give(
     for file in (target / "depth").iterdir():
         cv2.imwrite(str(file), np.full((64, 64), 9000, np.uint16))
     cv2.imwrite(str(target / "depth/0.png"), np.full((64, 64), 9000, np.uint16))
-    one_sentence(cli(*command), r"is 9000 in the middle, too far .*--depth-scale.*0\.1 would make")
+    one_sentence(cli(*command), r"has a median of 9000, too far .*--depth-scale.*0\.1 would make")
     said = cli(*command, "--depth-scale", 0.1, "--dry-run").out.splitlines()[1]
     assert said == (
-        "target: depth of all, in steps of 0.1 mm by --depth-scale: 900 to 900 mm, 900 mm in the "
-        "middle"
+        "target: depth of all, in steps of 0.1 mm by --depth-scale: 900 to 900 mm, median 900 mm"
     )
 
 

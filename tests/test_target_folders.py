@@ -146,7 +146,7 @@ def test_what_the_folders_hold_is_told(tmp_path: Path) -> None:
     target = read(tmp_path)
     assert target.report.lines() == (
         "20 crops from rgb/, 16x16 pixels",
-        "depth of all, in millimetres by its values: 850 to 900 mm, 900 mm in the middle",
+        "depth of all, in millimetres by its values: 850 to 900 mm, median 900 mm",
         "left out: 20 as masks or labels (mask/000000.png)",
         "left out: 1 as pictures beside the folders of colour (photo.png)",
         "left out: 1 as damaged (rgb/broken.png)",
@@ -220,6 +220,19 @@ def test_16_bit_maps_beside_colour_are_no_crops(tmp_path: Path) -> None:
     assert reasons(target) == {"16-bit or float maps beside colour pictures": N}
 
 
+@pytest.mark.parametrize("colour", ["rgb", "images"])
+@pytest.mark.parametrize("other", ["depth_of_something", "mask_overlay", "my_depth_pictures"])
+def test_what_lies_beside_a_folder_of_colour_is_no_crop(
+    colour: str, other: str, tmp_path: Path
+) -> None:
+    fill(
+        tmp_path,
+        colour=(f"{colour}/{{}}.png", picture),
+        other=(f"{other}/{{}}.png", lambda i: picture(i)[..., 0]),
+    )
+    check_crops(read(tmp_path), 3)
+
+
 def test_a_folder_of_depth_alone_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, depth=("depth/{}.png", lambda i: depth_map()))
     with pytest.raises(AdapterError, match=r"holds depth alone; give the folder above it"):
@@ -250,7 +263,7 @@ class TestUnits:
     """Values in the file, and millimetres."""
 
     @settings(max_examples=40, deadline=None)
-    @given(st.floats(120, 4900), st.sampled_from(["uint16", "float mm", "float m"]))
+    @given(st.floats(120, 2900), st.sampled_from(["uint16", "float mm", "float m"]))
     def test_the_unit_is_told_from_the_values(self, distance: float, kind: str) -> None:
         scale = {"uint16": 1.0, "float mm": 1.0, "float m": 1e-3}[kind]
         values = np.full((SIZE, SIZE), distance * scale, np.float32)
@@ -273,8 +286,8 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("value", "text"),
         [
-            (9000, r"9000 in the middle, too far for millimetres: give --depth-scale.*0.1 would "),
-            (30, r"30 in the middle, too near for millimetres.*10 would make it 300 mm"),
+            (9000, r"median of 9000, too far for millimetres: give --depth-scale.*0.1 would "),
+            (30, r"median of 30, too near for millimetres.*10 would make it 300 mm"),
             (60000, r"too far for millimetres"),
         ],
     )
@@ -305,6 +318,17 @@ class TestUnits:
         assert target.report.depth_unit == "in steps of 0.1 mm by crops.json"
         assert read(tmp_path, depth_scale=0.2).report.depth_mm == (1700, 1800, 1800)
 
+    def test_a_step_that_makes_crops_too_deep_is_doubted(self, tmp_path: Path) -> None:
+        """Tenths of a millimetre 25 cm away pass for 2.5 m; the shape gives it away."""
+        slope = np.tile(np.linspace(2000, 3000, SIZE).astype(np.uint16), (SIZE, 1))
+        fill(tmp_path, rgb=("rgb/{}.png", picture), depth=("depth/{}.png", lambda _: slope))
+        assert read(tmp_path, depth_scale=0.1).report.notes == ()
+        assert read(tmp_path, window_mm=1000.0).report.notes == ()
+        assert read(tmp_path, window_mm=90.0).report.notes == (
+            "75% of the depth in the crops' middles is more than a window (90 mm) from their "
+            "centres: are --depth-scale and --window right?",
+        )
+
     def test_8_bits_are_not_millimetres(self, tmp_path: Path) -> None:
         coarse = (depth_map() // 10).astype(np.uint8)
         fill(tmp_path, rgb=("rgb/{}.png", picture), depth=("depth/{}.png", lambda _: coarse))
@@ -333,13 +357,13 @@ class TestUnits:
 def with_exif(pixels: NDArray[np.uint8], orientation: int, kind: str) -> bytes:
     exif, content = Image.Exif(), BytesIO()
     exif[EXIF_ORIENTATION] = orientation
-    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True}
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
     Image.fromarray(pixels).save(content, kind, exif=exif, **options)
     return content.getvalue()
 
 
-@settings(max_examples=24, deadline=None)
-@given(st.integers(1, 8), st.sampled_from(["JPEG", "PNG", "WEBP"]), st.integers(0, 99))
+@settings(max_examples=32, deadline=None)
+@given(st.integers(1, 8), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]), st.integers(0, 9))
 def test_exif_turns_colour_and_depth_alike(orientation: int, kind: str, seed: int) -> None:
     """Depth is 700 mm plus a grey level each, so that it follows the colour wherever that goes."""
     noise = np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE), np.uint8)
@@ -360,12 +384,26 @@ def test_exif_turns_colour_and_depth_alike(orientation: int, kind: str, seed: in
         target = read(folder)
     image = target.images[0].astype(np.float32)
     levels = (image[0] + 1) * 127.5
-    if kind != "WEBP":  # OpenCV turns WebP in some versions only
+    if kind != "WEBP":  # which OpenCV turns in some versions only
         np.testing.assert_allclose(levels, shown[..., 0], atol=0.6)
     depth = image[3] * 200 + 800
     np.testing.assert_allclose(depth - 700, levels, atol=6 if kind == "JPEG" else 1)
     turned = "20 crops are turned as EXIF says, and their depth alike"
     assert (turned in target.report.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_depth_that_has_a_turn_of_its_own_is_turned_by_it(orientation: int, tmp_path: Path) -> None:
+    """An upright colour picture, and depth that its TIFF says how to bring upright."""
+    back = {3: 2, 6: 1, 8: -1}[orientation]
+    for number in range(N):
+        save(tmp_path / f"rgb/{number}.png", picture(number))
+        lying = np.ascontiguousarray(np.rot90(depth_map(), back)).astype(np.float32)
+        (tmp_path / "depth").mkdir(exist_ok=True)
+        Image.fromarray(lying).save(
+            tmp_path / f"depth/{number}.tiff", tiffinfo={EXIF_ORIENTATION: orientation}
+        )
+    check_crops(read(tmp_path), 4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -462,6 +500,7 @@ def test_files_of_systems_and_trainings_are_passed_over(tmp_path: Path) -> None:
     for folder in ("__MACOSX", ".thumbnails", "adapter.training/samples"):
         save(tmp_path / folder / "1.png", picture(1))
     save(tmp_path / "preview.png", np.zeros((12, 30, 3), np.uint8))
+    (tmp_path / "crops.json").write_text("\ufeff{}", encoding="utf-8")
     target = read(tmp_path)
     check_crops(target, 3)
     assert reasons(target) == {
