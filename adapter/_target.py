@@ -149,7 +149,7 @@ def _read_stated(listing: Listing) -> _Stated:
     Raises:
         AdapterError: it is malformed.
     """
-    if Path(SETTINGS) not in listing.files:
+    if not listing.holds(Path(SETTINGS)):
         return _Stated()
     file = listing.folder / SETTINGS
     content = read_json(file)

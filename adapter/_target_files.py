@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapter._errors import AdapterError
 from adapter._target_report import HIDDEN_FILES, LINKS, UNREAD_KINDS, Tally
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
@@ -22,43 +23,68 @@ _OWN_FOLDERS = ".training"
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder, by their paths within it, in natural order."""
+    """The files of a folder, by their paths within it."""
 
     folder: Path
     """As it was given."""
     root: Path
     """The same, with links in its path followed."""
-    files: tuple[Path, ...]
+    by_folder: dict[Path, list[Path]]
+    """In natural order within each."""
     count: int
     """Of all its files, but for hidden ones."""
 
-    def images(self, under: Path | None = None) -> list[Path]:
-        """Those whose names are pictures', of a folder within it or of all."""
-        found = [file for file in self.files if file.suffix.lower() in IMAGE_SUFFIXES]
-        return found if under is None else [file for file in found if file.is_relative_to(under)]
+    def holds(self, file: Path) -> bool:
+        """Whether it has a file."""
+        return file in self.by_folder.get(file.parent, [])
+
+    def images(self) -> list[Path]:
+        """All files whose names are pictures', in natural order."""
+        return sorted((file for folder in self.by_folder for file in self.images_in(folder)),
+                      key=natural)  # fmt: skip
+
+    def images_in(self, folder: Path) -> list[Path]:
+        """Those of one folder within it."""
+        files = self.by_folder.get(folder, [])
+        return [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def list_files(folder: Path, tally: Tally) -> Listing:
     """List a folder, without following links out of it or into further folders.
 
     Hidden files, and those that systems and trainings keep for themselves, are passed over.
+
+    Raises:
+        AdapterError: a folder in it cannot be listed.
     """
-    root, files, count = folder.resolve(), [], 0
-    for place, folders, names in os.walk(root):
-        here = Path(place)
-        linked = {name for name in folders if (here / name).is_symlink()}
-        for name in sorted(linked):
-            tally.add(LINKS, (here / name).relative_to(root))
-        folders[:] = [name for name in folders if name not in linked and not _is_system(name)]
-        for name in sorted(names, key=natural):
-            file = here / name
-            inner = file.relative_to(root)
-            count += not name.startswith(".")
-            if reason := _why_not(file, root):
+    root, count = folder.resolve(), 0
+    found: dict[Path, list[Path]] = {}
+    pending = [Path()]
+    while pending:
+        here = pending.pop()
+        for entry in _entries(folder / here):
+            inner = here / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not _is_system(entry.name):
+                    pending.append(inner)
+                continue
+            count += not entry.name.startswith(".")
+            if reason := _why_not(entry, root):
                 tally.add(reason, inner)
-            elif not name.startswith(".") and file.is_file():
-                files.append(inner)
-    return Listing(folder, root, tuple(sorted(files, key=natural)), count)
+            elif not entry.name.startswith(".") and os.path.isfile(entry.path):
+                found.setdefault(here, []).append(inner)
+    ordered = {place: found[place] for place in sorted(found, key=natural)}
+    return Listing(folder, root, ordered, count)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: natural(entry.name))
+    except OSError as error:
+        raise AdapterError(
+            f"{folder} cannot be listed ({error.strerror}); mend that, or give another folder"
+        ) from None
 
 
 def _is_system(folder: str) -> bool:
@@ -66,12 +92,14 @@ def _is_system(folder: str) -> bool:
     return name.startswith(".") or name in _SYSTEM_FOLDERS or name.endswith(_OWN_FOLDERS)
 
 
-def _why_not(file: Path, root: Path) -> str | None:
+def _why_not(entry: os.DirEntry[str], root: Path) -> str | None:
     """Why a file is passed over that its owner may have meant to be read."""
-    kind = file.suffix.lower()
-    if file.name.startswith("."):
+    kind = Path(entry.name).suffix.lower()
+    if entry.name.startswith("."):
         return HIDDEN_FILES if kind in IMAGE_SUFFIXES else None
-    if file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(root):
+    if entry.is_symlink() and (
+        os.path.isdir(entry.path) or not Path(os.path.realpath(entry.path)).is_relative_to(root)
+    ):
         return LINKS
     return UNREAD_KINDS if kind in _UNREAD_SUFFIXES else None
 

@@ -8,6 +8,7 @@ others of the same crop.
 
 from __future__ import annotations
 
+import functools
 import re
 from enum import Enum
 from pathlib import Path
@@ -124,6 +125,7 @@ def crop_name(picture: Path) -> str:
     return str(Path(*parts, picture.stem))
 
 
+@functools.lru_cache(10_000)
 def _role(name: str) -> tuple[Role | None, bool]:
     """What a folder's or file's name says, and whether it says nothing else."""
     words = _words(name)
@@ -132,10 +134,10 @@ def _role(name: str) -> tuple[Role | None, bool]:
     return role, all(word in _ROLES or word in _FILLING or word.isdecimal() for word in words)
 
 
+@functools.lru_cache(10_000)
 def _words(name: str) -> list[str]:
-    words = [word.lower() for word in _WORD.findall(name)]
-    together = [_RUN_TOGETHER.fullmatch(word) for word in words]
-    parts = [
-        [*match.groups()] if match else [word] for match, word in zip(together, words, strict=True)
-    ]
-    return [word for part in parts for word in part]
+    found: list[str] = []
+    for word in map(str.lower, _WORD.findall(name)):
+        together = _RUN_TOGETHER.fullmatch(word)
+        found += together.groups() if together else (word,)
+    return found

@@ -48,7 +48,7 @@ def scene_crops(
 
 def scenes_of(listing: Listing) -> list[Path]:
     """The BOP scenes in a folder, by their paths within it."""
-    return [file.parent for file in listing.files if file.name == "scene_camera.json"]
+    return [folder for folder in listing.by_folder if listing.holds(folder / "scene_camera.json")]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class _Reader:
     def _frames(self, scene: Path) -> Iterator[_Frame]:
         cameras, truths, infos = self._files(scene)
         where = self.listing.folder / scene
-        depth = {file.stem: file for file in self.listing.images(scene / "depth")}
-        images = self.listing.images(scene / "rgb") or self.listing.images(scene / "gray")
+        depth = {file.stem: file for file in self.listing.images_in(scene / "depth")}
+        images = self.listing.images_in(scene / "rgb") or self.listing.images_in(scene / "gray")
         for file in images:
             key = str(int(file.stem)) if file.stem.isdecimal() else file.stem
             if key not in cameras or not truths.get(key):
@@ -107,15 +107,14 @@ class _Reader:
 
     def _files(self, scene: Path) -> list[dict[str, Any]]:
         """`scene_camera.json`, `scene_gt.json`, and `scene_gt_info.json` where it is there."""
-        there = {file.name for file in self.listing.files if file.parent == scene}
-        folder = self.listing.folder / scene
-        if "scene_gt.json" not in there:
+        listing = self.listing
+        files = [scene / f"scene_{name}.json" for name in ("camera", "gt", "gt_info")]
+        if not listing.holds(files[1]):
             raise AdapterError(
-                f"{folder} has no scene_gt.json, so the objects' places are unknown; give a folder "
-                "of crops instead"
+                f"{listing.folder / scene} has no scene_gt.json, so the objects' places are "
+                "unknown; give a folder of crops instead"
             )
-        names = [f"scene_{name}.json" for name in ("camera", "gt", "gt_info")]
-        return [read_json(folder / name) if name in there else {} for name in names]
+        return [read_json(listing.folder / file) if listing.holds(file) else {} for file in files]
 
     def _whole(self, frame: _Frame, stored: Stored) -> Crop:
         """A frame as a crop of its own size."""

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     # Damaged pictures are counted and named by us.
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except USER_ERRORS as error:
