@@ -26,6 +26,7 @@ from adapter._runtime import (
     read_info,
 )
 from adapter._target import TargetCrops, read_target
+from adapter._target_report import LeftOut, TargetReport
 
 if TYPE_CHECKING:
     from adapter._artifact import save_adapter
@@ -57,11 +58,13 @@ __all__ = [
     "IdentityAdapter",
     "LabelFreeScore",
     "LabelledCrops",
+    "LeftOut",
     "Memorisation",
     "Nearest",
     "Progress",
     "TargetCrops",
     "TargetCut",
+    "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from render_adapt._report import write_report
     from render_adapt._shard_checks import BadFile
     from render_adapt._shard_writer import FakeShardWriter, ShardWriter
-    from render_adapt._train import TrainRun, train_adapter
+    from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
     from render_adapt._verify import Verification, repair, verify
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "FaithfulCrops",
     "FakeShardWriter",
     "FidelityScores",
+    "FoundTarget",
     "Judge",
     "LabelledCrop",
     "ProcessExecutor",
@@ -65,6 +66,7 @@ __all__ = [
     "adapt_crops",
     "adapt_faithfully",
     "calibrate_adapter",
+    "find_target",
     "generate",
     "load",
     "make_judge",
@@ -95,6 +97,7 @@ _WHERE = {
     "RunSummary": "_pipeline",
     "SerialExecutor": "_executor",
     "ShardWriter": "_shard_writer",
+    "FoundTarget": "_train",
     "TrainRun": "_train",
     "Verification": "_verify",
     "WorkerError": "_exceptions",
@@ -106,6 +109,7 @@ _WHERE = {
     "make_judge": "_fidelity",
     "repair": "_verify",
     "torch_dataset": "_readers",
+    "find_target": "_train",
     "train_adapter": "_train",
     "verify": "_verify",
     "webdataset_pipeline": "_readers",

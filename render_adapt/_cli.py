@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 from cyclopts import App, Parameter
 from rich.table import Table
 
@@ -41,7 +42,7 @@ from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, source_renderer
-from render_adapt._train import TrainRun, has_saved, train_adapter
+from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
 from render_adapt._verify import verify as verify_dataset
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
     interrupt_on_termination()
+    # Damaged pictures are counted and named by us.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         with kept_streams():
             app(sys.argv[1:] if arguments is None else list(arguments))
@@ -202,19 +205,27 @@ def train(
     *,
     run: Annotated[TrainRun, Parameter(name="*")],
     preset: str = "fast",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     settings: Annotated[_Settings, Parameter(name="*")] = None,
 ) -> None:
     """Train an adapter on unlabelled crops of your camera.
+
+    Says first what was found to learn from.
 
     Parameters
     ----------
     preset
         Settings to start from: fast (for processors without a GPU), or the paper's linemod,
         linemod-masked, mnistm, usps.
+    dry_run
+        Say what there is to learn from, draw it, and stop.
     """
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
+    if dry_run:
+        _print_target(find_target(run))
+        return
     with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
@@ -231,13 +242,20 @@ def train(
             if not errors.is_terminal and state.step % 100 == 0:
                 errors.print(line, soft_wrap=True)
 
-        info = train_adapter(run, config, preset, show)
+        info = train_adapter(run, config, preset, show, _print_target)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
 
 
 def _saved_so_far(run: TrainRun) -> str:
-    return CONTINUES if has_saved(run.out) else "nothing was saved yet"
+    return CONTINUES if run.has_saved else "nothing was saved yet"
+
+
+def _print_target(found: FoundTarget) -> None:
+    for line in found.report.lines():
+        output.print(f"target: {printable(line)}", soft_wrap=True)
+    sheet = printable(str(found.contact_sheet))
+    output.print(f"target: picture {sheet}", soft_wrap=True)
 
 
 @app.command

@@ -81,6 +81,18 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What there is to learn from, before learning begins."""
+
+    crops: int
+    with_depth: int
+    lines: list[str]
+    """Of the report: crops, depth, what was left out and why."""
+    contact_sheet: str
+    """The picture of the crops."""
+
+
+@dataclass(frozen=True)
 class Learning:
     """How far an adapter is."""
 
@@ -135,11 +147,11 @@ class Failed:
     message: str
 
 
-Message = Working | Crops | Preview | Learning | Dataset | Learned | Checked | Failed
+Message = Working | Crops | Preview | Target | Learning | Dataset | Learned | Checked | Failed
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__.lower(): kind
-    for kind in (Working, Crops, Preview, Learning, Dataset, Learned, Checked, Failed)
+    for kind in (Working, Crops, Preview, Target, Learning, Dataset, Learned, Checked, Failed)
 }
 _MARK = '{"render-adapt": '
 """How a message's line begins: Blender prints lines of its own."""

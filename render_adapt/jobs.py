@@ -34,6 +34,7 @@ from render_adapt._job_messages import (
     Learning,
     Message,
     Preview,
+    Target,
     Working,
     decode,
     encode,
@@ -55,6 +56,7 @@ __all__ = [
     "Learning",
     "Message",
     "Preview",
+    "Target",
     "Working",
     "decode",
     "encode",
@@ -170,7 +172,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     _need_torch()
     from adapter import PRESETS, TrainConfig
     from adapter import Progress as TrainProgress
-    from render_adapt._train import TrainRun, train_adapter, working_folder
+    from render_adapt._train import FoundTarget, TrainRun, train_adapter
 
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
@@ -180,7 +182,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     given = {name: settings.pop(name) for name in of_run & settings.keys()}
     run = TrainRun(**settings_from_json(TrainRun, given))
     config = dataclasses.replace(PRESETS[preset], **settings_from_json(TrainConfig, settings))
-    pictures = working_folder(run.out) / "samples"
+    pictures = run.working / "samples"
     told, shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:
@@ -196,8 +198,15 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
             )
         )  # fmt: skip
 
-    tell(Working("Rendering the objects to learn from"))
-    info = train_adapter(run, config, preset, show)
+    def tell_target(found: FoundTarget) -> None:
+        report = found.report
+        tell(
+            Target(report.crops, report.with_depth, list(report.lines()), str(found.contact_sheet))
+        )
+        tell(Working("Rendering the objects to learn from"))
+
+    tell(Working("Reading the camera's crops"))
+    info = train_adapter(run, config, preset, show, tell_target)
     tell(Learned(str(run.out), info.steps))
 
 

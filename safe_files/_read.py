@@ -66,7 +66,7 @@ def read_file(path: Path, *, most: int, inside: Path | None = None) -> bytes:
 def list_folder(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     """The files of some kinds in a folder, in the order of their names.
 
-    What systems leave beside users' files (`._NAME`, as macOS does on other disks) is passed over.
+    Hidden ones are passed over: macOS puts a `._NAME` beside each on other systems' disks.
 
     Args:
         folder: not those within it.
@@ -78,7 +78,7 @@ def list_folder(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith("._")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
     )
 
 

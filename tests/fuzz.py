@@ -30,6 +30,7 @@ TARGETS = {
     "manifest": "tests.test_fuzz_settings:test_damaged_manifests",
     "shard-entries": "tests.test_fuzz_settings:test_damaged_shard_entries",
     "index": "tests.test_fuzz_settings:test_damaged_indexes",
+    "target-pictures": "tests.test_target_folders:test_damaged_target_pictures",
     "target-scenes": "tests.test_fuzz_scenes:test_damaged_target_scenes",
     "dataset-scenes": "tests.test_fuzz_scenes:test_damaged_dataset_scenes",
     "tar-files": "tests.test_fuzz_scenes:test_damaged_tar_files",
@@ -57,12 +58,11 @@ def main(name: str, minutes: float) -> None:
 
 
 def _run_hypothesis(test: Any, minutes: float) -> None:
-    from hypothesis import settings
-
     end, count = time.monotonic() + 60 * minutes, 0
     while time.monotonic() < end:
-        settings(max_examples=200, deadline=None, database=None)(test)()
-        count += 200
+        # Settings cannot be given to a test that has some.
+        test.hypothesis.fuzz_one_input(random.randbytes(random.choice([64, 512, 4096])))
+        count += 1
     sys.stdout.write(f"{count} examples, none failed\n")
 
 

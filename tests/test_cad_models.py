@@ -201,6 +201,13 @@ class TestFolders:
         empty.mkdir()
         assert f"--models {empty} holds no obj_*.ply" in message("can", models=empty)
 
+    def test_files_that_macos_writes_beside_meshes_are_passed_over(self, bop_folder: Path) -> None:
+        names = [model.name for model in available_models(bop_folder)]
+        for file in list(bop_folder.iterdir()):
+            (bop_folder / f"._{file.name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+        assert [model.name for model in available_models(bop_folder)] == names
+        assert [model.name for model in load_models(names, models=bop_folder)] == names
+
     @pytest.mark.parametrize(
         ("text", "problem"),
         [

@@ -346,6 +346,90 @@ def test_target_folder_without_images(cli, tmp_path: Path) -> None:
     assert not (tmp_path / "adapter").exists()
 
 
+def camera_crops(folder: Path) -> Path:
+    """20 RGB-D crops with masks, two of them damaged."""
+    generator = np.random.default_rng(0)
+    for kind in ("color", "depth", "mask"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(20):
+        picture = generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"color/{number}.png"), picture)
+        depth = np.full((64, 64), 800 + number, np.uint16)
+        cv2.imwrite(str(folder / f"depth/{number}.png"), depth)
+        cv2.imwrite(str(folder / f"mask/{number}.png"), np.full((64, 64), 255, np.uint8))
+    for number in (3, 7):
+        (folder / f"color/{number}.png").write_bytes(b"")
+    return folder
+
+
+def test_a_dry_run_says_and_draws_what_there_is_to_learn_from(cli, tmp_path: Path) -> None:
+    target, out = camera_crops(tmp_path / "crops"), tmp_path / "adapter"
+    outcome = cli("train", "--objects", "ape", "--target", target, "--out", out, "--dry-run")
+    assert outcome.code == 0, outcome.error
+    picture = tmp_path / "adapter.training" / "target.png"
+    assert outcome.out.splitlines() == [
+        "target: 18 crops from color/, 64x64 pixels",
+        "target: depth of all, in millimetres by its values: 800 to 819 mm, median 810 mm",
+        "target: left out: 20 as masks or labels (mask/0.png)",
+        "target: left out: 2 as damaged (color/3.png)",
+        f"target: picture {picture}",
+    ]
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert not out.exists()
+    # Each crop is there twice as large, one pixel as four.
+    tile = cv2.resize(cv2.imread(str(target / "color/0.png")), None, fx=2, fy=2, interpolation=0)
+    apart = cv2.matchTemplate(drawn, tile, cv2.TM_SQDIFF)
+    assert apart.min() / tile.size < 1
+    outcome = cli(
+        "train", "--objects", "ape", "--target", target, "--out", out, "--dry-run",
+        "--channels", 3,
+    )  # fmt: skip
+    assert outcome.out.splitlines()[1] == "target: depth of all is left aside: colour alone"
+    without_depth = cv2.imread(str(picture))
+    assert without_depth is not None
+    assert without_depth.shape[0] < drawn.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "pattern"),
+    [
+        (["--depth-scale", "0"], r"--depth-scale is 0.0: give the millimetres in a step, above 0"),
+        (["--depth-scale", "inf"], r"--depth-scale is inf"),
+        (["--depth-scale", "nan"], r"--depth-scale is nan"),
+        (["--objects", "apple"], r"apple"),
+        (["--distance", "10", "20"], r"--distance"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_would(cli, tmp_path: Path, flags, pattern: str) -> None:
+    target = camera_crops(tmp_path / "crops")
+    given = ["--objects", "ape"] if "--objects" not in flags else []
+    outcome = cli(
+        "train", *given, "--target", target, "--out", tmp_path / "a", "--dry-run", *flags
+    )  # fmt: skip
+    one_sentence(outcome, pattern)
+    assert not (tmp_path / "a.training").exists()
+
+
+def test_depth_that_is_missing_or_misread_is_refused_with_the_flag_to_give(
+    cli, tmp_path: Path
+) -> None:
+    target = camera_crops(tmp_path / "crops")
+    command = ["train", "--objects", "ape", "--target", target, "--out", tmp_path / "a"]
+    (target / "depth/0.png").unlink()
+    one_sentence(cli(*command), r"1 of 18 crops .* have no depth; .* or train with --channels 3")
+    assert cli(*command, "--channels", 3, "--dry-run").code == 0
+    one_sentence(cli(*command, "--channels", 4), r"1 of 18 crops .* have no depth")
+    for file in (target / "depth").iterdir():
+        cv2.imwrite(str(file), np.full((64, 64), 9000, np.uint16))
+    cv2.imwrite(str(target / "depth/0.png"), np.full((64, 64), 9000, np.uint16))
+    one_sentence(cli(*command), r"has a median of 9000, too far .*--depth-scale.*0\.1 would make")
+    said = cli(*command, "--depth-scale", 0.1, "--dry-run").out.splitlines()[1]
+    assert said == (
+        "target: depth of all, in steps of 0.1 mm by --depth-scale: 900 to 900 mm, median 900 mm"
+    )
+
+
 def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
@@ -356,12 +440,19 @@ def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path)
     stated = {"centre": "mean", "window_mm": 150, "off_axis_degrees": 10}
     (target / "crops.json").write_text(json.dumps({"cut": stated}))
     adapter = tmp_path / "adapter"
+    (target / "depth").mkdir()
+    for number in range(20):
+        depth = np.full((64, 64), 9000, np.uint16)  # which no scale is said of
+        cv2.imwrite(str(target / "depth" / f"{number}.png"), depth)
     trained = cli(
         "train", "--objects", "ape", "--target", target, "--out", adapter, "--steps", 2,
+        "--channels", 3,
         "--batch", 4, "--width", 8, "--discriminator-width", 4, "--source-crops", 20,
         "--precision", "fp32", "--off-axis", 15,
     )  # fmt: skip
     assert trained.code == 0, trained.error
+    assert trained.out.startswith("target: 20 crops from the folder itself, 64x64 pixels\n")
+    assert json.loads((adapter / "adapter.json").read_text())["channels"] == 3
     out = tmp_path / "d"
     outcome = cli("--objects", "ape", "--n", 3, "--adapter", adapter, "--out", out)
     assert outcome.code == 0, outcome.error

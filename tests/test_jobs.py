@@ -204,6 +204,15 @@ def test_an_adapter_is_learned_and_continued(tmp_path: Path) -> None:
     }  # fmt: skip
     messages, code = done(tmp_path, jobs.Job("learn", settings))
     assert code == 0, messages
+    (target,) = [message for message in messages if isinstance(message, jobs.Target)]
+    assert (target.crops, target.with_depth) == (40, 0)
+    assert target.lines == [
+        "40 crops from the folder itself, 64x64 pixels", "no depth: colour alone",
+    ]  # fmt: skip
+    assert cv2.imread(target.contact_sheet) is not None
+    assert messages.index(target) < min(
+        messages.index(message) for message in messages if isinstance(message, jobs.Learning)
+    )
     steps = [message.step for message in messages if isinstance(message, jobs.Learning)]
     assert steps[-1] == 6
     assert messages[-1] == jobs.Learned(str(tmp_path / "a"), 6)
@@ -229,6 +238,7 @@ def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
         picture=st.none() | st.text(),
     )
     | st.builds(jobs.Failed, st.text())
+    | st.builds(jobs.Target)
 )  # fmt: skip
 def test_messages_are_read_as_they_were_sent(message: jobs.Message) -> None:
     line = jobs.encode(message)
