@@ -152,7 +152,7 @@ def _read_stated(listing: Listing) -> _Stated:
     if not listing.holds(Path(SETTINGS)):
         return _Stated()
     file = listing.folder / SETTINGS
-    content = read_json(file)
+    content = read_json(Path(SETTINGS), listing.folder)
     centres, scale = content.get("centre_depth", {}), content.get("depth_scale", 1.0)
     values = list(centres.values()) if isinstance(centres, dict) else [None]
     if numbers([scale, *values], 1 + len(values)) is None or scale <= 0:

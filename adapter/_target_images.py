@@ -89,7 +89,7 @@ class _Reader:
         depth_files = self.depth.of(file)
         self.paired.update(depth_files)
         try:
-            stored = read_stored(self.folder / file)
+            stored = read_stored(file, self.folder)
             if is_binary(stored):
                 raise Unreadable(MASKS)
             picture = colours(stored.pixels)
@@ -136,7 +136,7 @@ class _Reader:
     def _measurement(self, files: list[Path]) -> tuple[Path, Stored] | None:
         """Of a crop's depth files the one to measure by; pictures of depth are put aside."""
         try:
-            stored = [(file, read_stored(self.folder / file)) for file in files]
+            stored = [(file, read_stored(file, self.folder)) for file in files]
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
         flat = sorted((each for each in stored if each[1].is_flat), key=lambda each: _rank(each[1]))
@@ -159,7 +159,7 @@ class _Reader:
         has_depth = any(crop.has_depth for crop in crops)
         for file in self.drawn:
             if has_depth:
-                check_depth_numbers(read_stored(self.folder / file), self.folder / file, None)
+                check_depth_numbers(read_stored(file, self.folder), self.folder / file, None)
             self.tally.add(DEPTH_DRAWN, file)
         alone = [file for file in self.depth.files if file not in self.paired]
         if alone and crops and not self.paired:

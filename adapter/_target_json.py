@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
+from safe_files import parse_json, read_file
 
 MOST_MM = 1e7
 """Of any number in a scene's files; ten kilometres are no pose."""
 MOST_JSON_BYTES = 2**30
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object.
+def read_json(name: Path, folder: Path) -> dict[str, Any]:
+    """A JSON object in a file of a target's folder.
 
     Raises:
-        AdapterError: it is none, or larger than 1 GiB.
+        AdapterError: it is none, larger than 1 GiB, or not in the folder.
     """
+    file = folder / name
     try:
-        if file.stat().st_size > MOST_JSON_BYTES:
-            raise AdapterError(f"{file} is larger than 1 GiB; give a part of the dataset")
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except AdapterError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_file(file, most=MOST_JSON_BYTES, inside=folder))
+    except OSError as error:
+        raise AdapterError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise AdapterError(f"{file} is not a JSON object")

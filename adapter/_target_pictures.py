@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter._target_report import DAMAGED, NO_PICTURE_NUMBERS
+from adapter._target_report import DAMAGED, NO_PICTURE_NUMBERS, UNOPENED
+from safe_files import decode_picture, read_file
 
 _ORIENTATION = 0x0112
 _MOST_ENTRIES = 1000
+_MOST_BYTES = 2**29
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
 _EXIF_PLACES = ((_JPEG, _EXIF, 0), (_PNG, b"eXIf", 4), (b"RIFF", b"EXIF", 8))
@@ -48,19 +50,19 @@ class Stored:
         return self.is_flat and self.pixels.dtype.itemsize > 1
 
 
-def read_stored(file: Path) -> Stored:
-    """Read a picture without changing it.
+def read_stored(file: Path, folder: Path) -> Stored:
+    """Read a picture in a target's folder without changing it.
 
     Raises:
-        Unreadable: it is damaged, or cut off.
+        Unreadable: it is damaged, cut off, larger than a picture is, or cannot be opened.
     """
-    content = file.read_bytes()
+    try:
+        content = read_file(folder / file, most=_MOST_BYTES, inside=folder)
+    except OSError:
+        raise Unreadable(UNOPENED) from None
     if not _is_whole(content):
         raise Unreadable(DAMAGED)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # larger than OpenCV's limit, 2^30 pixels
-        pixels = None
+    pixels = decode_picture(content, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise Unreadable(DAMAGED)
     orientation = orientation_of(content)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 DAMAGED = "damaged"
+UNOPENED = "not to be opened, or larger than 512 MiB"
 NO_PICTURE_NUMBERS = "neither 8 nor 16 bits a colour"
 LINKS = "links, which are not followed out of the folder"
 HIDDEN_FILES = "hidden files, as macOS and others leave them"
@@ -24,7 +25,7 @@ UNSEEN = "objects that are hidden"
 BEYOND_FRAME = "objects whose window leaves the frame"
 
 _SKIPPED = (
-    DAMAGED, NO_PICTURE_NUMBERS, DEPTH_DAMAGED, UNMEASURED, UNKNOWN_FRAMES, BEYOND_FRAME,
+    DAMAGED, UNOPENED, NO_PICTURE_NUMBERS, DEPTH_DAMAGED, UNMEASURED, UNKNOWN_FRAMES, BEYOND_FRAME,
 )  # fmt: skip
 """Reasons for which a crop is missed that could have been one."""
 _MOST_NAMED = 3

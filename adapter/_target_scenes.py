@@ -75,7 +75,7 @@ class _Reader:
         """The crops of a scene."""
         for frame in self._frames(scene):
             try:
-                stored = read_stored(self.listing.folder / frame.image)
+                stored = read_stored(frame.image, self.listing.folder)
                 whole = self._whole(frame, stored)
             except Unreadable as reason:
                 self.tally.add(str(reason), frame.image)
@@ -114,7 +114,7 @@ class _Reader:
                 f"{listing.folder / scene} has no scene_gt.json, so the objects' places are "
                 "unknown; give a folder of crops instead"
             )
-        return [read_json(listing.folder / file) if listing.holds(file) else {} for file in files]
+        return [read_json(file, listing.folder) if listing.holds(file) else {} for file in files]
 
     def _whole(self, frame: _Frame, stored: Stored) -> Crop:
         """A frame as a crop of its own size."""
@@ -138,7 +138,7 @@ class _Reader:
     def _depth(self, frame: _Frame, file: Path, shape: tuple[int, ...]) -> DepthCrop:
         path = self.listing.folder / file
         try:
-            stored = read_stored(path)
+            stored = read_stored(file, self.listing.folder)
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
         check_depth_numbers(stored, path, frame.camera.depth_scale)

@@ -42,9 +42,9 @@ def sort_pictures(listing: Listing, tally: Tally) -> tuple[list[Path], list[Path
     keys = {key_of(file) for file in crops}
     for file, role, is_certain in doubtful:
         belongs = key_of(file) in keys
-        if role is Role.DEPTH and (belongs or _is(listing.folder / file, _is_wide)):
+        if role is Role.DEPTH and (belongs or _is(file, listing.folder, _is_wide)):
             depth.append(file)
-        elif role is Role.MASK and (belongs or _is(listing.folder / file, _is_mask)):
+        elif role is Role.MASK and (belongs or _is(file, listing.folder, _is_mask)):
             tally.add(MASKS, file)
         elif (role is Role.CHANNEL and belongs) or (
             role is Role.VIEW and (belongs or (is_certain and keys))
@@ -72,9 +72,9 @@ def _from_colour_folders(crops: list[Path], tally: Tally) -> list[Path]:
     return [file for file in crops if file not in elsewhere]
 
 
-def _is(file: Path, of_kind: Callable[[Stored], bool]) -> bool:
+def _is(file: Path, folder: Path, of_kind: Callable[[Stored], bool]) -> bool:
     try:
-        return of_kind(read_stored(file))
+        return of_kind(read_stored(file, folder))
     except Unreadable:
         return False
 
