@@ -30,11 +30,11 @@ class TextureMap:
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
     clamp: bool = False
+    """Whether nothing of it is to be seen outside of (0, 0) to (1, 1)."""
 
     def moved(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """(..., 2) texture coordinates as they are in the picture."""
-        moved = coordinates * self.scale + self.offset
-        return np.clip(moved, 0, 1) if self.clamp else moved
+        return coordinates * self.scale + self.offset
 
 
 @dataclass

@@ -27,6 +27,7 @@ from ._polygons import triangulated
 from ._source_files import SourceFiles, plain_text
 from ._textures import read_textures
 
+_CLAMP = "its textures repeat where -clamp says that they should not"
 _FREE_FORM = {b"curv", b"curv2", b"surf"}
 _FORMS = tuple(
     (re.compile(rb"%b(?: %b)*" % (form, form)), columns)
@@ -92,7 +93,9 @@ def read(files: SourceFiles) -> RawMesh:
     if not parts:
         # Which `checked` refuses in the words of all formats.
         return RawMesh(triangles.points, np.empty((0, 3), dtype=np.int64))
-    return replace(joined(parts, str(files.path)), notes=tuple(notes))
+    raw = joined(parts, str(files.path))
+    notes += [f"{files.path.name}: {note}" for note in raw.notes]
+    return replace(raw, notes=tuple(notes))
 
 
 def _statements(files: SourceFiles) -> _Statements:
@@ -300,7 +303,9 @@ def _part(
     if picture is not None and material.texture is not None:
         coordinates = material.texture.moved(triangles.coordinates[rows[:, 1]])
         texture = _tinted(picture, material.diffuse)
-        return replace(raw, texture_coordinates=coordinates, texture=texture)
+        outside = ((coordinates < 0) | (coordinates > 1)).any()
+        notes = (_CLAMP,) if material.texture.clamp and outside else ()
+        return replace(raw, texture_coordinates=coordinates, texture=texture, notes=notes)
     if triangles.colors is not None and _has_vertex_colors(triangles):
         return replace(raw, colors=triangles.colors[rows[:, 0]])
     if material.diffuse is not None:

@@ -160,7 +160,7 @@ def _element(
 ) -> Element:
     names = [entry.name for entry in properties]
     if len(set(names)) < len(names):
-        raise _unreadable(files, f"its header names a property of {name[:60]!r} twice")
+        raise _unreadable(files, f"its element {name[:60]!r} has two properties of one name")
     return Element(
         name,
         count,

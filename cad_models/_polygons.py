@@ -11,7 +11,7 @@ from ._geometry import MAX_FACES, too_many
 from ._model import ModelError
 
 _MOST_CLIPPING = 50_000_000
-"""Sum of the squares of the corner counts of the concave polygons with more than 4 corners."""
+"""Sum of the squares of the corner counts of polygons of which no corner sees all others."""
 
 
 def triangulated(
@@ -44,43 +44,48 @@ def triangulated(
     for count in np.unique(counts[counts >= 3]).tolist():
         polygons = np.flatnonzero(counts == count)
         places = starts[polygons][:, None] + np.arange(count)
-        fans = np.stack([np.zeros(count - 2, int), *_pairs(count)], axis=1)
-        chosen = np.broadcast_to(fans, (len(polygons), count - 2, 3)).copy()
-        concave, reflex = _concave(vertices, corners[places])
-        if count == 4:
-            chosen[concave] = (chosen[concave] + reflex[:, None, None]) % 4
-        elif count > 4:
-            clipping += len(concave) * count**2
-            if clipping > _MOST_CLIPPING:
-                raise ModelError(
-                    f"{label} has concave faces of too many corners; export it as triangles"
-                )
-            for number in concave:
-                chosen[number] = _clipped(vertices[corners[places[number]]])
-        found.append(np.take_along_axis(places[:, None, :], chosen, axis=2).reshape(-1, 3))
+        fans, rest = _fans(vertices[corners[places]])
+        clipping += len(rest) * count**2
+        if clipping > _MOST_CLIPPING:
+            raise ModelError(
+                f"{label} has concave faces of too many corners; export it as triangles"
+            )
+        for number in rest.tolist():
+            fans[number] = _clipped(vertices[corners[places[number]]])
+        found.append(np.take_along_axis(places[:, None, :], fans, axis=2).reshape(-1, 3))
         owners.append(np.repeat(polygons, count - 2))
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
     return np.concatenate(found)[order], owner[order]
 
 
-def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.arange(1, count - 1), np.arange(2, count)
+def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(P, K - 2, 3) triangles of (P, K, 3) polygons, and which polygons have no such fan.
 
-
-def _concave(
-    vertices: NDArray[np.float64], polygons: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of (P, K) polygons turn the other way somewhere, and at which corner most."""
-    points = vertices[polygons]
+    A fan is from a corner that sees all others: no triangle looks the other way or has no area.
+    """
+    polygons, count = points.shape[:2]
+    first = np.stack(
+        [np.zeros(count - 2, int), *(np.arange(count - 2) + k for k in (1, 2))], axis=1
+    )
+    fans = np.broadcast_to(first, (polygons, count - 2, 3)).copy()
+    rest = np.arange(polygons)
+    if count == 3:
+        return fans, rest[:0]
+    centred = points - points[:, :1]
     with np.errstate(all="ignore"):
-        edges = np.roll(points, -1, axis=1) - points
-        turns = np.cross(np.roll(edges, 1, axis=1), edges)
-        centred = points - points[:, :1]
         normals = np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
-        against = np.einsum("pkd,pd->pk", turns, normals)
-        concave = (against < -1e-9 * np.abs(against).max(axis=1)[:, None]).any(axis=1)
-    return np.flatnonzero(concave), against[concave].argmin(axis=1)
+        least = 1e-9 * np.einsum("pd,pd->p", normals, normals)
+        for start in range(count):
+            chosen = (first + start) % count
+            a, b, c = (centred[rest][:, chosen[:, k]] for k in range(3))
+            facing = np.einsum("ptd,pd->pt", np.cross(b - a, c - a), normals[rest])
+            sees_all = (facing > least[rest, None]).all(axis=1)
+            fans[rest[sees_all]] = chosen
+            rest = rest[~sees_all]
+            if not len(rest):
+                break
+    return fans, rest
 
 
 def _clipped(points: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -19,8 +19,6 @@ _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute
 _MAGICS = re.compile(rb"COLOR=(...)", re.DOTALL)
 _NAME_LINE = re.compile(rb"^[ \t]*(?:end)?solid\b[^\n]*", re.MULTILINE | re.IGNORECASE)
 _VERTEX = re.compile(rb"\bvertex\s+(\S+\s+\S+\s+\S+)", re.IGNORECASE)
-_FACET_END = re.compile(rb"\bendfacet\b", re.IGNORECASE)
-_FACET_START = re.compile(rb"\bfacet\b", re.IGNORECASE)
 
 
 def read(files: SourceFiles) -> RawMesh:
@@ -85,28 +83,33 @@ def _as_bytes(fifths: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _text(files: SourceFiles, text: bytes) -> RawMesh:
-    body = _NAME_LINE.sub(b"", text)
-    triples = _VERTEX.findall(body)
-    ends = len(_FACET_END.findall(body))
-    if ends > MAX_FACES:
-        raise too_many(str(files.path), ends, 3 * ends)
-    if ends != len(_FACET_START.findall(body)) or len(triples) != 3 * ends:
+    # Some programs write numbers as their user's language does.
+    body = _NAME_LINE.sub(b"", text).lower().replace(b",", b".")
+    facets = body.count(b"endfacet")
+    if facets > MAX_FACES:
+        raise too_many(str(files.path), facets, 3 * facets)
+    corners = _corners(body, files)
+    if 2 * facets != body.count(b"facet") or len(corners) != facets:
         raise ModelError(
             f"{files.path} breaks off before its end or has facets that are no triangles; copy or "
             "export it again"
         )
-    # Some programs write numbers as their user's language does.
-    numbers = b" ".join(triples).replace(b",", b".")
-    try:
-        corners = np.fromstring(numbers, dtype=np.float64, sep=" ")
-    except ValueError:
-        raise ModelError(
-            f"{files.path} has text where numbers should be; export the mesh again"
-        ) from None
     notes: tuple[str, ...] = ()
     if b"endsolid" not in text.lower():
         notes = (f"{files.path.name}: it has no endsolid line, as if it were cut off",)
-    return _soup(corners.reshape(-1, 3, 3), None, notes)
+    return _soup(corners, None, notes)
+
+
+def _corners(body: bytes, files: SourceFiles) -> NDArray[np.float64]:
+    """(F, 3, 3)."""
+    try:
+        found = b" ".join(_VERTEX.findall(body))
+        return np.fromstring(found, dtype=np.float64, sep=" ").reshape(-1, 3, 3)
+    except ValueError:
+        raise ModelError(
+            f"{files.path} breaks off before its end or has text where numbers should be; copy or "
+            "export it again"
+        ) from None
 
 
 def _soup(
