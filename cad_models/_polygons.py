@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from ._geometry import MAX_FACES, too_many
 from ._model import ModelError
 
-_MOST_CLIPPING = 50_000_000
+_MOST_CLIPPING = 5_000_000
 """Sum of the squares of the corner counts of polygons of which no corner sees all others."""
+
+_MOST_STARTS = 64
+"""Corners of a polygon that are tried."""
 
 
 def triangulated(
@@ -65,9 +68,8 @@ def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.in
     A fan is from a corner that sees all others: no triangle looks the other way or has no area.
     """
     polygons, count = points.shape[:2]
-    first = np.stack(
-        [np.zeros(count - 2, int), *(np.arange(count - 2) + k for k in (1, 2))], axis=1
-    )
+    after = np.arange(1, count - 1)
+    first = np.stack([np.zeros(count - 2, int), after, after + 1], axis=1)
     fans = np.broadcast_to(first, (polygons, count - 2, 3)).copy()
     rest = np.arange(polygons)
     if count == 3:
@@ -76,7 +78,7 @@ def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.in
     with np.errstate(all="ignore"):
         normals = np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
         least = 1e-9 * np.einsum("pd,pd->p", normals, normals)
-        for start in range(count):
+        for start in range(min(count, _MOST_STARTS)):
             chosen = (first + start) % count
             a, b, c = (centred[rest][:, chosen[:, k]] for k in range(3))
             facing = np.einsum("ptd,pd->pt", np.cross(b - a, c - a), normals[rest])
@@ -92,9 +94,11 @@ def _clipped(points: NDArray[np.float64]) -> NDArray[np.int64]:
     """(K - 2, 3) triangles of one (K, 3) polygon, its ears cut off one by one."""
     flat = _flattened(points)
     left = list(range(len(flat)))
-    triangles = []
+    triangles, ear = [], 0
     while len(left) > 3:
-        ear = next((at for at in range(len(left)) if _is_ear(flat, left, at)), 0)
+        # Where one ear was is most often the next.
+        around = ((ear - 1 + step) % len(left) for step in range(len(left)))
+        ear = next((at for at in around if _is_ear(flat, left, at)), 0)
         triangles.append((left[ear - 1], left[ear], left[(ear + 1) % len(left)]))
         del left[ear]
     return np.array([*triangles, left])

@@ -18,7 +18,11 @@ from typing import Any
 TARGETS = {
     "meshes": "tests.test_fuzz_models:test_damaged_meshes",
     "ply-headers": "tests.test_fuzz_models:test_any_ply_header",
+    "ply-looks": "tests.test_fuzz_models:test_any_looks_of_a_ply",
     "obj": "tests.test_fuzz_models:test_any_obj",
+    "mtl": "tests.test_fuzz_models:test_any_mtl",
+    "off": "tests.test_fuzz_models:test_any_off",
+    "stl": "tests.test_fuzz_models:test_any_stl",
     "gltf": "tests.test_fuzz_models:test_damaged_gltf",
     "models-info": "tests.test_fuzz_models:test_damaged_models_info",
     "adapter-json": "tests.test_fuzz_adapters:test_damaged_descriptions",
