@@ -198,7 +198,7 @@ _MATERIAL = st.tuples(
         st.sampled_from(
             [
                 "a", "b", "0", "1", "0.4", "255", "-1", "1e39", "nan", "inf", "x", "a.png", '"', "",
-                "-s", "-o", "-t", "-mm", "-clamp", "on", "-bm", "../a.png", "\\", "/", "\0", "spectral",
+                "-s", "-o", "-t", "-mm", "-clamp", "on", "-bm", "../a.png", "\\", "/", "\0",
             ]
         ),
         max_size=6,
