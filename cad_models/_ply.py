@@ -198,11 +198,9 @@ def read(files: SourceFiles) -> RawMesh:
     points = _columns(vertices, ("x", "y", "z"))
     if points is None:
         raise _unreadable(files, "its vertices have no x, y and z")
-    lists = next((faces[name] for name in _INDICES if name in faces), None)
-    corners, triangles, owners = np.empty(0, np.int64), np.empty((0, 3), np.int64), None
-    if isinstance(lists, _Lists):
-        corners = _whole(lists.values)
-        triangles, owners = triangulated(points, lists.counts, corners, str(files.path))
+    polygons = _polygons(faces, tables.get("tristrips", {}))
+    corners = _whole(polygons.values)
+    triangles, owners = triangulated(points, polygons.counts, corners, str(files.path))
     raw = RawMesh(
         vertices=points,
         faces=corners[triangles],
@@ -210,13 +208,21 @@ def read(files: SourceFiles) -> RawMesh:
         colors=_colors(vertices),
         notes=_notes(header, files),
     )
-    if isinstance(lists, _Lists) and owners is not None:
-        raw = _looks(raw, tables, _Corners(lists, triangles, owners), header.textures, files)
-    strips = tables.get("tristrips", {}).get("vertex_indices")
-    if isinstance(strips, _Lists):
-        added = triangles_of_strips(strips.counts, _whole(strips.values))
-        raw = replace(raw, faces=np.concatenate([raw.faces, added]))
-    return raw
+    where = _Corners(polygons, triangles, owners)
+    return _looks(raw, vertices, faces, where, header.textures, files)
+
+
+def _polygons(faces: _Table, strips: _Table) -> _Lists:
+    """The vertices of each face; where there are none, of each triangle of the strips."""
+    for name in _INDICES:
+        found = faces.get(name)
+        if isinstance(found, _Lists):
+            return found
+    found = strips.get("vertex_indices")
+    if not isinstance(found, _Lists):
+        return _Lists(np.empty(0, dtype=np.int64), np.empty(0))
+    triangles = triangles_of_strips(found.counts, _whole(found.values))
+    return _Lists(np.full(len(triangles), 3), triangles.reshape(-1).astype(np.float64))
 
 
 def _columns(table: _Table, names: tuple[str, ...]) -> NDArray[np.float64] | None:
@@ -264,22 +270,27 @@ class _Corners:
 
 
 def _looks(
-    raw: RawMesh, tables: dict[str, _Table], corners: _Corners, names: Sequence[str],
+    raw: RawMesh,
+    vertices: _Table,
+    faces: _Table,
+    corners: _Corners,
+    names: Sequence[str],
     files: SourceFiles,
-) -> RawMesh:  # fmt: skip
+) -> RawMesh:
     """The mesh with what its faces and textures say of its looks."""
-    faces = tables.get("face", {})
-    face_colors = _colors(faces)
+    face_colors, apart = _colors(faces), _apart(raw)
     if raw.colors is None and face_colors is not None:
-        raw = replace(_apart(raw), colors=np.repeat(face_colors[corners.face], 3, axis=0))
+        apart = raw = replace(apart, colors=np.repeat(face_colors[corners.face], 3, axis=0))
     if not names:
         return raw
-    vertices = tables["vertex"]
     at_vertices = next(
         (found for pair in _TEXTURE_COORDINATES if (found := _columns(vertices, pair)) is not None),
         None,
     )
     at_corners = faces.get("texcoord")
+    # A column of empty lists says nothing.
+    if isinstance(at_corners, _Lists) and not len(at_corners.values):
+        at_corners = None
     if isinstance(at_corners, _Lists):
         coordinates, textured = _at_corners(at_corners, corners)
     elif at_vertices is not None:
@@ -295,11 +306,10 @@ def _looks(
     if isinstance(number, np.ndarray):
         which = _whole(number.astype(np.float64))[corners.face]
     which = np.where(textured & (which < len(names)), which, -1)
-    if at_vertices is not None and not isinstance(at_corners, _Lists) and not which.any():
-        return replace(
-            raw, texture_coordinates=at_vertices, texture=read_textures(files, [("", names[0])])[0]
-        )
-    return _textured(raw, coordinates, which, names, files)
+    if face_colors is None and at_vertices is not None and at_corners is None and not which.any():
+        [picture] = read_textures(files, [("", names[0])])
+        return replace(raw, texture_coordinates=at_vertices, texture=picture)
+    return _textured(apart, coordinates, which, names, files)
 
 
 def _apart(raw: RawMesh) -> RawMesh:
@@ -319,14 +329,14 @@ def _at_corners(listed: _Lists, corners: _Corners) -> tuple[NDArray[np.float64],
 
 
 def _textured(
-    raw: RawMesh,
+    apart: RawMesh,
     coordinates: NDArray[np.float64],
     which: NDArray[np.int64],
     names: Sequence[str],
     files: SourceFiles,
 ) -> RawMesh:
     """The mesh with each triangle's texture, -1 being none, and its corners' coordinates."""
-    apart = replace(_apart(raw), texture_coordinates=coordinates.reshape(-1, 2))
+    apart = replace(apart, texture_coordinates=coordinates.reshape(-1, 2))
     used = np.unique(which).tolist()
     wanted = [number for number in used if number >= 0]
     pictures = dict(
@@ -340,7 +350,7 @@ def _textured(
             parts.append(replace(part, texture_coordinates=None))
         else:
             parts.append(replace(part, texture=pictures[number]))
-    return joined(parts, str(files.path)) if parts else raw
+    return joined(parts, str(files.path)) if parts else apart
 
 
 def _tables(header: Header, files: SourceFiles) -> dict[str, _Table]:
@@ -464,7 +474,8 @@ class _BinaryCells:
         return kind.itemsize
 
     def get(self, at: int, end: int, kind: np.dtype[np.generic]) -> NDArray[np.generic]:
-        return np.frombuffer(self._content[at:end], kind)
+        whole = end <= self.end
+        return np.frombuffer(self._content[at:end] if whole else b"", kind)
 
 
 def _ragged(

@@ -206,6 +206,17 @@ def test_faces_without_texture_coordinates_keep_their_colour(tmp_path: Path) -> 
     assert (pixel(model, MIDDLE_LEFT), pixel(model, MIDDLE_RIGHT)) == (RED, GREY)
 
 
+def test_a_texture_beside_colours_of_faces(tmp_path: Path) -> None:
+    save(tmp_path / "skin.png", quarters())
+    values = [(x / 100 + 0.5, y / 100 + 0.5) for x, y, _ in POINTS]
+    face = [f"uchar {name}" for name in ("red", "green", "blue")]
+    faces = [(3, *corners, *ORANGE) for corners in LEFT + RIGHT]
+    head = "comment TextureFile skin.png"
+    vertex = [("float", "s"), ("float", "t")]
+    path = write(tmp_path / "a.ply", vertex, values, face=face, faces=faces, head=head)
+    assert_shows_quarters(load(path))
+
+
 def test_strips_of_triangles(tmp_path: Path) -> None:
     path = write(tmp_path / "a.ply", colors_as("uchar", "red green blue"), ORANGE, faces=[])
     text = path.read_text().replace(
@@ -217,6 +228,16 @@ def test_strips_of_triangles(tmp_path: Path) -> None:
     assert len(model.mesh.faces) == 4
     assert (model.mesh.normals[:, 2] == 1).all()
     assert pixel(model, MIDDLE_LEFT) == pixel(model, MIDDLE_RIGHT) == ORANGE
+    save(tmp_path / "skin.png", quarters())
+    values = [(x / 100 + 0.5, y / 100 + 0.5) for x, y, _ in POINTS]
+    head = "comment TextureFile skin.png"
+    write(path, [("float", "s"), ("float", "t")], values, faces=[], head=head)
+    text = path.read_text().replace(
+        "element face 0\nproperty list uchar int vertex_indices",
+        "element tristrips 1\nproperty list int int vertex_indices",
+    )
+    path.write_text(text + "9 2 3 0 1 -1 4 5 2 3\n")
+    assert_shows_quarters(load(path))
 
 
 def test_a_concave_polygon_covers_what_it_encloses(tmp_path: Path) -> None:
