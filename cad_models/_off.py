@@ -94,8 +94,7 @@ def _faces(
     if len(numbers) != widths.sum():
         raise _unreadable(files, "its faces are malformed")
     counts = np.zeros(len(lines), dtype=np.int64)
-    with np.errstate(invalid="ignore"):
-        whole = np.where(np.abs(numbers) < 2**40, numbers, -1).astype(np.int64)
+    whole = np.where(np.abs(numbers) < 2**40, numbers, -1).astype(np.int64)
     counts = whole[starts]
     if ((counts < 0) | (counts >= widths)).any():
         raise _unreadable(files, "a face has fewer corners than it says")

@@ -241,8 +241,7 @@ def _colors(table: _Table) -> NDArray[np.uint8] | None:
 
 def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Indices; what is none becomes -1, which no vertex has."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(values) < 2**40, values, -1).astype(np.int64)
+    return np.where(np.abs(values) < 2**40, values, -1).astype(np.int64)
 
 
 def _notes(header: Header, files: SourceFiles) -> tuple[str, ...]:
@@ -436,8 +435,7 @@ def _uniform(
     for entry in element.properties if element.count else ():
         column = next(remaining)
         if entry.count_kind is None:
-            with np.errstate(over="ignore", invalid="ignore"):
-                table[entry.name] = column.astype(entry.kind.newbyteorder("="))
+            table[entry.name] = column.astype(entry.kind.newbyteorder("="))
             continue
         length = next(lists)
         if (column != length).any():
@@ -498,8 +496,7 @@ def _ragged(
     for entry, found in zip(element.properties, pieces, strict=True):
         values = np.concatenate([np.empty(0), *found])
         if entry.count_kind is None:
-            with np.errstate(over="ignore", invalid="ignore"):
-                table[entry.name] = values.astype(entry.kind.newbyteorder("="))
+            table[entry.name] = values.astype(entry.kind.newbyteorder("="))
         else:
             table[entry.name] = _Lists(np.array([len(piece) for piece in found], int), values)
     return table, at

@@ -292,7 +292,9 @@ def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The checked mesh in the file's unit, and millimetres per unit where the format says."""
     kind, stated = files.path.suffix.lower(), None
     if kind in _PLAIN:
-        raw = _PLAIN[kind](files)
+        # What is no finite number in the end, `checked` says.
+        with np.errstate(all="ignore"):
+            raw = _PLAIN[kind](files)
     else:
         # Blender's Python has no trimesh.
         from . import _trimesh_files
