@@ -93,7 +93,6 @@ def _faces(
     starts = np.cumsum(widths) - widths
     if len(numbers) != widths.sum():
         raise _unreadable(files, "its faces are malformed")
-    counts = np.zeros(len(lines), dtype=np.int64)
     whole = np.where(np.abs(numbers) < 2**40, numbers, -1).astype(np.int64)
     counts = whole[starts]
     if ((counts < 0) | (counts >= widths)).any():

@@ -77,15 +77,17 @@ def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.in
     centred = points - points[:, :1]
     normals = np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
     least = 1e-9 * np.einsum("pd,pd->p", normals, normals)
-    for start in range(min(count, _MOST_STARTS)):
+    starts = [(start, least) for start in range(min(count, _MOST_STARTS))]
+    if count == 4:
+        # Two corners in one place, as at the poles of balls.
+        starts += [(start, -least) for start in range(4)]
+    for start, limit in starts:
         chosen = (first + start) % count
         a, b, c = (centred[rest][:, chosen[:, k]] for k in range(3))
         facing = np.einsum("ptd,pd->pt", np.cross(b - a, c - a), normals[rest])
-        sees_all = (facing > least[rest, None]).all(axis=1)
+        sees_all = (facing >= limit[rest, None]).all(axis=1)
         fans[rest[sees_all]] = chosen
         rest = rest[~sees_all]
-        if not len(rest):
-            break
     return fans, rest
 
 

@@ -421,3 +421,11 @@ class TestNotes:
 )
 def test_malformed_files(tmp_path: Path, body: str, problem: str) -> None:
     assert problem in refusal(write(tmp_path, None, body=body))
+
+
+def test_quadrangles_with_two_corners_in_one_place(tmp_path: Path) -> None:
+    """As many programs write the poles of a ball; some of a face's corners may be alike in all."""
+    for faces in ("f 1 3 4 4\nf 1 1 4 2\n", "f 1 3 4 4\nf 1 4 2 1\nf 3 3 3 3\nf 5 5 6 6\n"):
+        mesh = load(write(tmp_path, None, body=faces)).mesh
+        a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(float) for k in range(3))
+        assert np.cross(b - a, c - a)[:, 2].tolist() == [5000, 5000]
