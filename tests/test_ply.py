@@ -301,6 +301,21 @@ def test_mixed_faces_that_break_off(tmp_path: Path) -> None:
     assert "breaks off" in refusal(path)
 
 
+@pytest.mark.parametrize("faces", [LEFT + RIGHT, [*LEFT, QUADS[1]]])
+def test_binary_files_that_are_cut_anywhere(tmp_path: Path, faces: list[tuple[int, ...]]) -> None:
+    header = write(tmp_path / "a.ply", faces=[(len(f), *f) for f in faces]).read_bytes()
+    header = header[: header.index(b"end_header\n") + 11].replace(b"ascii", b"binary_big_endian")
+    header = header.replace(b"list uchar", b"list int")
+    whole = header + np.array(POINTS, ">f4").tobytes()
+    whole += b"".join(np.array([len(face), *face], ">i4").tobytes() for face in faces)
+    path = tmp_path / "a.ply"
+    path.write_bytes(whole)
+    assert len(load(path).mesh.faces) == 4
+    for length in range(len(header), len(whole)):
+        path.write_bytes(whole[:length])
+        assert "breaks off" in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
