@@ -171,7 +171,7 @@ def _library_names(line: str, files: SourceFiles) -> list[str]:
 def _triangles(statements: _Statements, files: SourceFiles) -> _Triangles:
     label = str(files.path)
     points, colors = _points(statements.v, files)
-    coordinates = _rows(statements.vt, 2, files)
+    coordinates = _rows(statements.vt, 2, files, missing=0.0)
     normals = _rows(statements.vn, 3, files)
     corners = _corners(statements.corners, files)
     limits = np.array([len(points), len(coordinates), len(normals)])
@@ -197,8 +197,10 @@ def _points(
     return table[:, :3], None if np.isnan(colors).any() else as_bytes(colors)
 
 
-def _rows(lines: list[bytes], width: int, files: SourceFiles) -> NDArray[np.float64]:
-    """(N, width) numbers, NaN where a line has fewer; what it has beyond them is dropped."""
+def _rows(
+    lines: list[bytes], width: int, files: SourceFiles, missing: float = np.nan
+) -> NDArray[np.float64]:
+    """(N, width) numbers, `missing` where a line has fewer; what it has beyond them is dropped."""
     if not lines:
         return np.empty((0, width))
     try:
@@ -207,7 +209,7 @@ def _rows(lines: list[bytes], width: int, files: SourceFiles) -> NDArray[np.floa
         widths = {len(line.split()) for line in lines}
         if widths == {columns} and columns >= width:
             return numbers.reshape(-1, columns)[:, :width]
-        rows = np.full((len(lines), width), np.nan)
+        rows = np.full((len(lines), width), missing, dtype=np.float64)
         for row, line in zip(rows, lines, strict=True):
             values = [float(word) for word in line.partition(b"#")[0].split()[:width]]
             row[: len(values)] = values

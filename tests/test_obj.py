@@ -282,6 +282,13 @@ class TestTextures:
         found = corners(load(write(tmp_path, both("map_Kd a.jpg"))))
         np.testing.assert_allclose(found, [RED, GREEN, BLUE, WHITE], atol=6)
 
+    def test_coordinates_of_one_number(self, tmp_path: Path) -> None:
+        save(tmp_path / "skin.png", quarters())
+        body = FACES.replace("1/1 3/3 4/4 2/2", "1/1 3/1 4/1 2/1").replace("/5", "/1")
+        body = body.replace("/6", "/1").replace("/3", "/1").replace("/4", "/1")
+        model = load(write(tmp_path, both("map_Kd skin.png"), body="vt 0.25\n" + body))
+        np.testing.assert_array_equal(model.mesh.texture_coordinates, [[0.25, 0]] * 6)
+
     def test_faces_without_coordinates_have_the_materials_colour(self, tmp_path: Path) -> None:
         save(tmp_path / "skin.png", flat(BLUE))
         body = SHEET.replace("f 3/3 5/5 6/6 4/4", "f 3 5 6 4")
