@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,20 @@ class TestFormats:
         assert (model.mesh.colors == 190).all()
         assert model.origin == path.name
         assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_plain_formats_load_without_trimesh_scipy_and_pillow(self, tmp_path: Path) -> None:
+        """As inside Blender, whose Python has none of them."""
+        for kind in ("stl", "obj", "off", "ply"):
+            box().export(tmp_path / f"box.{kind}")
+        code = (
+            "import sys; sys.modules.update(trimesh=None, scipy=None, PIL=None); import cad_models;"
+            "print(*(len(m.mesh.faces) for m in cad_models.load_models(sys.argv[1:])))"
+        )
+        objects = [f"{kind}={tmp_path / f'box.{kind}'}" for kind in ("stl", "obj", "off", "ply")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *objects], check=True, capture_output=True, text=True
+        )
+        assert done.stdout.split() == ["12"] * 4
 
     def test_array_types(self, tmp_path: Path) -> None:
         box().export(tmp_path / "box.stl")
