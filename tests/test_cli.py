@@ -153,6 +153,13 @@ def test_models_list_and_version(cli) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\s*", cli("--version").out)
 
 
+def test_models_list_says_when_a_folder_is_not_in_millimetres(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(tmp_path / "obj_01.ply")
+    one_sentence(cli("models", "list", "--models", tmp_path), r"probably in metres.* --units m")
+    listed = cli("models", "list", "--models", tmp_path, "--units", "m")
+    assert re.search(r"^ *obj_000001 +1 +173\.2 +12", listed.out, re.MULTILINE)
+
+
 def test_help_shows_every_setting(cli) -> None:
     text = cli("--help").out
     for flag in ("--objects", "--n", "--seed", "--size", "--out", "--adapter", "--models",

@@ -69,9 +69,20 @@ class TestPictures:
         assert np.abs(found.astype(int) - smooth).max() <= 8
 
     @pytest.mark.parametrize("kind", [".bmp", ".tiff", ".webp"])
-    def test_other_kinds_are_not(self, kind: str) -> None:
-        content = cv2.imencode(kind, np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    def test_other_kinds_are_read_within_the_same_limit(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
+        lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == ".webp" else []
+        content = cv2.imencode(kind, picture[..., ::-1], lossless)[1].tobytes()
+        np.testing.assert_array_equal(decode_picture(content), picture)
+        monkeypatch.setattr("cad_models._pictures.MAX_PIXELS", 9 * 17 - 1)
         assert decode_picture(content) is None
+
+    def test_kinds_that_meshes_do_not_have_are_not(self) -> None:
+        for kind in (".pgm", ".ras"):
+            content = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1].tobytes()
+            assert decode_picture(content) is None
 
     def test_a_size_beyond_the_limit_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is decoded: of a size that is said to be too large not one byte is taken."""
