@@ -13,7 +13,8 @@ from ._geometry import PLAIN_COLOR, RawMesh
 from ._model import ModelError
 from ._pictures import MAX_PIXELS
 
-_LARGEST_TILE = 2048
+LARGEST_TILE = 2048
+"""Pixels of a texture's side where there are several."""
 _MARGIN = 4
 """Pixels around each tile that repeat its edge, so that neighbours do not bleed into it."""
 
@@ -71,7 +72,8 @@ def _colors(part: RawMesh) -> NDArray[np.uint8]:
 def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
     first = parts[0].texture
     if first is not None and all(
-        part.texture is not None and np.array_equal(part.texture, first) for part in parts
+        part.texture is first or (part.texture is not None and np.array_equal(part.texture, first))
+        for part in parts
     ):
         return list(parts)
     parts = [part if part.texture is not None else _flat_colored(part) for part in parts]
@@ -119,9 +121,9 @@ def _tile(part: RawMesh) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         return _color_tile(_colors(part))
     low = np.floor(part.texture_coordinates.min(axis=0))
     repeats = np.ceil(part.texture_coordinates.max(axis=0)) - low
-    repeats = np.clip(repeats, 1, _LARGEST_TILE).astype(int)
+    repeats = np.clip(repeats, 1, LARGEST_TILE).astype(int)
     size = np.array(part.texture.shape[1::-1])
-    shrink = min(1.0, float((_LARGEST_TILE / (size * repeats)).min()))
+    shrink = min(1.0, float((LARGEST_TILE / (size * repeats)).min()))
     picture = part.texture
     if shrink < 1:
         smaller = np.maximum(1, size * shrink).astype(int).tolist()

@@ -23,6 +23,26 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
+def picture_pixels(content: bytes) -> int:
+    """How many pixels a PNG, JPEG or WebP file states that it has; 0 where it is none of them."""
+    size = _size(content) or _webp_size(content)
+    return 0 if size is None else size[0] * size[1]
+
+
+def decode_with_alpha(content: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 4), RGBA, as stored and not turned by EXIF; None where `decode_picture` has it."""
+    if not 0 < picture_pixels(content) <= MAX_PIXELS:
+        return None
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        return None
+    if picture.dtype == np.uint16:
+        picture = np.asarray((picture.astype(np.uint32) + 128) // 257, dtype=np.uint8)
+    code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
+    channels = 1 if picture.ndim == 2 else picture.shape[2]
+    return np.asarray(cv2.cvtColor(picture, code[channels]), dtype=np.uint8)
+
+
 def _size(content: bytes) -> tuple[int, int] | None:
     """Width and height as the file states them."""
     if content.startswith(_PNG):
@@ -39,4 +59,22 @@ def _size(content: bytes) -> tuple[int, int] | None:
             at += 1 if marker == 0xFF else 2
         else:
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return None
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height as a WebP file states them."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 30:
+        return None
+    match content[12:16]:
+        case b"VP8X":
+            sides = content[24:27], content[27:30]
+            return int.from_bytes(sides[0], "little") + 1, int.from_bytes(sides[1], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(content[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            sides = content[26:28], content[28:30]
+            low = (int.from_bytes(side, "little") & 0x3FFF for side in sides)
+            return next(low), next(low)
     return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _ply
+from . import _gltf, _ply
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -274,9 +274,13 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
 
 def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The checked mesh in the file's unit, and millimetres per unit where the format says."""
-    raw, stated = None, None
-    if files.path.suffix.lower() == ".ply":
+    raw: RawMesh | None = None
+    stated: float | None = None
+    suffix = files.path.suffix.lower()
+    if suffix == ".ply":
         raw = _ply.read(files)
+    elif suffix in _gltf.SUFFIXES:
+        raw, stated = _gltf.read(files)
     if raw is None:
         # Blender's Python has no trimesh; plain PLY files can be read without it.
         from . import _trimesh_files

@@ -193,12 +193,12 @@ class TestArchives:
         ]
         path = tmp_path / "a.gltf"
         path.write_text(json.dumps(content))
-        refused(path, "has 2000000000 vertices and indices and the limit is")
+        refused(path, "has 32000000000 numbers in its accessors and the limit is")
 
     def test_a_gltf_that_shows_one_part_too_often(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cad_models._trimesh_files.MAX_FACES", 100)
+        monkeypatch.setattr("cad_models._gltf.MAX_FACES", 100)
         monkeypatch.setattr("cad_models._geometry.MAX_FACES", 100)
         content = gltf()
         nodes = [{"mesh": 0, "name": f"n{k}"} for k in range(101)]

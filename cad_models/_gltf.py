@@ -1,0 +1,400 @@
+"""glTF 2.0 (.gltf and .glb): its default scene at rest as one mesh, as far as a mesh can show it.
+
+Convention:
+    Metres and axes stay as in the file. Colours become 8-bit sRGB: factors and vertex colours are
+    linear in the file, textures are sRGB there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _srgb
+from ._atlas import LARGEST_TILE, joined
+from ._baking import baked
+from ._cutouts import Alpha, cut
+from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
+from ._gltf_document import Document, unreadable
+from ._gltf_materials import (
+    Material,
+    Picture,
+    extended,
+    hides_below,
+    image_content,
+    left_out,
+    picture_of,
+    tinted,
+    without_hidden_colors,
+)
+from ._gltf_primitives import Primitive, Surface, primitives_of, surface_of
+from ._gltf_scene import Matrices, Scene, Shown, scene_of
+from ._model import ModelError
+from ._pictures import MAX_PIXELS, picture_pixels
+from ._source_files import SourceFiles
+
+SUFFIXES = (".glb", ".gltf")
+MILLIMETRES = 1000.0
+"""In the format's unit."""
+MOST_CUT_FACES = 250_000
+"""Of all surfaces that are cut where they are hidden."""
+_MOST_BAKED_TEXELS = 2**24
+"""Of all textures that are multiplied by vertex colours."""
+
+_READ = {
+    "KHR_mesh_quantization", "KHR_texture_transform", "KHR_materials_unlit",
+    "KHR_materials_pbrSpecularGlossiness", "EXT_texture_webp", "EXT_mesh_gpu_instancing",
+    "KHR_node_visibility",
+}  # fmt: skip
+_OF_NO_MATTER = {
+    "KHR_lights_punctual", "KHR_xmp", "KHR_xmp_json_ld", "KHR_animation_pointer",
+    "EXT_lights_image_based", "EXT_lights_ies", "MSFT_lod",
+}  # fmt: skip
+
+
+def read(files: SourceFiles) -> tuple[RawMesh, float]:
+    """The mesh of a file, with notes on what is not shown, and millimetres in its unit.
+
+    What alpha hides is cut away. The parts of the scene become one mesh, with one texture.
+
+    Raises:
+        ModelError: the file cannot be read, or shows no triangles, or too many.
+    """
+    document = Document(files)
+    _check_extensions(document)
+    with np.errstate(over="ignore", invalid="ignore"):
+        reader = _Reader(document)
+        parts = list(reader.parts())
+    if not parts:
+        raise ModelError(f"{files.path} shows nothing: all of it is transparent; export it opaque")
+    mesh = joined(parts, str(files.path))
+    return replace(mesh, notes=tuple(reader.notes())), MILLIMETRES
+
+
+def _check_extensions(document: Document) -> None:
+    for name in document.entries(document.root, "extensionsRequired"):
+        known = name in _READ or name in _OF_NO_MATTER or str(name).startswith("KHR_materials_")
+        if not known:
+            raise unreadable(document.path, str(name))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A surface, and where it is shown."""
+
+    surface: Surface
+    matrices: Matrices
+
+    @property
+    def face_count(self) -> int:
+        return len(self.matrices) * len(self.surface.part.faces)
+
+
+class _Reader:
+    """The parts of a file's scene, and what had to be left out."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._left_out: set[str] = set()
+        self._notes: dict[str, None] = {}
+        self._name = document.path.name
+        placed = list(self._placed(scene_of(document)))
+        if not placed:
+            lines = " but points or lines" if "points and lines" in self._left_out else ""
+            raise ModelError(
+                f"{document.path} has no triangles in its scene{lines}; export it as a surface"
+            )
+        self._groups: dict[Material | None, list[_Placed]] = {}
+        for one in placed:
+            self._groups.setdefault(_look(one.surface), []).append(one)
+        cut_places = sum(
+            len(one.matrices)
+            for look, group in self._groups.items()
+            for one in group
+            if look is not None and hides_below(look) is not None
+        )
+        self._most_cut = MOST_CUT_FACES // max(cut_places, 1)
+        self._most_baked = _MOST_BAKED_TEXELS // len(placed)
+
+    def _placed(self, scene: Scene) -> Iterator[_Placed]:
+        document = self._document
+        places: dict[tuple[int, int | None, tuple[float, ...] | None], list[Shown]] = {}
+        for shown in scene.shown:
+            weights = None if shown.weights is None else tuple(shown.weights)
+            places.setdefault((shown.mesh, shown.skin, weights), []).append(shown)
+        found: list[tuple[Primitive, Shown, Matrices]] = []
+        for several in places.values():
+            matrices = np.concatenate([shown.matrices for shown in several])
+            for primitive in primitives_of(document, several[0].mesh):
+                found.append((primitive, several[0], matrices))
+        self._check_counts([(primitive, len(matrices)) for primitive, _, matrices in found])
+        for primitive, shown, matrices in found:
+            if not primitive.face_count:
+                self._left_out.add("points and lines")
+                continue
+            surface = _evenly_tinted(surface_of(document, primitive, shown, scene))
+            self._remember(primitive, shown, surface)
+            yield _Placed(surface, matrices)
+
+    def _check_counts(self, primitives: Sequence[tuple[Primitive, int]]) -> None:
+        """A small file can show one part any number of times."""
+        faces = sum(times * primitive.face_count for primitive, times in primitives)
+        vertices = sum(
+            times * primitive.vertex_count for primitive, times in primitives
+            if primitive.face_count
+        )  # fmt: skip
+        if faces > MAX_FACES or vertices > MAX_VERTICES:
+            raise too_many(str(self._document.path), faces, vertices)
+
+    def _remember(self, primitive: Primitive, shown: Shown, surface: Surface) -> None:
+        """What of the surface is not shown as it is meant."""
+        if "material" in primitive.fields:
+            self._left_out |= left_out(self._document, primitive.fields["material"])
+        if surface.lacks_coordinates:
+            self._note("textures without texture coordinates are left out")
+        if shown.skin is not None or primitive.fields.get("targets"):
+            self._note("it is shown at rest, without animation")
+        material = surface.material
+        if material is not None and material.mode == "BLEND":
+            seen = np.array([material.factor[3]])
+            if surface.tint is not None:
+                seen = seen * surface.tint[:, 3]
+            if ((seen > 0) & (seen < 1)).any():
+                self._left_out.add("transparency")
+
+    def _note(self, what: str) -> None:
+        self._notes[f"{self._name}: {what}"] = None
+
+    def notes(self) -> list[str]:
+        """A sentence for each thing that is not shown as it is meant."""
+        if self._document.entries(self._document.root, "animations"):
+            self._note("it is shown at rest, without animation")
+        things = sorted(self._left_out)
+        if things:
+            words = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
+            self._note(f"{words} {'is' if things == ['emission'] else 'are'} left out")
+        return list(self._notes)
+
+    def parts(self) -> Iterator[RawMesh]:
+        """The scene's surfaces in their places, those that share a texture as one.
+
+        Raises:
+            ModelError: a texture cannot be read, or all are too large together.
+        """
+        pictures: dict[int, list[Material]] = {}
+        for look in self._groups:
+            if look is not None and look.picture is not None:
+                pictures.setdefault(look.picture.image, []).append(look)
+        plain = [
+            part
+            for look, group in self._groups.items()
+            if look is None or look.picture is None
+            for part in self._plain(look, group)
+        ]
+        if plain:
+            yield joined(plain, str(self._document.path))
+        contents = {image: image_content(self._document, image) for image in pictures}
+        largest = self._largest_side(pictures, contents, bool(plain))
+        for image, looks in pictures.items():
+            for picture in dict.fromkeys(look.picture for look in looks):
+                assert picture is not None
+                rgba = picture_of(self._document, picture, contents[image], largest)
+                for look in looks:
+                    if look.picture == picture:
+                        yield from self._textured(look, picture, rgba)
+
+    def _largest_side(
+        self,
+        pictures: Mapping[int, list[Material]],
+        contents: Mapping[int, bytes],
+        has_plain: bool,
+    ) -> int:
+        """Pixels of a picture's side, all pictures considered."""
+        count = sum(len(looks) for looks in pictures.values())
+        largest = LARGEST_TILE if count + has_plain > 1 else MAX_PIXELS
+        decoded = sum(picture_pixels(content) for content in contents.values())
+        made = sum(
+            len(looks) * min(picture_pixels(contents[image]), largest**2)
+            for image, looks in pictures.items()
+        )
+        if max(decoded, made) > MAX_PIXELS:
+            raise ModelError(
+                f"{self._document.path} has textures of more than {MAX_PIXELS} pixels in all; make "
+                "them smaller"
+            )
+        return largest
+
+    def _plain(self, look: Material | None, group: Sequence[_Placed]) -> Iterator[RawMesh]:
+        for one in group:
+            part, tint = one.surface.part, one.surface.tint
+            if look is not None:
+                part, tint = self._seen(look, part, tint, None)
+            if not len(part.faces):
+                continue
+            if look is not None or tint is not None:
+                light = np.ones((len(part.vertices), 4)) if tint is None else tint
+                factor = np.ones(3) if look is None else np.array(look.factor[:3])
+                part = replace(part, colors=_srgb.encoded(light[:, :3] * factor))
+            yield _in_places(replace(part, texture_coordinates=None), one.matrices)
+
+    def _textured(
+        self, look: Material, picture: Picture, rgba: NDArray[np.uint8]
+    ) -> Iterator[RawMesh]:
+        group = self._groups[look]
+        every = np.concatenate([_coordinates(one.surface.part) for one in group])
+        rgba, scale, offset, repeats = extended(
+            rgba, picture.wraps, every.min(axis=0), every.max(axis=0), MAX_PIXELS // 8
+        )
+        if repeats:
+            self._note("a texture is repeated where it should be clamped or mirrored")
+        cutoff = hides_below(look)
+        alpha = None
+        if cutoff is not None:
+            alpha = rgba[..., 3] / 255 * look.factor[3]
+            rgba = without_hidden_colors(rgba, alpha < cutoff)
+            if look.mode == "BLEND":
+                if ((alpha >= cutoff) & (alpha < 1)).any():
+                    self._left_out.add("transparency")
+                alpha = (alpha >= cutoff).astype(np.float64)
+        texture, shared = tinted(rgba[..., :3], look.factor), []
+        for one in group:
+            placed = _coordinates(one.surface.part) * scale + offset
+            part = replace(one.surface.part, texture_coordinates=placed)
+            part, tint = self._seen(look, part, one.surface.tint, alpha)
+            if not len(part.faces):
+                continue
+            part = replace(
+                part, texture=texture, texture_coordinates=_coordinates(part) * (1, -1) + (0, 1)
+            )
+            if tint is None or (tint[:, :3] == 1).all():
+                shared.append(_in_places(part, one.matrices))
+            else:
+                yield _in_places(baked(part, tint[:, :3], self._most_baked), one.matrices)
+        if shared:
+            yield joined(shared, str(self._document.path))
+
+    def _seen(
+        self,
+        look: Material,
+        part: RawMesh,
+        tint: NDArray[np.float64] | None,
+        alpha: NDArray[np.float64] | None,
+    ) -> tuple[RawMesh, NDArray[np.float64] | None]:
+        """The part without what its material hides, and its own colours.
+
+        Args:
+            look: the material.
+            part: with coordinates in the picture, if there is one.
+            tint: (V, 4) or None.
+            alpha: (H, W), the picture's, the material's factor considered, if there is one.
+        """
+        cutoff = hides_below(look)
+        if cutoff is None:
+            return part, tint
+        if look.mode == "BLEND":
+            cutoff = 0.5
+            if tint is not None:
+                kept = (tint[:, 3] * look.factor[3] > 0)[part.faces].any(axis=1)
+                part = replace(part, faces=part.faces[kept])
+                tint = np.column_stack([tint[:, :3], np.ones(len(tint))])
+        if alpha is None:
+            factor = look.factor[3] if look.mode == "MASK" else float(look.factor[3] > 0)
+            alpha = np.full((1, 1), factor)
+        if not len(part.faces):
+            return part, tint
+        return self._cut(part, tint, alpha, cutoff)
+
+    def _cut(
+        self,
+        part: RawMesh,
+        tint: NDArray[np.float64] | None,
+        alpha: NDArray[np.float64],
+        cutoff: float,
+    ) -> tuple[RawMesh, NDArray[np.float64] | None]:
+        count = len(part.vertices)
+        coordinates = part.texture_coordinates
+        columns = [
+            part.vertices,
+            np.zeros((count, 2)) if coordinates is None else coordinates,
+            np.ones((count, 4)) if tint is None else tint,
+            np.zeros((count, 0)) if part.normals is None else part.normals,
+        ]
+        field = Alpha(3, None if tint is None else 8, alpha, cutoff)
+        table, faces, coarse = cut(np.column_stack(columns), part.faces, field, self._most_cut)
+        if coarse:
+            self._note("what is transparent is cut out coarsely, since it has so many edges")
+        part = replace(
+            part,
+            vertices=table[:, :3],
+            faces=faces,
+            normals=None if part.normals is None else table[:, 9:],
+            texture_coordinates=None if coordinates is None else table[:, 3:5],
+        )
+        return part, None if tint is None else table[:, 5:9]
+
+
+def _evenly_tinted(surface: Surface) -> Surface:
+    """The surface with the colour that all of its vertices have in its material."""
+    tint = surface.tint
+    if tint is None or (tint != tint[0]).any():
+        return surface
+    material = surface.material or Material()
+    red, green, blue, alpha = (np.array(material.factor) * tint[0]).tolist()
+    return replace(surface, tint=None, material=replace(material, factor=(red, green, blue, alpha)))
+
+
+def _look(surface: Surface) -> Material | None:
+    """What surfaces with one texture have in common."""
+    material = surface.material
+    if material is None:
+        # The format's own, white and opaque, takes the place of none where there are colours.
+        return None
+    if surface.lacks_coordinates:
+        material = replace(material, picture=None)
+    return replace(
+        material,
+        coordinates=0,
+        transform=Material.transform,
+        cutoff=material.cutoff if material.mode == "MASK" else Material.cutoff,
+    )
+
+
+def _coordinates(part: RawMesh) -> NDArray[np.float64]:
+    assert part.texture_coordinates is not None
+    return part.texture_coordinates
+
+
+def _in_places(part: RawMesh, matrices: Matrices) -> RawMesh:
+    """The part once for each matrix, (N, 4, 4), faces outward in mirrored ones too."""
+    used = np.unique(part.faces)
+    if len(used) < len(part.vertices):
+        part = part.select(used, np.searchsorted(used, part.faces))
+    times, count = len(matrices), len(part.vertices)
+    linear = matrices[:, :3, :3]
+    vertices = part.vertices @ linear.transpose(0, 2, 1) + matrices[:, None, :3, 3]
+    normals = None
+    if part.normals is not None:
+        # Transforms without an inverse leave a flat part whose faces say more than these.
+        turned = part.normals @ np.linalg.pinv(linear)
+        lengths = np.linalg.norm(turned, axis=2, keepdims=True)
+        normals = (turned / np.where(lengths > 0, lengths, 1)).reshape(-1, 3)
+    mirrored = np.linalg.det(linear) < 0
+    faces = np.where(mirrored[:, None, None], part.faces[:, ::-1], part.faces)
+    faces = faces + count * np.arange(times)[:, None, None]
+
+    def repeated(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.tile(values, (times, 1))
+
+    return replace(
+        part,
+        vertices=vertices.reshape(-1, 3),
+        faces=faces.reshape(-1, 3),
+        normals=normals,
+        colors=None if part.colors is None else np.tile(part.colors, (times, 1)),
+        texture_coordinates=(
+            None if part.texture_coordinates is None else repeated(part.texture_coordinates)
+        ),
+    )
