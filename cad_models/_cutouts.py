@@ -5,6 +5,7 @@ Renderers know no alpha, and a mask in a label must not have what nobody sees: s
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,6 @@ from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
 """(V, K), all that belongs to each vertex: first its position, (V, 3)."""
-
-_NOWHERE = np.zeros((1, 1))
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class Alpha:
     """(H, W), it repeats. None where there is no picture."""
     cutoff: float
     """What is below is hidden."""
+
+    @functools.cached_property
+    def sums(self) -> NDArray[np.float64]:
+        """Of what is seen of the picture alone, as `_sums` has them."""
+        return _sums(np.ones((1, 1)) if self.picture is None else self.picture, self.cutoff)
 
     def at(self, table: Table) -> NDArray[np.float64]:
         """(V,), at each vertex."""
@@ -96,10 +100,12 @@ class _Seen:
 
     def __init__(self, table: Table, alpha: Alpha) -> None:
         self._alpha = alpha
-        picture = _NOWHERE + 1 if alpha.picture is None else alpha.picture
-        factors = np.ones(1) if alpha.column is None else table[:, alpha.column]
-        self._surely = _sums(picture * factors.min() >= alpha.cutoff)
-        self._perhaps = _sums(picture * factors.max() >= alpha.cutoff)
+        self._surely = self._perhaps = alpha.sums
+        if alpha.column is not None:
+            picture = np.ones((1, 1)) if alpha.picture is None else alpha.picture
+            factors = table[:, alpha.column]
+            self._surely = _sums(picture * factors.min(), alpha.cutoff)
+            self._perhaps = _sums(picture * factors.max(), alpha.cutoff)
 
     def share(self, table: Table, faces: NDArray[np.int64]) -> NDArray[np.float64]:
         """(F,), 0 where all of a face is hidden, 1 where all of it is seen, else between."""
@@ -111,8 +117,9 @@ class _Seen:
         return np.where(perhaps == 0, 0.0, np.where(surely == area, 1.0, mixed))
 
 
-def _sums(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(H + 1, W + 1), of all that is above and left of each corner."""
+def _sums(picture: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+    """(H + 1, W + 1), how many texels are seen of those above and left of each corner."""
+    seen = picture >= cutoff
     sums = np.zeros((seen.shape[0] + 1, seen.shape[1] + 1))
     np.cumsum(np.cumsum(seen, axis=0, dtype=np.float64), axis=1, out=sums[1:, 1:])
     return sums

@@ -7,7 +7,8 @@ Convention:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,20 +22,22 @@ from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
 from ._gltf_document import Document, unreadable
 from ._gltf_materials import (
     Material,
-    Picture,
+    decoded,
     extended,
-    hides_below,
     image_content,
     left_out,
-    picture_of,
+    material_of,
+    sharpened,
+    shrunk,
     tinted,
     without_hidden_colors,
 )
 from ._gltf_primitives import Primitive, Surface, primitives_of, surface_of
-from ._gltf_scene import Matrices, Scene, Shown, scene_of
+from ._gltf_scene import Matrices, Scene, Shown, scene_of, too_many_places
+from ._mesh_limits import MOST_NODES, MOST_NUMBERS
 from ._model import ModelError
 from ._pictures import MAX_PIXELS, picture_pixels
-from ._source_files import SourceFiles
+from ._source_files import MAX_BYTES, SourceFiles
 
 SUFFIXES = (".glb", ".gltf")
 MILLIMETRES = 1000.0
@@ -43,6 +46,10 @@ MOST_CUT_FACES = 250_000
 """Of all surfaces that are cut where they are hidden."""
 _MOST_BAKED_TEXELS = 2**24
 """Of all textures that are multiplied by vertex colours."""
+_MOST_ALPHA_TEXELS = 2**22
+"""Of a picture that is looked at for what it hides; 2048 x 2048."""
+_MOST_ALPHA_TEXELS_IN_ALL = 2**26
+"""Of all of these where each surface has its own."""
 
 _READ = {
     "KHR_mesh_quantization", "KHR_texture_transform", "KHR_materials_unlit",
@@ -101,6 +108,8 @@ class _Reader:
         self._left_out: set[str] = set()
         self._notes: dict[str, None] = {}
         self._name = document.path.name
+        self._materials: dict[int, Material] = {}
+        self._texels = 0
         placed = list(self._placed(scene_of(document)))
         if not placed:
             lines = " but points or lines" if "points and lines" in self._left_out else ""
@@ -114,7 +123,7 @@ class _Reader:
             len(one.matrices)
             for look, group in self._groups.items()
             for one in group
-            if look is not None and hides_below(look) is not None
+            if look is not None and look.mode != "OPAQUE"
         )
         self._most_cut = MOST_CUT_FACES // max(cut_places, 1)
         self._most_baked = _MOST_BAKED_TEXELS // len(placed)
@@ -130,14 +139,27 @@ class _Reader:
             matrices = np.concatenate([shown.matrices for shown in several])
             for primitive in primitives_of(document, several[0].mesh):
                 found.append((primitive, several[0], matrices))
+                if len(found) > MOST_NODES:
+                    raise too_many_places(document)
         self._check_counts([(primitive, len(matrices)) for primitive, _, matrices in found])
         for primitive, shown, matrices in found:
             if not primitive.face_count:
                 self._left_out.add("points and lines")
                 continue
-            surface = _evenly_tinted(surface_of(document, primitive, shown, scene))
+            material = self._material(primitive)
+            surface = _evenly_tinted(surface_of(document, primitive, material, shown, scene))
             self._remember(primitive, shown, surface)
             yield _Placed(surface, matrices)
+
+    def _material(self, primitive: Primitive) -> Material | None:
+        if "material" not in primitive.fields:
+            return None
+        index = primitive.fields["material"]
+        self._document.item("materials", index)
+        if index not in self._materials:
+            self._materials[index] = material_of(self._document, index)
+            self._left_out |= left_out(self._document, index)
+        return self._materials[index]
 
     def _check_counts(self, primitives: Sequence[tuple[Primitive, int]]) -> None:
         """A small file can show one part any number of times."""
@@ -148,11 +170,15 @@ class _Reader:
         )  # fmt: skip
         if faces > MAX_FACES or vertices > MAX_VERTICES:
             raise too_many(str(self._document.path), faces, vertices)
+        morphed = sum(primitive.morphed_count for primitive, _ in primitives)
+        if morphed > MOST_NUMBERS:
+            raise ModelError(
+                f"{self._document.path} has morph targets for {morphed} vertices and the limit is "
+                f"{MOST_NUMBERS}; export it without them"
+            )
 
     def _remember(self, primitive: Primitive, shown: Shown, surface: Surface) -> None:
         """What of the surface is not shown as it is meant."""
-        if "material" in primitive.fields:
-            self._left_out |= left_out(self._document, primitive.fields["material"])
         if surface.lacks_coordinates:
             self._note("textures without texture coordinates are left out")
         if shown.skin is not None or primitive.fields.get("targets"):
@@ -196,15 +222,24 @@ class _Reader:
         ]
         if plain:
             yield joined(plain, str(self._document.path))
-        contents = {image: image_content(self._document, image) for image in pictures}
+        contents = self._contents(pictures)
         largest = self._largest_side(pictures, contents, bool(plain))
         for image, looks in pictures.items():
-            for picture in dict.fromkeys(look.picture for look in looks):
-                assert picture is not None
-                rgba = picture_of(self._document, picture, contents[image], largest)
-                for look in looks:
-                    if look.picture == picture:
-                        yield from self._textured(look, picture, rgba)
+            rgba = decoded(self._document, image, contents[image], largest)
+            for look in looks:
+                yield from self._textured(look, rgba)
+
+    def _contents(self, images: Iterable[int]) -> dict[int, bytes]:
+        contents, total = {}, 0
+        for image in images:
+            contents[image] = image_content(self._document, image)
+            total += len(contents[image])
+            if total > MAX_BYTES:
+                raise ModelError(
+                    f"{self._document.path} has textures of more than {MAX_BYTES // 1024**2} MiB "
+                    "in all; make them smaller"
+                )
+        return contents
 
     def _largest_side(
         self,
@@ -215,17 +250,25 @@ class _Reader:
         """Pixels of a picture's side, all pictures considered."""
         count = sum(len(looks) for looks in pictures.values())
         largest = LARGEST_TILE if count + has_plain > 1 else MAX_PIXELS
-        decoded = sum(picture_pixels(content) for content in contents.values())
+        as_stored = sum(picture_pixels(content) for content in contents.values())
         made = sum(
             len(looks) * min(picture_pixels(contents[image]), largest**2)
             for image, looks in pictures.items()
         )
-        if max(decoded, made) > MAX_PIXELS:
-            raise ModelError(
-                f"{self._document.path} has textures of more than {MAX_PIXELS} pixels in all; make "
-                "them smaller"
-            )
+        if max(as_stored, made) > MAX_PIXELS:
+            raise self._too_many_pixels()
         return largest
+
+    def _too_many_pixels(self) -> ModelError:
+        return ModelError(
+            f"{self._document.path} has textures of more than {MAX_PIXELS} pixels in all; make "
+            "them smaller"
+        )
+
+    def _count_texels(self, texture: NDArray[np.uint8]) -> None:
+        self._texels += texture.shape[0] * texture.shape[1]
+        if self._texels > MAX_PIXELS:
+            raise self._too_many_pixels()
 
     def _plain(self, look: Material | None, group: Sequence[_Placed]) -> Iterator[RawMesh]:
         for one in group:
@@ -240,30 +283,16 @@ class _Reader:
                 part = replace(part, colors=_srgb.encoded(light[:, :3] * factor))
             yield _in_places(replace(part, texture_coordinates=None), one.matrices)
 
-    def _textured(
-        self, look: Material, picture: Picture, rgba: NDArray[np.uint8]
-    ) -> Iterator[RawMesh]:
+    def _textured(self, look: Material, rgba: NDArray[np.uint8]) -> Iterator[RawMesh]:
         group = self._groups[look]
-        every = np.concatenate([_coordinates(one.surface.part) for one in group])
-        rgba, scale, offset, repeats = extended(
-            rgba, picture.wraps, every.min(axis=0), every.max(axis=0), MAX_PIXELS // 8
-        )
-        if repeats:
-            self._note("a texture is repeated where it should be clamped or mirrored")
-        cutoff = hides_below(look)
-        alpha = None
-        if cutoff is not None:
-            alpha = rgba[..., 3] / 255 * look.factor[3]
-            rgba = without_hidden_colors(rgba, alpha < cutoff)
-            if look.mode == "BLEND":
-                if ((alpha >= cutoff) & (alpha < 1)).any():
-                    self._left_out.add("transparency")
-                alpha = (alpha >= cutoff).astype(np.float64)
+        rgba, group = self._prepared(look, rgba, group)
+        alpha = self._alpha(look, rgba, group)
+        if alpha is not None:
+            rgba = without_hidden_colors(rgba, _hidden(look)[rgba[..., 3]])
         texture, shared = tinted(rgba[..., :3], look.factor), []
+        self._count_texels(texture)
         for one in group:
-            placed = _coordinates(one.surface.part) * scale + offset
-            part = replace(one.surface.part, texture_coordinates=placed)
-            part, tint = self._seen(look, part, one.surface.tint, alpha)
+            part, tint = self._seen(look, one.surface.part, one.surface.tint, alpha)
             if not len(part.faces):
                 continue
             part = replace(
@@ -272,16 +301,56 @@ class _Reader:
             if tint is None or (tint[:, :3] == 1).all():
                 shared.append(_in_places(part, one.matrices))
             else:
-                yield _in_places(baked(part, tint[:, :3], self._most_baked), one.matrices)
+                part = baked(part, tint[:, :3], self._most_baked)
+                assert part.texture is not None
+                self._count_texels(part.texture)
+                yield _in_places(part, one.matrices)
         if shared:
             yield joined(shared, str(self._document.path))
+
+    def _prepared(
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
+    ) -> tuple[NDArray[np.uint8], list[_Placed]]:
+        """A picture that looks right repeated, and the surfaces with their places in it."""
+        assert look.picture is not None
+        if look.picture.sharp:
+            rgba = sharpened(rgba)
+        every = np.concatenate([_coordinates(one.surface.part) for one in group])
+        rgba, scale, offset, as_it_was = extended(
+            rgba, look.picture.wraps, every.min(axis=0), every.max(axis=0), MAX_PIXELS // 8
+        )
+        if as_it_was:
+            self._note("a texture is repeated where it should be clamped or mirrored")
+        moved = []
+        for one in group:
+            coordinates = _coordinates(one.surface.part) * scale + offset
+            part = replace(one.surface.part, texture_coordinates=coordinates)
+            moved.append(replace(one, surface=replace(one.surface, part=part)))
+        return rgba, moved
+
+    def _alpha(
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
+    ) -> Alpha | None:
+        """What the picture hides of surfaces that have no alpha of their own."""
+        if look.mode == "OPAQUE":
+            return None
+        tinted_ones = sum(one.surface.tint is not None for one in group)
+        most = min(_MOST_ALPHA_TEXELS, _MOST_ALPHA_TEXELS_IN_ALL // max(tinted_ones, 1))
+        stored = np.ascontiguousarray(rgba[..., 3])
+        if look.mode == "BLEND":
+            if (~_hidden(look)[stored] & (stored < 255)).any():
+                self._left_out.add("transparency")
+            stored = np.where(_hidden(look)[stored], 0, 255).astype(np.uint8)
+        stored = shrunk(stored, math.sqrt(most / stored.size))
+        factor = look.factor[3] if look.mode == "MASK" else 1.0
+        return Alpha(3, None, stored / 255 * factor, _cutoff(look))
 
     def _seen(
         self,
         look: Material,
         part: RawMesh,
         tint: NDArray[np.float64] | None,
-        alpha: NDArray[np.float64] | None,
+        alpha: Alpha | None,
     ) -> tuple[RawMesh, NDArray[np.float64] | None]:
         """The part without what its material hides, and its own colours.
 
@@ -289,41 +358,34 @@ class _Reader:
             look: the material.
             part: with coordinates in the picture, if there is one.
             tint: (V, 4) or None.
-            alpha: (H, W), the picture's, the material's factor considered, if there is one.
+            alpha: the picture's, if there is one.
         """
-        cutoff = hides_below(look)
-        if cutoff is None:
+        if look.mode == "OPAQUE":
             return part, tint
         if look.mode == "BLEND":
-            cutoff = 0.5
+            own = np.ones(len(part.vertices)) if tint is None else tint[:, 3]
+            kept = (own * look.factor[3] > 0)[part.faces].any(axis=1)
+            part = replace(part, faces=part.faces[kept])
             if tint is not None:
-                kept = (tint[:, 3] * look.factor[3] > 0)[part.faces].any(axis=1)
-                part = replace(part, faces=part.faces[kept])
                 tint = np.column_stack([tint[:, :3], np.ones(len(tint))])
         if alpha is None:
-            factor = look.factor[3] if look.mode == "MASK" else float(look.factor[3] > 0)
-            alpha = np.full((1, 1), factor)
-        if not len(part.faces):
-            return part, tint
-        return self._cut(part, tint, alpha, cutoff)
+            factor = look.factor[3] if look.mode == "MASK" else 1.0
+            alpha = Alpha(3, None, np.full((1, 1), factor), _cutoff(look))
+        return self._cut(part, tint, alpha) if len(part.faces) else (part, tint)
 
     def _cut(
-        self,
-        part: RawMesh,
-        tint: NDArray[np.float64] | None,
-        alpha: NDArray[np.float64],
-        cutoff: float,
+        self, part: RawMesh, tint: NDArray[np.float64] | None, alpha: Alpha
     ) -> tuple[RawMesh, NDArray[np.float64] | None]:
-        count = len(part.vertices)
-        coordinates = part.texture_coordinates
+        count, coordinates = len(part.vertices), part.texture_coordinates
         columns = [
             part.vertices,
             np.zeros((count, 2)) if coordinates is None else coordinates,
             np.ones((count, 4)) if tint is None else tint,
             np.zeros((count, 0)) if part.normals is None else part.normals,
         ]
-        field = Alpha(3, None if tint is None else 8, alpha, cutoff)
-        table, faces, coarse = cut(np.column_stack(columns), part.faces, field, self._most_cut)
+        if tint is not None:
+            alpha = replace(alpha, column=8)
+        table, faces, coarse = cut(np.column_stack(columns), part.faces, alpha, self._most_cut)
         if coarse:
             self._note("what is transparent is cut out coarsely, since it has so many edges")
         part = replace(
@@ -334,6 +396,17 @@ class _Reader:
             texture_coordinates=None if coordinates is None else table[:, 3:5],
         )
         return part, None if tint is None else table[:, 5:9]
+
+
+def _hidden(look: Material) -> NDArray[np.bool_]:
+    """(256,), whether a picture's alpha is hidden, on a surface with none of its own."""
+    alpha = np.arange(256) / 255
+    return alpha * look.factor[3] < look.cutoff if look.mode == "MASK" else alpha == 0
+
+
+def _cutoff(look: Material) -> float:
+    """Of BLEND half-way between what is hidden, 0, and what is not, 1."""
+    return look.cutoff if look.mode == "MASK" else 0.5
 
 
 def _evenly_tinted(surface: Surface) -> Surface:

@@ -86,11 +86,9 @@ class Document:
         self._buffers: dict[int, bytes] = {}
         self._opened: dict[str, int] = {}
         self.root = self._parsed(self._json_text(files.content))
-        version = str(self.fields(self.root, "asset").get("version", ""))
+        version = _short(self.fields(self.root, "asset").get("version", "unknown"))
         if not version.startswith("2."):
-            raise ModelError(
-                f"{self.path} is of glTF version {version[:20] or 'unknown'}; export it as glTF 2.0"
-            )
+            raise ModelError(f"{self.path} is of glTF version {version}; export it as glTF 2.0")
         self._check_accessors()
 
     def bad(self, reason: str) -> Never:
@@ -99,7 +97,8 @@ class Document:
         Raises:
             ModelError: always.
         """
-        raise ModelError(f"{self.path} cannot be read as glTF ({reason[:200]}); export it again")
+        reason = " ".join(reason.split())[:120]
+        raise ModelError(f"{self.path} cannot be read as glTF ({reason}); export it again")
 
     def _breaks_off(self) -> Never:
         raise ModelError(f"{self.path} breaks off before its end; copy or export it again")
@@ -140,7 +139,7 @@ class Document:
         try:
             root = json.loads(text.decode("utf-8-sig"), parse_constant=self._no_number)
         except (ValueError, RecursionError) as error:
-            self.bad(" ".join(str(error).split())[:120])
+            self.bad(str(error))
         if not isinstance(root, dict):
             self.bad("its JSON is not an object")
         return root
@@ -172,9 +171,10 @@ class Document:
         entries = self.entries(self.root, kind)
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(entries):
             self.bad(f"it has no entry {_short(index)} in {kind}")
-        if not isinstance(entries[index], dict):
+        entry = entries[index]
+        if not isinstance(entry, dict):
             self.bad(f"entry {index} of {kind} is not an object")
-        return dict(entries[index])
+        return entry
 
     def integer(self, holder: Fields, name: str, default: int | None = None) -> int:
         """A number of at least 0 that counts something."""
@@ -366,4 +366,4 @@ def _is_finite(value: object) -> bool:
 def _short(value: object) -> str:
     # Python refuses to write integers of more than 4,300 digits.
     large = isinstance(value, int) and abs(value) > 2**64
-    return "too large" if large else str(value)[:20]
+    return "too large" if large else " ".join(str(value).split())[:20]

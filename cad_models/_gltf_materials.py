@@ -18,7 +18,6 @@ _NEAREST = 9728
 _SHARP_SIDE = 512
 """Pixels to which a texture that is not to be smoothed is enlarged by whole factors, since the
 renderers smooth."""
-_SEEN = 0.5 / 255
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,7 @@ def _no_picture(document: Document, index: int) -> ModelError:
     )
 
 
-def picture_of(
-    document: Document, picture: Picture, content: bytes, most: int
-) -> NDArray[np.uint8]:
+def decoded(document: Document, image: int, content: bytes, most: int) -> NDArray[np.uint8]:
     """(H, W, 4), RGBA, no side longer than `most`.
 
     Raises:
@@ -174,23 +171,22 @@ def picture_of(
     """
     rgba = decode_with_alpha(content)
     if rgba is None:
-        raise _no_picture(document, picture.image)
-    height, width = rgba.shape[:2]
-    if max(height, width) > most:
-        scale = most / max(height, width)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        rgba = np.asarray(cv2.resize(rgba, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    elif picture.sharp:
-        times = max(1, _SHARP_SIDE // max(height, width))
-        rgba = rgba.repeat(times, axis=0).repeat(times, axis=1)
-    return rgba
+        raise _no_picture(document, image)
+    return shrunk(rgba, min(1.0, most / max(rgba.shape)))
 
 
-def hides_below(material: Material) -> float | None:
-    """The alpha below which nothing is there; None where all of a surface is."""
-    if material.mode == "OPAQUE":
-        return None
-    return material.cutoff if material.mode == "MASK" else _SEEN
+def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """A picture of fewer pixels, each the mean of those that it stands for."""
+    if scale >= 1:
+        return pixels
+    size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def sharpened(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture whose texels have edges, if it is small."""
+    times = max(1, _SHARP_SIDE // max(rgba.shape))
+    return rgba.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def without_hidden_colors(rgba: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:

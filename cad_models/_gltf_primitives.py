@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ._geometry import RawMesh
 from ._gltf_document import Accessor, Document, Fields, unreadable
-from ._gltf_materials import Material, material_of
+from ._gltf_materials import Material
 from ._gltf_scene import Scene, Shown
 from ._model import ModelError
 
@@ -40,6 +40,12 @@ class Primitive:
         if self.mode == _TRIANGLES:
             return self.corner_count // 3
         return max(self.corner_count - 2, 0) if self.mode in (_STRIP, _FAN) else 0
+
+    @property
+    def morphed_count(self) -> int:
+        """How many vertices its morph targets may move, each target counted."""
+        targets = self.fields.get("targets", [])
+        return (self.vertex_count + 1) * (len(targets) if isinstance(targets, list) else 0)
 
     @property
     def vertex_count(self) -> int:
@@ -87,7 +93,13 @@ def primitives_of(document: Document, mesh: int) -> Iterator[Primitive]:
         yield Primitive(fields, document.accessor(attributes["POSITION"], "VEC3"), indices, mode)
 
 
-def surface_of(document: Document, primitive: Primitive, shown: Shown, scene: Scene) -> Surface:
+def surface_of(
+    document: Document,
+    primitive: Primitive,
+    material: Material | None,
+    shown: Shown,
+    scene: Scene,
+) -> Surface:
     """The triangles of a part as a node shows them, before the node's transform.
 
     Raises:
@@ -107,10 +119,6 @@ def surface_of(document: Document, primitive: Primitive, shown: Shown, scene: Sc
         raise _not_finite(document)
     if normals is not None and not np.isfinite(normals).all():
         normals = None
-    material = None
-    if "material" in primitive.fields:
-        document.item("materials", primitive.fields["material"])
-        material = material_of(document, primitive.fields["material"])
     coordinates = _coordinates(document, attributes, material)
     part = RawMesh(vertices, faces.reshape(-1, 3), normals, texture_coordinates=coordinates)
     lacks = coordinates is None and material is not None and material.picture is not None
@@ -200,7 +208,9 @@ def _skinned(
     normals: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Vertices and normals where the joints are at rest, in the scene."""
-    matrices = _joint_matrices(document, skin_index, scene)
+    if skin_index not in scene.joints:
+        scene.joints[skin_index] = _joint_matrices(document, skin_index, scene)
+    matrices = scene.joints[skin_index]
     vertices, normals = vertices.copy(), None if normals is None else normals.copy()
     joints, weights = [], []
     for number in range(2):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Scene:
     shown: list[Shown]
     nodes: dict[int, NDArray[np.float64]]
     """From each node to the scene, (4, 4)."""
+    joints: dict[int, Matrices] = field(default_factory=dict)
+    """By skin, what each joint at rest does with a vertex, kept once it is known."""
 
 
 def scene_of(document: Document) -> Scene:
@@ -44,7 +46,7 @@ def scene_of(document: Document) -> Scene:
         ModelError: the nodes are no tree, or too many.
     """
     if len(document.entries(document.root, "nodes")) > MOST_NODES:
-        raise _too_many(document)
+        raise too_many_places(document)
     shown, matrices, places = [], {}, 0
     with np.errstate(over="ignore", invalid="ignore"):
         for index, node, matrix, visible in _walk(document):
@@ -55,28 +57,29 @@ def scene_of(document: Document) -> Scene:
                 shown.append(_shown(document, node, matrix))
                 places += len(shown[-1].matrices)
                 if places > MOST_NODES:
-                    raise _too_many(document)
+                    raise too_many_places(document)
     return Scene(shown, matrices)
 
 
-def _too_many(document: Document) -> ModelError:
+def too_many_places(document: Document) -> ModelError:
+    """The error for a file that would take minutes, however little it shows."""
     return ModelError(
-        f"{document.path} has more than {MOST_NODES} nodes or places for its meshes; join its "
-        "parts first"
+        f"{document.path} has more than {MOST_NODES} nodes, or places for the parts of its meshes; "
+        "join its parts first"
     )
 
 
 def _walk(document: Document) -> Iterator[tuple[int, Fields, NDArray[np.float64], bool]]:
     """Every node once, parents first, with its transform and whether it is visible."""
     waiting = [(root, np.eye(4), True) for root in reversed(_roots(document))]
-    seen = set()
+    local, seen = _local(document), set()
     while waiting:
         index, above, visible = waiting.pop()
         node = document.item("nodes", index)
         if index in seen:
             document.bad(f"node {index} has several parents")
         seen.add(index)
-        matrix = above @ _local(document, node)
+        matrix = above @ local[index]
         visibility = document.extension(node, "KHR_node_visibility")
         if visibility is not None:
             visible = visible and document.flag(visibility, "visible", True)
@@ -105,16 +108,24 @@ def _roots(document: Document) -> list[int]:
     return list(dict.fromkeys(nodes))
 
 
-def _local(document: Document, node: Fields) -> NDArray[np.float64]:
-    if "matrix" in node:
-        identity = np.eye(4).ravel().tolist()
-        return document.numbers(node, "matrix", identity).reshape(4, 4).T
-    [matrix] = _composed(
-        document.numbers(node, "translation", [0.0, 0.0, 0.0])[None],
-        document.numbers(node, "rotation", [0.0, 0.0, 0.0, 1.0])[None],
-        document.numbers(node, "scale", [1.0, 1.0, 1.0])[None],
-    )
-    return np.asarray(matrix)
+def _local(document: Document) -> Matrices:
+    """Of every node, to its parent."""
+    nodes = document.entries(document.root, "nodes")
+    defaults = {"translation": [0.0] * 3, "rotation": [0.0, 0.0, 0.0, 1.0], "scale": [1.0] * 3}
+    values = {name: np.tile(default, (len(nodes), 1)) for name, default in defaults.items()}
+    stated = {}
+    for index in range(len(nodes)):
+        node = document.item("nodes", index)
+        if "matrix" in node:
+            columns = document.numbers(node, "matrix", [0.0] * 16).reshape(4, 4)
+            stated[index] = columns.T
+        for name, default in defaults.items():
+            if name in node:
+                values[name][index] = document.numbers(node, name, default)
+    matrices = _composed(values["translation"], values["rotation"], values["scale"])
+    for index, matrix in stated.items():
+        matrices[index] = matrix
+    return matrices
 
 
 def _composed(
@@ -164,7 +175,7 @@ def _instances(document: Document, instances: Fields) -> Matrices:
     }
     count = max((len(accessor) for accessor in accessors.values()), default=1)
     if count > MOST_NODES:
-        raise _too_many(document)
+        raise too_many_places(document)
     if any(len(accessor) != count for accessor in accessors.values()):
         document.bad("the attributes of instances differ in number")
     values = {
