@@ -201,7 +201,8 @@ class _Reader:
         things = sorted(self._left_out)
         if things:
             words = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
-            self._note(f"{words} {'is' if things == ['emission'] else 'are'} left out")
+            several = len(things) > 1 or words.endswith("s")
+            self._note(f"{words} {'are' if several else 'is'} left out")
         return list(self._notes)
 
     def parts(self) -> Iterator[RawMesh]:
