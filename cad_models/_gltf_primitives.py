@@ -179,14 +179,14 @@ def _morphed(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Vertices moved by the morph targets' weights at rest; normals only where none moves."""
     targets = document.entries(primitive.fields, "targets")
+    if not targets:
+        return vertices, normals
     mesh = document.item("meshes", shown.mesh)
     weights = shown.weights
     if weights is None:
         weights = document.numbers(mesh, "weights", [0.0] * len(targets)).tolist()
     if len(weights) != len(targets):
-        if targets:
-            document.bad("a mesh has not as many weights as morph targets")
-        return vertices, normals
+        document.bad("a mesh has not as many weights as morph targets")
     attributes = _Attributes(document, primitive, rows)
     for weight, target in zip(weights, targets, strict=True):
         if weight == 0:
