@@ -82,10 +82,9 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
 
 
 def _check_extensions(document: Document) -> None:
-    for name in document.entries(document.root, "extensionsRequired"):
-        known = name in _READ or name in _OF_NO_MATTER or str(name).startswith("KHR_materials_")
-        if not known:
-            raise unreadable(document.path, str(name))
+    for name in map(str, document.entries(document.root, "extensionsRequired")):
+        if name not in _READ | _OF_NO_MATTER and not name.startswith("KHR_materials_"):
+            raise unreadable(document.path, name)
 
 
 @dataclass(frozen=True)
@@ -315,7 +314,7 @@ class _Reader:
         """A picture that looks right repeated, and the surfaces with their places in it."""
         assert look.picture is not None
         if look.picture.sharp:
-            rgba = sharpened(rgba)
+            rgba = sharpened(rgba, look.mode != "OPAQUE")
         every = np.concatenate([_coordinates(one.surface.part) for one in group])
         rgba, scale, offset, as_it_was = extended(
             rgba, look.picture.wraps, every.min(axis=0), every.max(axis=0), MAX_PIXELS // 8

@@ -228,10 +228,10 @@ class Document:
     def accessor(self, index: object, *kinds: str, floats: bool = False) -> Accessor:
         """An accessor of one of these kinds (SCALAR, VEC2, ...), of floats alone where demanded."""
         accessor = self.item("accessors", index)
-        kind, component = accessor.get("type"), accessor.get("componentType")
-        if kind not in kinds or component not in _COMPONENTS or (floats and component != 5126):
-            self.bad(f"accessor {index} is of type {_short(kind)}, {_short(component)}")
-        dtype, count = np.dtype(_COMPONENTS[component]), self.integer(accessor, "count")
+        kind, dtype = accessor.get("type"), self._component(accessor)
+        if kind not in kinds or (floats and dtype.kind != "f"):
+            self.bad(f"accessor {index} is of type {_short(kind)} and numbers {dtype.name}")
+        count = self.integer(accessor, "count")
         width = _WIDTHS[kind]
         if "bufferView" in accessor:
             stored = self._rows(accessor, dtype, count, width)
@@ -242,6 +242,12 @@ class Document:
             changed = self._sparse(self.fields(accessor, "sparse"), dtype, count, width)
         return Accessor(stored, self.flag(accessor, "normalized", False), changed)
 
+    def _component(self, holder: Fields) -> np.dtype[Any]:
+        number = self.integer(holder, "componentType")
+        if number not in _COMPONENTS:
+            self.bad(f"componentType is {number}")
+        return np.dtype(_COMPONENTS[number])
+
     def _sparse(
         self, sparse: Fields, dtype: np.dtype[Any], count: int, width: int
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
@@ -249,13 +255,11 @@ class Document:
         if changes == 0:
             return None
         where, values = self.fields(sparse, "indices"), self.fields(sparse, "values")
-        component = where.get("componentType")
-        if component not in (5121, 5123, 5125):
-            self.bad("a sparse accessor's indices are no integers")
-        at = self._rows(where, np.dtype(_COMPONENTS[component]), changes, 1)[:, 0].astype(np.int64)
-        if at[-1] >= count or (np.diff(at) <= 0).any():
+        at = self._rows(where, self._component(where), changes, 1)[:, 0]
+        rising = at.dtype.kind == "u" and at[-1] < count and (at[1:] > at[:-1]).all()
+        if not rising:
             self.bad("a sparse accessor's indices do not rise within it")
-        return at, self._rows(values, dtype, changes, width)
+        return at.astype(np.int64), self._rows(values, dtype, changes, width)
 
     def _rows(self, place: Fields, dtype: np.dtype[Any], count: int, width: int) -> NDArray[Any]:
         """(count, width), a view of a buffer."""

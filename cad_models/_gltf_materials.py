@@ -15,9 +15,9 @@ from ._pictures import MAX_PIXELS, decode_with_alpha, picture_pixels
 
 REPEAT, CLAMP, MIRROR = 10497, 33071, 33648
 _NEAREST = 9728
-_SHARP_SIDE = 512
+_SHARP_SIDE, _MOST_ENLARGED = 512, 4
 """Pixels to which a texture that is not to be smoothed is enlarged by whole factors, since the
-renderers smooth."""
+renderers smooth; and the greatest factor where its edges are cut out."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,11 @@ def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def sharpened(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def sharpened(rgba: NDArray[np.uint8], is_cut: bool) -> NDArray[np.uint8]:
     """A picture whose texels have edges, if it is small."""
     times = max(1, _SHARP_SIDE // max(rgba.shape))
+    if is_cut:
+        times = min(times, _MOST_ENLARGED)
     return rgba.repeat(times, axis=0).repeat(times, axis=1)
 
 

@@ -18,7 +18,7 @@ from cad_models import ModelError
 from cad_models._gltf_document import Document
 from cad_models._source_files import SourceFiles
 from tests.fuzzing import damaged_bytes, damaged_json
-from tests.gltf_files import SQUARE, Gltf, glb
+from tests.gltf_files import SQUARE, Gltf, glb, load
 from tests.test_fuzz_models import loads_or_refuses
 
 QUICK = settings(max_examples=100, deadline=None)
@@ -28,9 +28,9 @@ def scene() -> Gltf:
     """Masks, tints, wraps, transforms, a skin, morph targets, sparse numbers and instances."""
     file = Gltf(scene=0, extensionsUsed=["KHR_texture_transform", "EXT_mesh_gpu_instancing"])
     picture = np.random.default_rng(0).integers(0, 256, (4, 8, 4)).astype(np.uint8)
-    texture = file.texture(picture, wrapS=33071, wrapT=33648, magFilter=9728)
+    texture = file.texture(picture, wrapS=33071, wrapT=33648)
     texture["extensions"] = {"KHR_texture_transform": {"scale": [2, 1], "rotation": 0.3}}
-    again = file.texture(picture[:, :, :3]) | {"texCoord": 0}
+    again = file.texture(picture[:, :, :3], magFilter=9728) | {"texCoord": 0}
     colors = np.random.default_rng(1).random((4, 4)).astype("<f4")
     masked = file.material(texture, [1, 1, 0.5, 0.9], alphaMode="MASK", alphaCutoff=0.4)
     blended = file.material(again, [0.2, 1, 1, 1], alphaMode="BLEND", emissiveFactor=[1, 0, 0])
@@ -73,12 +73,13 @@ def container(file: Gltf) -> bytes:
 
 
 def test_the_scene_itself_is_read() -> None:
-    from tests.gltf_files import load
-
     with tempfile.TemporaryDirectory() as folder:
         model = load(scene().write(Path(folder) / "a.glb"))
     assert model.mesh.texture is not None
-    assert len(model.notes) == 2
+    assert model.notes == (
+        "a.glb: it is shown at rest, without animation",
+        "a.glb: emission and transparency are left out",
+    )
 
 
 @QUICK
@@ -122,10 +123,9 @@ def test_any_accessor(
         path = Path(folder) / "a.glb"
         path.write_bytes(glb(json.dumps(root | {"buffers": [{}]}).encode(), data))
         document = Document(SourceFiles(path))
-        if any(place + row.size > 3 * length for place in places) or offset + 3 * length > 80:
+        if offset + 3 * length > 80 or any(place + row.size > 3 * length for place in places):
             with pytest.raises(ModelError):
                 document.accessor(0, kind)
-                assert offset + 3 * length <= 80
             return
         found = document.accessor(0, kind).rows(np.arange(count))
     part = data[offset : offset + 3 * length]
