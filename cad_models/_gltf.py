@@ -46,6 +46,8 @@ MOST_CUT_FACES = 250_000
 """Of all surfaces that are cut where they are hidden."""
 _MOST_BAKED_TEXELS = 2**24
 """Of all textures that are multiplied by vertex colours."""
+_LARGEST_CUT_SIDE = 4096
+"""Pixels of the side of a picture that hides something."""
 _MOST_ALPHA_TEXELS = 2**22
 """Of a picture that is looked at for what it hides; 2048 x 2048."""
 _MOST_ALPHA_TEXELS_IN_ALL = 2**26
@@ -313,11 +315,13 @@ class _Reader:
     ) -> tuple[NDArray[np.uint8], list[_Placed]]:
         """A picture that looks right repeated, and the surfaces with their places in it."""
         assert look.picture is not None
+        if look.mode != "OPAQUE":
+            rgba = shrunk(rgba, _LARGEST_CUT_SIDE / max(rgba.shape))
         if look.picture.sharp:
             rgba = sharpened(rgba, look.mode != "OPAQUE")
         every = np.concatenate([_coordinates(one.surface.part) for one in group])
         rgba, scale, offset, as_it_was = extended(
-            rgba, look.picture.wraps, every.min(axis=0), every.max(axis=0), MAX_PIXELS // 8
+            rgba, look.picture.wraps, every.min(axis=0), every.max(axis=0)
         )
         if as_it_was:
             self._note("a texture is repeated where it should be clamped or mirrored")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,10 @@ _NEAREST = 9728
 _SHARP_SIDE, _MOST_ENLARGED = 512, 4
 """Pixels to which a texture that is not to be smoothed is enlarged by whole factors, since the
 renderers smooth; and the greatest factor where its edges are cut out."""
+
+
+_MOST_EXTENDED = MAX_PIXELS // 4
+"""Pixels of a texture that is continued beyond its borders."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,6 @@ def extended(
     wraps: tuple[int, int],
     low: NDArray[np.float64],
     high: NDArray[np.float64],
-    most: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64], bool]:
     """A picture that shows between two coordinates what it shows where it need not repeat.
 
@@ -230,30 +234,38 @@ def extended(
         wraps: how it goes on across and down.
         low: (2,), the least coordinates (across, down) that are used.
         high: (2,), the greatest.
-        most: texels that it may have.
 
     Returns:
         The picture; by what its coordinates are to be multiplied, (2,), and what then to be added,
         (2,); and whether it had to stay as it is for its size.
     """
-    scale, offset = np.ones(2), np.zeros(2)
-    picks = []
+    scale, start, sides = np.ones(2), np.zeros(2), list(rgba.shape[1::-1])
     for axis, wrap in enumerate(wraps):
         size = rgba.shape[1 - axis]
         first, last = low[axis] * size - 0.5, high[axis] * size - 0.5
-        pick = np.arange(size)
-        if wrap != REPEAT and (first < 0 or last > size - 1):
-            if wrap == MIRROR:
-                pick, scale[axis] = np.concatenate([pick, pick[::-1]]), 0.5
-            else:
-                start, end = min(int(np.floor(first)), 0), max(int(np.ceil(last)) + 1, size)
-                if end - start > most:
-                    return rgba, np.ones(2), np.zeros(2), True
-                pick = np.clip(np.arange(start, end), 0, size - 1)
-                scale[axis], offset[axis] = size / len(pick), -start / len(pick)
-        picks.append(pick)
-    if len(picks[0]) * len(picks[1]) > most:
+        if wrap == REPEAT or (first >= 0 and last <= size - 1):
+            continue
+        if wrap == MIRROR:
+            sides[axis] = 2 * size
+        else:
+            start[axis] = min(math.floor(first), 0)
+            sides[axis] = max(math.ceil(last) + 1, size) - int(start[axis])
+        scale[axis] = size / sides[axis]
+    height, width = rgba.shape[:2]
+    if sides == [width, height]:
+        return rgba, scale, start, False
+    if sides[0] * sides[1] > max(_MOST_EXTENDED, (width + 2) * (height + 2)):
         return rgba, np.ones(2), np.zeros(2), True
-    if all(len(pick) == rgba.shape[1 - axis] for axis, pick in enumerate(picks)):
-        return rgba, scale, offset, False
-    return rgba[picks[1]][:, picks[0]], scale, offset, False
+    columns, rows = (
+        _texels(wrap, rgba.shape[1 - axis], int(start[axis]), sides[axis])
+        for axis, wrap in enumerate(wraps)
+    )
+    return rgba[rows][:, columns], scale, -start / sides, False
+
+
+def _texels(wrap: int, size: int, start: int, count: int) -> NDArray[np.int64]:
+    """Which texel of a line of them lies at each place from one on."""
+    places = np.arange(start, start + count)
+    if wrap == MIRROR:
+        return np.minimum(places, 2 * size - 1 - places)
+    return np.clip(places, 0, size - 1)
