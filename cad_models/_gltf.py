@@ -96,10 +96,6 @@ class _Placed:
     surface: Surface
     matrices: Matrices
 
-    @property
-    def face_count(self) -> int:
-        return len(self.matrices) * len(self.surface.part.faces)
-
 
 class _Reader:
     """The parts of a file's scene, and what had to be left out."""
@@ -458,20 +454,14 @@ def _in_places(part: RawMesh, matrices: Matrices) -> RawMesh:
         turned = part.normals @ np.linalg.pinv(linear)
         lengths = np.linalg.norm(turned, axis=2, keepdims=True)
         normals = (turned / np.where(lengths > 0, lengths, 1)).reshape(-1, 3)
-    mirrored = np.linalg.det(linear) < 0
+    coordinates, mirrored = part.texture_coordinates, np.linalg.det(linear) < 0
     faces = np.where(mirrored[:, None, None], part.faces[:, ::-1], part.faces)
     faces = faces + count * np.arange(times)[:, None, None]
-
-    def repeated(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.tile(values, (times, 1))
-
     return replace(
         part,
         vertices=vertices.reshape(-1, 3),
         faces=faces.reshape(-1, 3),
         normals=normals,
         colors=None if part.colors is None else np.tile(part.colors, (times, 1)),
-        texture_coordinates=(
-            None if part.texture_coordinates is None else repeated(part.texture_coordinates)
-        ),
+        texture_coordinates=None if coordinates is None else np.tile(coordinates, (times, 1)),
     )

@@ -19,7 +19,7 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     size = _size(content)
     if size is None or not 0 < size[0] * size[1] <= MAX_PIXELS:
         return None
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    picture = _decoded(content, cv2.IMREAD_COLOR)
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
@@ -33,14 +33,26 @@ def decode_with_alpha(content: bytes) -> NDArray[np.uint8] | None:
     """(H, W, 4), RGBA, as stored and not turned by EXIF; None where `decode_picture` has it."""
     if not 0 < picture_pixels(content) <= MAX_PIXELS:
         return None
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = _decoded(content, cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         return None
     if picture.dtype == np.uint16:
         picture = np.asarray((picture.astype(np.uint32) + 128) // 257, dtype=np.uint8)
-    code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
-    return np.asarray(cv2.cvtColor(picture, code[channels]), dtype=np.uint8)
+    if picture.ndim == 2:
+        code = cv2.COLOR_GRAY2RGBA
+    else:
+        code = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    return np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)
+
+
+def _decoded(content: bytes, flags: int) -> NDArray[np.integer | np.floating] | None:
+    """The picture in OpenCV's order of colours, without its words on the terminal."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _size(content: bytes) -> tuple[int, int] | None:
