@@ -13,7 +13,8 @@ from ._geometry import PLAIN_COLOR, RawMesh
 from ._model import ModelError
 from ._pictures import MAX_PIXELS
 
-_LARGEST_TILE = 2048
+LARGEST_TILE = 2048
+"""Pixels of a texture's side where there are several."""
 _MARGIN = 4
 """Pixels around each tile that repeat its edge, so that neighbours do not bleed into it."""
 
@@ -22,8 +23,7 @@ def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
     """All parts as one mesh.
 
     Parts that share one texture keep it. Otherwise textures are stacked into one, each repeated
-    as far as its texture coordinates go; a part in plain colours gets a tile of these, each of
-    its faces in the mean colour of its corners.
+    as far as its texture coordinates go; a part in plain colours gets a tile of these.
 
     Raises:
         ModelError: the textures are too large together. The message begins with `label`.
@@ -71,10 +71,11 @@ def _colors(part: RawMesh) -> NDArray[np.uint8]:
 def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
     first = parts[0].texture
     if first is not None and all(
-        part.texture is not None and np.array_equal(part.texture, first) for part in parts
+        part.texture is first or (part.texture is not None and np.array_equal(part.texture, first))
+        for part in parts
     ):
         return list(parts)
-    parts = [part if part.texture is not None else _flat_colored(part) for part in parts]
+    parts = [part if part.texture is not None else _with_faces_apart(part) for part in parts]
     tiles, coordinates = zip(*_tiles(parts, label), strict=True)
     width = max(tile.shape[1] for tile in tiles)
     height = sum(tile.shape[0] for tile in tiles)
@@ -104,22 +105,25 @@ def _tiles(
         yield tile, coordinates
 
 
-def _flat_colored(part: RawMesh) -> RawMesh:
-    colors = _colors(part)
-    if (colors == colors[0]).all():
-        return replace(part, colors=colors)
-    apart = part.select(part.faces.reshape(-1), np.arange(part.faces.size).reshape(-1, 3))
-    means = np.round(colors[part.faces].mean(axis=1)).astype(np.uint8)
-    return replace(apart, colors=np.repeat(means, 3, axis=0))
+def _with_faces_apart(part: RawMesh) -> RawMesh:
+    """The part with three vertices to each face if the colour changes within faces."""
+    if not _is_shaded(part):
+        return part
+    return part.select(part.faces.reshape(-1), np.arange(part.faces.size).reshape(-1, 3))
+
+
+def _is_shaded(part: RawMesh) -> bool:
+    corners = _colors(part)[part.faces]
+    return bool((corners != corners[:, :1]).any())
 
 
 def _tile(part: RawMesh) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """A picture with margins, and the part's coordinates in it, 0 to 1 between the margins."""
     if part.texture is None or part.texture_coordinates is None:
-        return _color_tile(_colors(part))
+        return _shaded_tile(part) if _is_shaded(part) else _color_tile(_colors(part))
     low = np.floor(part.texture_coordinates.min(axis=0))
     repeats = np.ceil(part.texture_coordinates.max(axis=0)) - low
-    repeats = np.clip(repeats, 1, _LARGEST_TILE).astype(int)
+    repeats = np.clip(repeats, 1, LARGEST_TILE).astype(int)
     picture = np.tile(shrunk(part.texture, repeats), (repeats[1], repeats[0], 1))
     return _framed(picture), np.clip((part.texture_coordinates - low) / repeats, 0, 1)
 
@@ -129,7 +133,7 @@ def shrunk(
 ) -> NDArray[np.uint8]:
     """The picture no larger than a tile, or than a tile that repeats it so often in x and y."""
     size = np.array(picture.shape[1::-1])
-    shrink = float((_LARGEST_TILE / (size * repeats)).min())
+    shrink = float((LARGEST_TILE / (size * repeats)).min())
     if shrink >= 1:
         return picture
     smaller = np.maximum(1, size * shrink).astype(int).tolist()
@@ -145,6 +149,34 @@ def _color_tile(colors: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[n
     row, column = np.divmod(index.reshape(-1), side)
     coordinates = np.stack([(column + 0.5) / side, 1 - (row + 0.5) / side], axis=1)
     return _framed(picture.reshape(side, side, 3)), coordinates
+
+
+def _shaded_tile(part: RawMesh) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Four pixels for every face, between whose centres the renderers shade as between corners."""
+    corners, squares = _squares(part)
+    side = int(np.ceil(np.sqrt(len(corners))))
+    filled = np.zeros((side * side, 2, 2, 3), dtype=np.uint8)
+    filled[: len(corners)] = squares
+    picture = filled.reshape(side, side, 2, 2, 3).swapaxes(1, 2).reshape(2 * side, 2 * side, 3)
+    row, column = np.divmod(np.arange(len(corners)), side)
+    centres = np.array([(0.5, 0.5), (1.5, 0.5), (0.5, 1.5)]) / (2 * side)
+    places = np.stack([column, row], axis=1)[:, None] / side + centres
+    coordinates = np.zeros((len(part.vertices), 2))
+    coordinates[corners] = places * (1, -1) + (0, 1)
+    return _framed(picture), coordinates
+
+
+def _squares(part: RawMesh) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """(F, 3), each face's corners, and (F, 2, 2, 3), a square with these colours at its top left,
+    top right and bottom left."""
+    turns = np.stack([np.roll(part.faces, turn, axis=1) for turn in range(3)], axis=1)
+    colors = _colors(part)[turns].astype(np.int64)
+    fourth = colors[:, :, 1] + colors[:, :, 2] - colors[:, :, 0]
+    # Only a fourth colour that can be stored leaves the shading as it is between the others.
+    beyond = np.abs(fourth - np.clip(fourth, 0, 255)).sum(axis=2)
+    best = np.arange(len(turns)), beyond.argmin(axis=1)
+    squares = np.concatenate([colors[best], np.clip(fourth[best], 0, 255)[:, None]], axis=1)
+    return turns[best], squares.reshape(-1, 2, 2, 3).astype(np.uint8)
 
 
 def _framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

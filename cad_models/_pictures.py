@@ -10,18 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import safe_files
+
 from ._color_values import as_bytes
 
-MAX_PIXELS = 2**27
-"""Of a texture; as large as 16384 x 8192, 400 MB."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-
-
+MAX_PIXELS = safe_files.MOST_PIXELS
+"""Of a texture."""
 _OTHERS = ("BMP", "TIFF", "TGA", "WEBP", "GIF", "DDS")
 """What Pillow reads, where it is installed. Blender's Python has none."""
+_TURNED_BY_OPENCV = (b"II", b"MM")
+"""How TIFF files begin: OpenCV turns them by their tags, whatever it is told."""
 
 
 def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
@@ -30,13 +28,10 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     As stored: a tag that turns photographs for the eye would turn a texture away from its
     coordinates. Of 16 bits the upper 8 count, transparency does not.
     """
-    size = _size(content)
-    if size is None:
+    if safe_files.picture_size(content) is None or content[:2] in _TURNED_BY_OPENCV:
         return _decode_with_pillow(content)
-    if not 0 < size[0] * size[1] <= MAX_PIXELS:
-        return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    picture = safe_files.decode_picture(content, flags)
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
@@ -64,20 +59,21 @@ def _decode_with_pillow(content: bytes) -> NDArray[np.uint8] | None:
         return None
 
 
-def _size(content: bytes) -> tuple[int, int] | None:
-    """Width and height as the file states them."""
-    if content.startswith(_PNG):
-        return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-    if not content.startswith(b"\xff\xd8"):
+def picture_pixels(content: bytes) -> int:
+    """How many pixels a picture's file states that it has; 0 where it is of an unknown kind."""
+    size = safe_files.picture_size(content)
+    return 0 if size is None else size[0] * size[1]
+
+
+def decode_with_alpha(content: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 4), RGBA, as stored and not turned by EXIF; None where `decode_picture` has it."""
+    picture = safe_files.decode_picture(content, cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
         return None
-    at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
-        if marker in _JPEG_FRAMES:
-            sides = content[at + 5 : at + 9]
-            return int.from_bytes(sides[2:], "big"), int.from_bytes(sides[:2], "big")
-        if marker == 0xFF or marker in _JPEG_WITHOUT_LENGTH:
-            at += 1 if marker == 0xFF else 2
-        else:
-            at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return None
+    if picture.dtype == np.uint16:
+        picture = np.asarray((picture.astype(np.uint32) + 128) // 257, dtype=np.uint8)
+    if picture.ndim == 2:
+        code = cv2.COLOR_GRAY2RGBA
+    else:
+        code = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    return np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _obj, _off, _ply, _stl
+from . import _gltf, _obj, _off, _ply, _stl
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -295,6 +295,8 @@ def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         # What is no finite number in the end, `checked` says.
         with np.errstate(all="ignore"):
             raw = _PLAIN[kind](files)
+    elif kind in _gltf.SUFFIXES:
+        raw, stated = _gltf.read(files)
     else:
         # Blender's Python has no trimesh.
         from . import _trimesh_files

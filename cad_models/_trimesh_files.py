@@ -23,7 +23,7 @@ from trimesh.visual.material import PBRMaterial, empty_material
 
 from ._atlas import joined
 from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
-from ._mesh_limits import check_archive, check_gltf
+from ._mesh_limits import check_archive
 from ._model import ModelError
 from ._source_files import SourceFiles
 
@@ -33,8 +33,8 @@ SUFFIXES = (".stl", ".ply", ".obj", ".off", ".glb", ".gltf", ".3mf")
 def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The mesh of a file, and millimetres per unit where the format says what its unit is.
 
-    glTF is in metres by definition, 3MF says its unit; the other formats do not. The parts of a
-    scene become one mesh. Textures of several parts are put side by side in one.
+    3MF says its unit; the other formats do not. The parts of a scene become one mesh. Textures of
+    several parts are put side by side in one.
 
     Raises:
         ModelError: the file is of another kind or cannot be parsed, or a file that it names is
@@ -48,8 +48,6 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         )
     if kind == ".3mf":
         check_archive(files)
-    elif kind in (".glb", ".gltf"):
-        check_gltf(files)
     # trimesh raises whatever its parsing runs into. Damaged files were seen to give ValueError,
     # IndexError, KeyError, TypeError, UnboundLocalError, NotImplementedError, EOFError,
     # UnicodeDecodeError, ModuleNotFoundError (a package that guesses encodings),
@@ -115,8 +113,6 @@ def _silence() -> Iterator[None]:
 
 
 def _millimetres(kind: str, unit: str | None) -> float | None:
-    if kind in (".glb", ".gltf"):
-        return 1000.0
     return None if unit is None else float(trimesh.units.unit_conversion(unit, "mm"))
 
 

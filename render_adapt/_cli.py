@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 from cyclopts import App, Parameter
 from rich.table import Table
 
@@ -65,8 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
     interrupt_on_termination()
-    # Damaged pictures are counted and named by us.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         with kept_streams():
             app(sys.argv[1:] if arguments is None else list(arguments))

@@ -16,7 +16,7 @@ _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 def decode_picture(
     content: bytes, how: int = cv2.IMREAD_COLOR, *, most_pixels: int = MOST_PIXELS
-) -> NDArray[np.generic] | None:
+) -> NDArray[np.integer | np.floating] | None:
     """A PNG, JPEG, BMP, WebP or TIFF picture, its channels in OpenCV's order.
 
     Args:
@@ -30,10 +30,15 @@ def decode_picture(
     size = picture_size(content)
     if size is None or not 0 < size[0] * size[1] <= most_pixels:
         return None
+    level = cv2.utils.logging.getLogLevel()
+    # What is wrong with a file is said by whoever reads it, in one sentence.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error:
         return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     # A second header may say otherwise than the one that was looked at.
     if picture is None or sorted(picture.shape[:2]) != sorted(size):
         return None

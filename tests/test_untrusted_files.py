@@ -36,7 +36,7 @@ from render_adapt._printable import printable
 from render_adapt._report_index import _read_table
 from renderer import RANDOMIZATIONS, RenderError, load_photographs, read_randomization
 from tests.test_fuzz_adapters import description, toy
-from tests.test_fuzz_models import TRIANGLE, gltf
+from tests.test_fuzz_models import TRIANGLE
 from tests.test_fuzz_scenes import scene, write
 from tests.test_fuzz_settings import ENTRY, index
 
@@ -198,27 +198,6 @@ class TestArchives:
         objects = '<object id="2"><metadata name="a">&a10;</metadata></object>'
         model = model_3mf(objects, '<item objectid="1"/>', start)
         refused(write_3mf(tmp_path / "b.3mf", model), "cannot be read as 3MF")
-
-    def test_a_gltf_that_claims_more_than_it_holds(self, tmp_path: Path) -> None:
-        content = gltf()
-        content["accessors"] = [
-            {"componentType": 5126, "count": 2 * 10**9, "type": "MAT4", "bufferView": 0}
-        ]
-        path = tmp_path / "a.gltf"
-        path.write_text(json.dumps(content))
-        refused(path, "has 2000000000 vertices and indices and the limit is")
-
-    def test_a_gltf_that_shows_one_part_too_often(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("cad_models._trimesh_files.MAX_FACES", 100)
-        monkeypatch.setattr("cad_models._geometry.MAX_FACES", 100)
-        content = gltf()
-        nodes = [{"mesh": 0, "name": f"n{k}"} for k in range(101)]
-        content |= {"nodes": nodes, "scenes": [{"nodes": list(range(101))}], "scene": 0}
-        path = tmp_path / "a.gltf"
-        path.write_text(json.dumps(content))
-        refused(path, "has 101 triangles and the limit is 100")
 
     def test_textures_of_too_many_parts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
