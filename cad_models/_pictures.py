@@ -23,6 +23,12 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
+def picture_pixels(content: bytes) -> int | None:
+    """How many pixels a PNG or JPEG file states; None where it is neither."""
+    size = _size(content)
+    return None if size is None else size[0] * size[1]
+
+
 def _size(content: bytes) -> tuple[int, int] | None:
     """Width and height as the file states them."""
     if content.startswith(_PNG):

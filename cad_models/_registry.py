@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _ply
+from . import _ply, _three_mf
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -275,8 +275,11 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
 def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The checked mesh in the file's unit, and millimetres per unit where the format says."""
     raw, stated = None, None
-    if files.path.suffix.lower() == ".ply":
+    kind = files.path.suffix.lower()
+    if kind == ".ply":
         raw = _ply.read(files)
+    elif kind == ".3mf":
+        raw, stated = _three_mf.read(files)
     if raw is None:
         # Blender's Python has no trimesh; plain PLY files can be read without it.
         from . import _trimesh_files

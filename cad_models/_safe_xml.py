@@ -1,0 +1,60 @@
+"""XML from strangers, element by element: no entities, no document types, nothing without end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from xml.parsers import expat
+
+from ._geometry import MAX_FACES
+
+_MOST_ELEMENTS = 8 * MAX_FACES
+"""A mesh of the most triangles, with a vertex and a colour or texture coordinate for each corner."""
+_MOST_DEPTH = 200
+
+
+class XmlError(ValueError):
+    """A file is not XML, or XML that a mesh file has no need of."""
+
+
+def read_elements(
+    chunks: Iterable[bytes],
+    on_start: Callable[[str, dict[str, str]], None],
+    on_prefix: Callable[[str | None, str], None] | None = None,
+) -> None:
+    """Call `on_start` with name and attributes of each element, as they come.
+
+    Names are `namespace local`, or `local` where there is no namespace. `on_prefix` gets each
+    prefix and its namespace before the element that declares it.
+
+    Raises:
+        XmlError: it is malformed, too deep or too long, or declares a document type, which is
+            what entities, and files from outside, would come in through.
+    """
+    parser = expat.ParserCreate(namespace_separator=" ")
+    depth = count = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, count
+        depth, count = depth + 1, count + 1
+        if depth > _MOST_DEPTH or count > _MOST_ELEMENTS:
+            raise XmlError(f"XML of more than {_MOST_ELEMENTS} elements or {_MOST_DEPTH} levels")
+        on_start(name, attributes)
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    if on_prefix is not None:
+        parser.StartNamespaceDeclHandler = on_prefix
+    try:
+        for chunk in chunks:
+            parser.Parse(chunk, False)
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        raise XmlError(str(error)) from None
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise XmlError("it declares an XML document type")
