@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ._model import ModelError
 
 MAX_PIXELS = 2**27
 """Of a texture; as large as 16384 x 8192, 400 MB."""
@@ -23,10 +27,39 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
-def picture_pixels(content: bytes) -> int | None:
-    """How many pixels a PNG or JPEG file states; None where it is neither."""
-    size = _size(content)
-    return None if size is None else size[0] * size[1]
+class Pictures:
+    """The textures of one mesh file, by name; of at most `MAX_PIXELS` in all."""
+
+    def __init__(self, label: str, read: Callable[[str], bytes]) -> None:
+        """`label` is what messages begin with; `read` gives the content of a named file."""
+        self._label = label
+        self._read = read
+        self._found: dict[str, NDArray[np.uint8]] = {}
+        self._pixels = 0
+
+    def __getitem__(self, name: str) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB.
+
+        Raises:
+            ModelError: it is not a picture, or with it they are too large together.
+        """
+        if name not in self._found:
+            content = self._read(name)
+            width, height = _size(content) or (0, 0)
+            self._pixels += width * height
+            if self._pixels > MAX_PIXELS:
+                raise ModelError(
+                    f"{self._label} has textures of more than {MAX_PIXELS} pixels in all; make "
+                    "them smaller"
+                )
+            picture = decode_picture(content)
+            if picture is None:
+                raise ModelError(
+                    f"{self._label} refers to {name[:200]!r}, which is not a picture in PNG or "
+                    "JPEG; save it as one"
+                )
+            self._found[name] = picture
+        return self._found[name]
 
 
 def _size(content: bytes) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _ply, _three_mf
+from . import _collada, _ply, _three_mf
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -280,6 +280,8 @@ def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         raw = _ply.read(files)
     elif kind == ".3mf":
         raw, stated = _three_mf.read(files)
+    elif kind == ".dae":
+        raw, stated = _collada.read(files)
     if raw is None:
         # Blender's Python has no trimesh; plain PLY files can be read without it.
         from . import _trimesh_files

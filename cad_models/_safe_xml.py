@@ -20,11 +20,12 @@ def read_elements(
     chunks: Iterable[bytes],
     on_start: Callable[[str, dict[str, str]], None],
     on_prefix: Callable[[str | None, str], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> None:
     """Call `on_start` with name and attributes of each element, as they come.
 
     Names are `namespace local`, or `local` where there is no namespace. `on_prefix` gets each
-    prefix and its namespace before the element that declares it.
+    prefix and its namespace before the element that declares it, `on_text` all text.
 
     Raises:
         XmlError: it is malformed, too deep or too long, or declares a document type, which is
@@ -48,6 +49,8 @@ def read_elements(
     parser.StartDoctypeDeclHandler = _refuse_document_type
     if on_prefix is not None:
         parser.StartNamespaceDeclHandler = on_prefix
+    if on_text is not None:
+        parser.buffer_text, parser.CharacterDataHandler = True, on_text
     try:
         for chunk in chunks:
             parser.Parse(chunk, False)

@@ -19,12 +19,12 @@ from ._archive import Archive, ArchiveError
 from ._atlas import by_texture, joined
 from ._geometry import MAX_FACES, MAX_VERTICES, PLAIN_COLOR, RawMesh, too_many
 from ._model import ModelError
-from ._pictures import MAX_PIXELS, decode_picture, picture_pixels
+from ._pictures import Pictures
+from ._placed import placed
 from ._safe_xml import XmlError, read_elements
 from ._slicer_volumes import triangles_left_out
 from ._source_files import SourceFiles
 from ._three_mf_model import (
-    MILLIMETRES,
     MOST_INSTANCES,
     Colors,
     Layers,
@@ -58,7 +58,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
     try:
         reader = _Reader(files)
         return reader.mesh(), reader.millimetres
-    except (ArchiveError, XmlError, ValueError, KeyError, OverflowError) as error:
+    except (ArchiveError, XmlError, ValueError, KeyError, IndexError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise
         reason = " ".join(str(error).split())[:120]
@@ -79,8 +79,7 @@ class _Reader:
         self._label = str(files.path)
         self._archive = Archive(files)
         self._models: dict[str, ModelPart] = {}
-        self._textures: dict[str, NDArray[np.uint8]] = {}
-        self._pixels = 0
+        self._pictures = Pictures(self._label, self._archive.read)
         self._root = _root_of(self._archive)
         self._root_model = self._model(self._root)
         self._volumes = triangles_left_out(self._archive)
@@ -90,13 +89,13 @@ class _Reader:
     def mesh(self) -> RawMesh:
         """All that the build shows, in the root model file's unit."""
         self._check_sizes()
-        placed: dict[Key, list[NDArray[np.float64]]] = defaultdict(list)
+        transforms: dict[Key, list[NDArray[np.float64]]] = defaultdict(list)
         for item in self._root_model.items:
             for key, transform in self._meshes(self._target(self._root, item), item.transform):
-                placed[key].append(transform)
-        looks: dict[Key, list[RawMesh]] = {key: self._parts(key) for key in placed}
+                transforms[key].append(transform)
+        looks: dict[Key, list[RawMesh]] = {key: self._parts(key) for key in transforms}
         parts = by_texture(
-            [_repeated(part, placed[key]) for key, found in looks.items() for part in found]
+            [placed(part, transforms[key]) for key, found in looks.items() for part in found]
         )
         if not parts:
             raise ModelError(
@@ -232,27 +231,8 @@ class _Reader:
             self._notes["textures that do not repeat are repeated beyond their borders"] = None
         corners = plain.faces[rows].reshape(-1)
         apart = plain.select(corners, np.arange(len(corners)).reshape(-1, 3))
-        coordinates, picture = points.reshape(-1, 2), self._picture(texture.path)
+        coordinates, picture = points.reshape(-1, 2), self._pictures[_part_name(texture.path)]
         return replace(apart, texture_coordinates=coordinates, texture=picture)
-
-    def _picture(self, path: str) -> NDArray[np.uint8]:
-        name = _part_name(path)
-        if name not in self._textures:
-            content = self._archive.read(name)
-            self._pixels += picture_pixels(content) or 0
-            if self._pixels > MAX_PIXELS:
-                raise ModelError(
-                    f"{self._label} has textures of more than {MAX_PIXELS} pixels in all; make "
-                    "them smaller"
-                )
-            picture = decode_picture(content)
-            if picture is None:
-                raise ModelError(
-                    f"{self._label} refers to {path[:200]!r}, which is not a picture (PNG or "
-                    "JPEG); export it again"
-                )
-            self._textures[name] = picture
-        return self._textures[name]
 
     def _all_notes(self, parts: Iterable[RawMesh]) -> Iterator[str]:
         notes = dict.fromkeys(note for model in self._models.values() for note in model.notes)
@@ -318,23 +298,3 @@ def _colored(part: RawMesh, colors: NDArray[np.uint8]) -> RawMesh:
         return replace(part, colors=np.tile(colors[0, 0], (len(part.vertices), 1)))
     apart = part.select(part.faces.reshape(-1), np.arange(part.faces.size).reshape(-1, 3))
     return replace(apart, colors=colors.reshape(-1, 3))
-
-
-def _repeated(part: RawMesh, transforms: list[NDArray[np.float64]]) -> RawMesh:
-    """A part once for each (4, 4) transform."""
-    count = len(transforms)
-    with np.errstate(over="ignore", invalid="ignore"):
-        placed = [part.vertices @ m[:3, :3].T + m[:3, 3] for m in transforms]
-        mirrored = [np.linalg.det(m[:3, :3]) < 0 for m in transforms]
-    faces = [
-        (part.faces[:, ::-1] if turn else part.faces) + number * len(part.vertices)
-        for number, turn in enumerate(mirrored)
-    ]
-    uv = part.texture_coordinates
-    return replace(
-        part,
-        vertices=np.concatenate(placed),
-        faces=np.concatenate(faces),
-        colors=None if part.colors is None else np.tile(part.colors, (count, 1)),
-        texture_coordinates=None if uv is None else np.tile(uv, (count, 1)),
-    )
