@@ -232,9 +232,13 @@ class _Reader:
     def _paint(self, effect: Any) -> Any:
         """What a material's surface shows: a colour, a texture or nothing."""
         transparent = effect.transparent
-        if isinstance(transparent, tuple) and isinstance(effect.transparency, float):
-            if 0 < transparent[3] * effect.transparency < 1 and effect.opaque_mode == "A_ONE":
-                self._notes["materials that let light through are shown opaque"] = None
+        if (
+            isinstance(transparent, tuple)
+            and isinstance(effect.transparency, float)
+            and effect.opaque_mode == "A_ONE"
+            and 0 < transparent[3] * effect.transparency < 1
+        ):
+            self._notes["materials that let light through are shown opaque"] = None
         if effect.diffuse is None or effect.shadingtype == "constant":
             return effect.emission if effect.emission is not None else effect.diffuse
         return effect.diffuse

@@ -282,8 +282,12 @@ def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         raw, stated = _three_mf.read(files)
     elif kind == ".dae":
         raw, stated = _collada.read(files)
+    elif kind in (".step", ".stp"):
+        from . import _step
+
+        raw, stated = _step.read(files)
     if raw is None:
-        # Blender's Python has no trimesh; plain PLY files can be read without it.
+        # Blender's Python has no trimesh; plain PLY and 3MF files can be read without it.
         from . import _trimesh_files
 
         raw, stated = _trimesh_files.read(files)

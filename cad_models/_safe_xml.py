@@ -8,7 +8,7 @@ from xml.parsers import expat
 from ._geometry import MAX_FACES
 
 _MOST_ELEMENTS = 8 * MAX_FACES
-"""A mesh of the most triangles, with a vertex and a colour or texture coordinate for each corner."""
+"""A mesh of the most triangles, with a vertex and a colour for each corner."""
 _MOST_DEPTH = 200
 
 

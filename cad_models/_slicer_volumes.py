@@ -1,4 +1,4 @@
-"""What PrusaSlicer says of the meshes in its 3MF files: which triangles are no part of the model."""
+"""What PrusaSlicer says of the meshes in its 3MF files: which triangles are not printed."""
 
 from __future__ import annotations
 

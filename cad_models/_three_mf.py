@@ -121,8 +121,7 @@ class _Reader:
         """Refuse what is too much before memory is taken for it."""
         sizes: dict[Key, _Size] = {}
         shown = [
-            self._size(self._target(self._root, item), sizes, ())
-            for item in self._root_model.items
+            self._size(self._target(self._root, item), sizes, ()) for item in self._root_model.items
         ]
         faces, vertices = sum(size.faces for size in shown), sum(size.vertices for size in shown)
         if sum(size.instances for size in shown) > MOST_INSTANCES:

@@ -219,10 +219,8 @@ class ModelPart:
         if self._faces > MAX_FACES:
             raise too_many(self._label, self._faces, self._vertices)
         shown = self._shown()
-        shown.corners.extend(
-            (int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"]))
-        )
-        look = ()
+        shown.corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
+        look: tuple[int, ...] = ()
         if len(attributes) > 3:
             look = tuple(int(attributes.get(key, -1)) for key in ("pid", "p1", "p2", "p3"))
             if any(name.endswith(_PAINT) for name in attributes):

@@ -23,18 +23,21 @@ from trimesh.visual.material import PBRMaterial, empty_material
 
 from ._atlas import joined
 from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
-from ._mesh_limits import check_archive, check_gltf
+from ._mesh_limits import check_gltf
 from ._model import ModelError
 from ._source_files import SourceFiles
 
-SUFFIXES = (".stl", ".ply", ".obj", ".off", ".glb", ".gltf", ".3mf")
+SUFFIXES = (
+    ".stl", ".ply", ".obj", ".off", ".glb", ".gltf", ".3mf", ".dae", ".step", ".stp",
+)  # fmt: skip
+"""Of all mesh files, also of those that other modules read."""
 
 
 def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The mesh of a file, and millimetres per unit where the format says what its unit is.
 
-    glTF is in metres by definition, 3MF says its unit; the other formats do not. The parts of a
-    scene become one mesh. Textures of several parts are put side by side in one.
+    glTF is in metres by definition; the other formats do not say what their unit is. The parts of
+    a scene become one mesh. Textures of several parts are put side by side in one.
 
     Raises:
         ModelError: the file is of another kind or cannot be parsed, or a file that it names is
@@ -47,9 +50,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             f"{', '.join(SUFFIXES)}"
         )
     content = files.content
-    if kind == ".3mf":
-        check_archive(files)
-    elif kind in (".glb", ".gltf"):
+    if kind in (".glb", ".gltf"):
         check_gltf(files)
     elif kind == ".stl":
         content = _checked_stl(files)
@@ -65,7 +66,6 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
                 io.BytesIO(content), file_type=kind[1:], resolver=_Resolver(files), process=False
             )
             parts = list(_parts(scene, files))
-            unit = scene.units
     except ModelError:
         raise
     except Exception as error:
@@ -79,7 +79,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
         raise files.unusable
     if not parts:
         raise ModelError(f"{files.path} has no triangles; export it as a surface")
-    return joined(parts, str(files.path)), _millimetres(kind, unit)
+    return joined(parts, str(files.path)), 1000.0 if kind in (".glb", ".gltf") else None
 
 
 def _checked_stl(files: SourceFiles) -> bytes:
@@ -137,10 +137,28 @@ def _silence() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _millimetres(kind: str, unit: str | None) -> float | None:
-    if kind in (".glb", ".gltf"):
-        return 1000.0
-    return None if unit is None else float(trimesh.units.unit_conversion(unit, "mm"))
+def read_linear_glb(files: SourceFiles, glb: bytes) -> RawMesh:
+    """The mesh of a GLB file that another file has been turned into, without textures.
+
+    Raises:
+        ModelError: it has no triangles, or too many.
+    """
+    with _silence():
+        scene = trimesh.load_scene(io.BytesIO(glb), file_type="glb", process=False)
+        parts = list(_parts(scene, files))
+    if not parts:
+        raise ModelError(f"{files.path} has no triangles; export it as a surface")
+    raw = joined(parts, str(files.path))
+    return raw if raw.colors is None else replace(raw, colors=_SRGB[raw.colors])
+
+
+def _srgb_of_linear() -> NDArray[np.uint8]:
+    linear = np.arange(256) / 255
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.rint(255 * encoded), dtype=np.uint8)
+
+
+_SRGB = _srgb_of_linear()
 
 
 def _parts(scene: Any, files: SourceFiles) -> Iterator[RawMesh]:
