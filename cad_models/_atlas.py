@@ -28,11 +28,16 @@ def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
     Raises:
         ModelError: the textures are too large together. The message begins with `label`.
     """
+    if len(parts) > 1 and any(part.texture is not None for part in parts):
+        parts = _with_one_texture(parts, label)
+    return _concatenated(parts)
+
+
+def _concatenated(parts: Sequence[RawMesh]) -> RawMesh:
+    """Parts that have one texture, or none, as one."""
     if len(parts) == 1:
         return parts[0]
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    if any(part.texture is not None for part in parts):
-        parts = _with_one_texture(parts, label)
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
     has_normals = all(part.normals is not None for part in parts)
     return RawMesh(
@@ -60,6 +65,14 @@ def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
         texture=parts[0].texture,
         notes=notes,
     )
+
+
+def by_texture(parts: Sequence[RawMesh]) -> list[RawMesh]:
+    """Parts that share one texture as one, so that it is one tile however many they are."""
+    groups: dict[int, list[RawMesh]] = {}
+    for part in parts:
+        groups.setdefault(id(part.texture), []).append(part)
+    return [_concatenated(group) for group in groups.values()]
 
 
 def _colors(part: RawMesh) -> NDArray[np.uint8]:

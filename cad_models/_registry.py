@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _gltf, _obj, _off, _ply, _stl
+from . import _collada, _gltf, _obj, _off, _ply, _step, _stl, _three_mf
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -27,8 +27,13 @@ from ._source_files import SourceFiles
 from ._units import MILLIMETRES, WORDS, check_units, millimetres_per_unit, scale_of
 
 BUILT_IN = Path(__file__).parent / "builtin"
-_PLAIN = {".ply": _ply.read, ".stl": _stl.read, ".obj": _obj.read, ".off": _off.read}
-"""Readers of the formats that do not say what their unit is."""
+_WITHOUT_UNIT = {".stl": _stl.read, ".ply": _ply.read, ".obj": _obj.read, ".off": _off.read}
+"""Readers of the formats that do not say what their unit is: they give the mesh."""
+_WITH_UNIT = {
+    ".glb": _gltf.read, ".gltf": _gltf.read, ".3mf": _three_mf.read, ".dae": _collada.read,
+    ".step": _step.read, ".stp": _step.read,
+}  # fmt: skip
+"""Readers of those that do: they give the mesh, and the millimetres in its unit."""
 _FIRST_FILE_ID = 101
 _LINEMOD_TOLERANCE = 0.03
 _DIAMETER_TOLERANCE = 0.05
@@ -55,10 +60,10 @@ def load_models(
     """Load the objects of a run, in the order given.
 
     Each entry is a name (`ape`) or `NAME=FILE` (`widget=part.stl`, any of STL, PLY, OBJ, OFF, GLB,
-    glTF and 3MF). Without `models`, names are those of the built-in models. With it, they are of
-    the objects in that folder: an id (`5`), `obj_000005`, the `name` in `models_info.json`, or a
-    LINEMOD name where the object of that id has LINEMOD's diameter. Spelling is taken lightly
-    (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
+    glTF, 3MF, COLLADA and STEP). Without `models`, names are those of the built-in models. With it,
+    they are of the objects in that folder: an id (`5`), `obj_000005`, the `name` in
+    `models_info.json`, or a LINEMOD name where the object of that id has LINEMOD's diameter.
+    Spelling is taken lightly (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
 
     Mesh files get the ids 101, 102, ... in their order, or further ones where the run's other
     objects have ids above 100.
@@ -68,8 +73,8 @@ def load_models(
         models: a folder in BOP's layout.
         units: the unit of the mesh files: `m`, `cm`, `mm` or `in`. Where no entry is a mesh file,
             the unit of the models folder. None takes the unit that the format states (glTF: metres;
-            3MF: written in the file) or else millimetres, and refuses objects under 5 mm or over
-            2 m.
+            3MF, COLLADA and STEP: written in the file) or else millimetres, and refuses objects
+            under 5 mm or over 2 m.
 
     Convention:
         Millimetres. Axes and origin stay as in the file: poses are those of the file's own
@@ -290,18 +295,18 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
 
 def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The checked mesh in the file's unit, and millimetres per unit where the format says."""
-    kind, stated = files.path.suffix.lower(), None
-    if kind in _PLAIN:
-        # What is no finite number in the end, `checked` says.
-        with np.errstate(all="ignore"):
-            raw = _PLAIN[kind](files)
-    elif kind in _gltf.SUFFIXES:
-        raw, stated = _gltf.read(files)
-    else:
-        # Blender's Python has no trimesh.
-        from . import _trimesh_files
-
-        raw, stated = _trimesh_files.read(files)
+    kind = files.path.suffix.lower()
+    # What is no finite number in the end, `checked` says.
+    with np.errstate(all="ignore"):
+        if kind in _WITHOUT_UNIT:
+            raw, stated = _WITHOUT_UNIT[kind](files), None
+        elif kind in _WITH_UNIT:
+            raw, stated = _WITH_UNIT[kind](files)
+        else:
+            raise ModelError(
+                f"{files.path} is not a mesh file that can be read; export it as one of "
+                f"{', '.join((*_WITHOUT_UNIT, *_WITH_UNIT))}"
+            )
     return checked(raw, str(files.path)), stated
 
 

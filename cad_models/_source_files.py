@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import copy
 import hashlib
 from pathlib import Path
 
@@ -48,6 +49,12 @@ class SourceFiles:
             raise ModelError(f"{path} cannot be read: {reason}") from None
         if not self.content.strip():
             raise ModelError(f"{path} is empty; export the mesh again")
+
+    def standing_for(self, content: bytes) -> SourceFiles:
+        """The same files, with other content that the mesh file has been turned into."""
+        turned = copy.copy(self)
+        turned.content = content
+        return turned
 
     def named(self, name: str, folder: str = "") -> bytes:
         """The content of the file that the mesh file calls `name`.

@@ -8,7 +8,6 @@ import os
 import struct
 import subprocess
 import sys
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -135,70 +134,7 @@ class TestMeshes:
         refused(obj, "refers to 'part.mtl', which cannot be read from its folder")
 
 
-def model_3mf(objects: str, items: str, start: str = "") -> str:
-    core = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
-    return (
-        f'<?xml version="1.0"?>{start}<model unit="millimeter" xmlns="{core}"><resources>'
-        '<object id="1" type="model"><mesh><vertices><vertex x="0" y="0" z="0"/>'
-        '<vertex x="90" y="0" z="0"/><vertex x="0" y="90" z="0"/></vertices><triangles>'
-        f'<triangle v1="0" v2="1" v3="2"/></triangles></mesh></object>{objects}</resources>'
-        f"<build>{items}</build></model>"
-    )
-
-
-def write_3mf(path: Path, model: str, **others: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("3D/3dmodel.model", model)
-        for name, content in others.items():
-            archive.writestr(name, content)
-    return path
-
-
-def assembly(name: int, part: int, times: int) -> str:
-    parts = f'<component objectid="{part}"/>' * times
-    return f'<object id="{name}" type="model"><components>{parts}</components></object>'
-
-
-class TestArchives:
-    def test_a_small_one_that_is_fine(self, tmp_path: Path) -> None:
-        items = '<item objectid="2"/>'
-        path = write_3mf(tmp_path / "a.3mf", model_3mf(assembly(2, 1, 3), items))
-        [model] = load_models([f"widget={path}"])
-        assert len(model.mesh.faces) == 1  # three times the same one
-
-    def test_parts_of_parts_of_parts(self, tmp_path: Path) -> None:
-        """Ten to the twelfth triangles in two kilobytes."""
-        objects = "".join(assembly(k, k - 1, 10) for k in range(2, 14))
-        path = write_3mf(tmp_path / "a.3mf", model_3mf(objects, '<item objectid="13"/>'))
-        assert path.stat().st_size < 2500
-        refused(path, "shows its parts more than 10000 times")
-
-    def test_parts_in_a_circle(self, tmp_path: Path) -> None:
-        objects = assembly(2, 3, 1) + assembly(3, 2, 1)
-        path = write_3mf(tmp_path / "a.3mf", model_3mf(objects, '<item objectid="2"/>'))
-        refused(path, "shows its parts more than 10000 times")
-
-    def test_an_archive_that_unpacks_to_gigabytes(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("cad_models._mesh_limits.MAX_BYTES", 10**6)
-        model = model_3mf("", '<item objectid="1"/>')
-        path = write_3mf(tmp_path / "a.3mf", model, zeros=bytes(2 * 10**6))
-        assert path.stat().st_size < 5000
-        refused(path, "unpacks to more than 1000 files or 512 MiB")
-
-    def test_entities(self, tmp_path: Path) -> None:
-        """Neither a file of the user's nor a billion laughs come in through XML."""
-        (tmp_path / "secret").write_text("90")
-        outside = f'<!DOCTYPE m [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>'
-        model = model_3mf("", '<item objectid="1"/>', outside).replace('x="90"', 'x="&x;"')
-        refused(write_3mf(tmp_path / "a.3mf", model), "cannot be read as 3MF")
-        laughs = "".join(f'<!ENTITY a{k} "{f"&a{k - 1};" * 10}">' for k in range(1, 11))
-        start = f'<!DOCTYPE m [<!ENTITY a0 "ha">{laughs}]>'
-        objects = '<object id="2"><metadata name="a">&a10;</metadata></object>'
-        model = model_3mf(objects, '<item objectid="1"/>', start)
-        refused(write_3mf(tmp_path / "b.3mf", model), "cannot be read as 3MF")
-
+class TestScenes:
     def test_textures_of_too_many_parts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
