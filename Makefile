@@ -40,6 +40,7 @@ test: setup  ## Run the tests.
 
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long
 
 check: setup  ## Lint, type-check, and hold the packages to their public surface.
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._nearest import Memorisation, Nearest, memorisation, nearest_neighbours
+from adapter._onnx import open_network
 from adapter._runtime import (
     SHIPPED_ADAPTER,
     Adapter,
@@ -25,6 +26,7 @@ from adapter._runtime import (
     read_info,
 )
 from adapter._target import TargetCrops, read_target
+from adapter._target_report import LeftOut, TargetReport
 
 if TYPE_CHECKING:
     from adapter._artifact import save_adapter
@@ -56,11 +58,13 @@ __all__ = [
     "IdentityAdapter",
     "LabelFreeScore",
     "LabelledCrops",
+    "LeftOut",
     "Memorisation",
     "Nearest",
     "Progress",
     "TargetCrops",
     "TargetCut",
+    "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
@@ -76,6 +80,7 @@ __all__ = [
     "load_task_tower",
     "memorisation",
     "nearest_neighbours",
+    "open_network",
     "read_info",
     "read_target",
     "save_adapter",

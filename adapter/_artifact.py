@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import tempfile
 import warnings
@@ -17,8 +18,9 @@ from adapter._checkpoint import read_checkpoint
 from adapter._config import TrainConfig
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
-from adapter._files import make_folder, sha256_of, write_atomically
+from adapter._files import make_folder, write_atomically
 from adapter._networks import Generator, build_generator
+from adapter._onnx import MOST_BYTES
 from adapter._runtime import (
     DESCRIPTION,
     FORMAT,
@@ -29,6 +31,7 @@ from adapter._runtime import (
     load_adapter,
     read_info,
 )
+from safe_files import read_file
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the two runtimes, in values from [-1, 1]."""
@@ -62,7 +65,7 @@ def save_adapter(
         AdapterError: an unreadable checkpoint, a folder that cannot be written, or ONNX Runtime
             and torch disagreeing by more than 1e-4.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors, metadata = read_checkpoint(checkpoint)
     config = TrainConfig(**json.loads(metadata["config"]))
@@ -71,10 +74,12 @@ def save_adapter(
     prefix = "exported."
     weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
     generator.load_state_dict(weights)
+    contents = {
+        WEIGHTS: save(weights),
+        ONNX: export_onnx(generator.eval(), channels, size, config.noise_dimension),
+    }
     with tempfile.TemporaryDirectory() as temporary:
         draft = Path(temporary)
-        save_file(weights, draft / WEIGHTS)
-        export_onnx(generator.eval(), channels, size, config.noise_dimension, draft / ONNX)
         description = {
             "format": FORMAT,
             "channels": channels,
@@ -87,40 +92,43 @@ def save_adapter(
             "provenance": provenance,
             "figures": dict(figures or {}),
             "target_cut": None if cut is None else dataclasses.asdict(cut),
-            "sha256": {name: sha256_of(draft / name) for name in (WEIGHTS, ONNX)},
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
             "config": json.loads(metadata["config"]),
         }
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        (draft / DESCRIPTION).write_text(text, encoding="utf-8")
+        # The description last: it vouches for the others.
+        contents[DESCRIPTION] = text.encode()
+        for name, data in contents.items():
+            write_atomically(draft / name, data)
         _check_runtimes_agree(draft)
         make_folder(folder)
-        for name in (WEIGHTS, ONNX, DESCRIPTION):
-            write_atomically(folder / name, (draft / name).read_bytes())
+        for name, data in contents.items():
+            write_atomically(folder / name, data)
     return read_info(folder)
 
 
-def export_onnx(
-    generator: Generator, channels: int, size: int, noise_dimension: int, path: Path
-) -> None:
-    """Write the generator, in evaluation mode, as an ONNX network with a free batch size.
+def export_onnx(generator: Generator, channels: int, size: int, noise_dimension: int) -> bytes:
+    """The generator, in evaluation mode, as an ONNX network with a free batch size.
 
     Inputs `crops` (N, C, H, W) and `noise` (N, Z), output `adapted` (N, C, H, W). Batch
     normalisation is folded into the convolutions.
     """
     example = torch.zeros(2, channels, size, size), torch.zeros(2, noise_dimension)
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        network = Path(folder) / ONNX
         # The exporter through TorchScript needs no further package; torch announces its end.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             generator,
             example,
-            str(path),
+            str(network),
             input_names=["crops", "noise"],
             output_names=["adapted"],
             dynamic_axes={name: {0: "batch"} for name in ("crops", "noise", "adapted")},
             opset_version=17,
             dynamo=False,
         )
+        return read_file(network, most=MOST_BYTES)
 
 
 def _check_runtimes_agree(folder: Path) -> None:

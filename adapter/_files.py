@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 from adapter._errors import AdapterError
+from safe_files import write_file
 
 
 def make_folder(folder: Path) -> None:
@@ -31,19 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         AdapterError: it cannot be written.
     """
-    temporary = path.with_name(path.name + ".partial")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_file(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise AdapterError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

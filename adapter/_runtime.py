@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError, brief
-from adapter._files import sha256_of
+from adapter._onnx import MOST_BYTES, network_errors, open_network
+from safe_files import parse_json, read_file
 
 if TYPE_CHECKING:
     from adapter._config import TrainConfig
@@ -136,28 +137,14 @@ class IdentityAdapter(Adapter):
 class OnnxAdapter(Adapter):
     """Runs `generator.onnx` with ONNX Runtime on the processor."""
 
-    def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
-        import onnxruntime
-
+    def __init__(self, folder: Path, info: AdapterInfo, content: bytes, threads: int) -> None:
         self.info = info
         self._file = folder / ONNX
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.log_severity_level = 3
-        # Threads that spin while they wait slow down the renderer's and the writers'.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / ONNX),
-                options,
-                providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # which prints, and tries the same again
-            )
-        except _network_errors() as error:
+            self._session = open_network(content, threads)
+        except ValueError as error:
             raise AdapterError(
-                f"{folder / ONNX} is not a network that ONNX Runtime can read; copy the adapter "
+                f"{self._file} is not a network that can be used ({error}); copy the adapter "
                 "again or train it anew"
             ) from error
         shapes = {node.name: node.shape[1:] for node in self._session.get_inputs()}
@@ -167,7 +154,7 @@ class OnnxAdapter(Adapter):
         }
         if shapes != expected:
             raise AdapterError(
-                f"{folder / ONNX} takes {shapes} where {DESCRIPTION} says {expected}; copy the "
+                f"{self._file} takes {shapes} where {DESCRIPTION} says {expected}; copy the "
                 "adapter again or train it anew"
             )
 
@@ -188,7 +175,7 @@ class OnnxAdapter(Adapter):
         """
         try:
             outputs = self._session.run(None, inputs)
-        except _network_errors() as error:
+        except network_errors() as error:
             raise AdapterError(f"{self._file} cannot be run; train the adapter anew") from error
         expected = inputs["crops"].shape
         if len(outputs) != 1 or getattr(outputs[0], "shape", None) != expected:
@@ -201,11 +188,11 @@ class OnnxAdapter(Adapter):
 class TorchAdapter(Adapter):
     """Runs `generator.safetensors` with torch on the processor."""
 
-    def __init__(self, folder: Path, info: AdapterInfo, threads: int) -> None:
+    def __init__(self, folder: Path, info: AdapterInfo, content: bytes, threads: int) -> None:
         self.info = info
         self._file = folder / WEIGHTS
         self._threads = threads
-        self._generator = _read_generator(folder, info)
+        self._generator = _read_generator(self._file, content, info)
 
     def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
@@ -242,18 +229,31 @@ def load_adapter(
     """
     folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     info = read_info(folder)
-    for name, recorded in info.sha256.items():
-        file = folder / name
-        if not file.is_file():
-            raise AdapterError(f"the adapter {folder} lacks {name}; copy it again whole")
-        if sha256_of(file) != recorded:
-            raise AdapterError(
-                f"{file} is not the file that {DESCRIPTION} describes (its SHA-256 differs); copy "
-                "the adapter again or train it anew"
-            )
+    contents = {name: _read_part(folder, name, info) for name in sorted(info.sha256)}
     if runtime == "torch":
-        return TorchAdapter(folder, info, threads)
-    return OnnxAdapter(folder, info, threads)
+        return TorchAdapter(folder, info, contents[WEIGHTS], threads)
+    return OnnxAdapter(folder, info, contents[ONNX], threads)
+
+
+def _read_part(folder: Path, name: str, info: AdapterInfo) -> bytes:
+    """One of an adapter's files, which is what adapter.json says it is.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    file = folder / name
+    try:
+        content = read_file(file, most=MOST_BYTES, inside=folder)
+    except FileNotFoundError:
+        raise AdapterError(f"the adapter {folder} lacks {name}; copy it again whole") from None
+    except OSError as error:
+        raise AdapterError(f"{file} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != info.sha256[name]:
+        raise AdapterError(
+            f"{file} is not the file that {DESCRIPTION} describes (its SHA-256 differs); copy "
+            "the adapter again or train it anew"
+        )
+    return content
 
 
 def read_info(folder: Path) -> AdapterInfo:
@@ -269,12 +269,10 @@ def read_info(folder: Path) -> AdapterInfo:
             "`render-adapt train --out` made"
         )
     try:
-        if file.stat().st_size > MOST_DESCRIPTION_BYTES:
-            raise AdapterError(f"{file} is larger than 1 MiB; no adapter of ours has such a one")
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except AdapterError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
+        fields = parse_json(read_file(file, most=MOST_DESCRIPTION_BYTES, inside=folder))
+    except OSError as error:
+        raise AdapterError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         found = fields.get("format") if isinstance(fields, dict) else None
@@ -334,17 +332,6 @@ def draw_noise(
     return noise
 
 
-def _network_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises about a network that it cannot load or run."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    return (
-        errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
-        errors.NotImplemented, errors.RuntimeException,
-        UnicodeDecodeError,  # of its own message, which quotes what it read
-    )  # fmt: skip
-
-
 def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
     """The chunk as a whole one, zeros in the rows that it lacks."""
     filled = np.zeros((CHUNK, *chunk.shape[1:]), dtype=np.float32)
@@ -352,22 +339,22 @@ def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled
 
 
-def _read_generator(folder: Path, info: AdapterInfo) -> Generator:
+def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> Generator:
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     from adapter._config import TrainConfig
     from adapter._networks import build_generator
 
     again = "copy the adapter again or train it anew"
     try:
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
+        weights = load(content)
+    except SafetensorError as error:
         raise AdapterError(
-            f"{folder / WEIGHTS} cannot be read as safetensors ({brief(error)}); {again}"
+            f"{file} cannot be read as safetensors ({brief(error)}); {again}"
         ) from error
-    misfit = f"{folder / WEIGHTS} does not fit the network that {DESCRIPTION} describes; {again}"
+    misfit = f"{file} does not fit the network that {DESCRIPTION} describes; {again}"
     config = _read_settings(TrainConfig, info.config)
     if config is None or config.blocks > len(weights):
         raise AdapterError(misfit)

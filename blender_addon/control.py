@@ -25,6 +25,8 @@ _LOGS_KEPT = 10
 _NAMES = {
     "--adapter": "Adapter",
     "--centre": "Centre",
+    "--channels": "Channels",
+    "--depth-scale": "Depth Step",
     "--distance": "Nearest",
     "--min-fidelity": "Least Fidelity",
     "--n": "Crops",
@@ -55,6 +57,8 @@ class Status:
     factor: float = 0.0
     """How far it is, 0 to 1."""
     details: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    """What there is to learn from, a sentence each."""
     log: Path | None = None
     result: Any = None
     """The message that it ended with; None where it died."""
@@ -212,6 +216,9 @@ control = Control()
 def _progress(status: Status, message: messages.Message) -> None:
     if isinstance(message, messages.Working):
         status.text = message.message
+    elif isinstance(message, messages.Target):
+        status.found = [_in_this_interface(line) for line in message.lines]
+        pictures.show(Path(message.contact_sheet))
     elif isinstance(message, messages.Crops):
         status.factor = message.done / max(message.total, 1)
         status.text = f"{message.done:,} of {message.total:,} crops"

@@ -70,6 +70,7 @@ def learning_settings(
         raise Refusal(f"There is no folder {target}: choose your camera's crops")
     return {
         **_models(context, objects, copy),
+        **_depth(settings),
         "target": str(target),
         "out": str(folder_for_writing(settings.learned, "New Adapter")),
         "preset": settings.learning,
@@ -151,6 +152,16 @@ def _cut(settings: Any) -> dict[str, Any]:
         # Blender keeps 0.1 as 0.10000000149, which is another setting.
         cut["off_axis"] = round(settings.off_axis, 4)
     return cut
+
+
+def _depth(settings: Any) -> dict[str, Any]:
+    """How the camera's depth is taken; what is left to the crops' folder is not in it."""
+    depth: dict[str, Any] = {}
+    if settings.channels != "FOUND":
+        depth["channels"] = int(settings.channels)
+    if settings.depth_step:
+        depth["depth_scale"] = round(settings.depth_step, 6)
+    return depth
 
 
 def _adapter(settings: Any) -> str:

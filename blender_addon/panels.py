@@ -125,6 +125,8 @@ class VIEW3D_PT_render_adapt_learn(_Sidebar, bpy.types.Panel):
         settings = context.scene.render_adapt
         column = _fields(layout)
         column.prop(settings, "target")
+        column.prop(settings, "channels")
+        column.prop(settings, "depth_step")
         column.prop(settings, "learned")
         column.prop(settings, "learning")
         column.prop(settings, "renders")

@@ -14,6 +14,11 @@ from bpy.props import (
 _BESIDE_FILE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """A path may begin with //; before 4.5 every one may."""
 
+CHANNELS = (
+    ("FOUND", "As Found", "Colour, and depth where the folder has it"),
+    ("3", "Colour Alone", "Depth is left aside"),
+    ("4", "Colour and Depth", "A folder that lacks depth is refused"),
+)
 LEARNING_PRESETS = (
     ("fast", "Fast", "For a processor without a GPU: hours"),
     ("linemod-masked", "Paper", "As in the PixelDA paper: for a GPU"),
@@ -197,6 +202,20 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
         "or rgb/ and depth/ side by side, or a BOP dataset",
         subtype="DIR_PATH",
         options=_BESIDE_FILE,
+    )
+    channels: EnumProperty(
+        name="Channels",
+        description="What of the camera's crops to learn from",
+        items=CHANNELS,
+        default="FOUND",
+    )
+    depth_step: FloatProperty(
+        name="Depth Step",
+        description="Millimetres in a step of the camera's depth; 0 leaves it to the crops' folder",
+        default=0.0,
+        min=0.0,
+        soft_max=1000.0,
+        precision=3,
     )
     learned: StringProperty(
         name="New Adapter",

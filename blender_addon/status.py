@@ -56,7 +56,7 @@ def _show_progress(layout: bpy.types.UILayout, context: bpy.types.Context, statu
     column = layout.column(align=True)
     column.progress(factor=status.factor, text=status.text)
     column.operator("render_adapt.cancel", icon="CANCEL")
-    for line in status.details:
+    for line in [*status.details, *status.found]:
         show_text(layout, context, line)
 
 
@@ -67,7 +67,7 @@ def _show_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, status
     column.alert = failed
     icon = {"finished": "CHECKMARK", "failed": "ERROR"}.get(status.state, "INFO")
     show_text(column, context, status.text, icon=icon)
-    for line in status.details:
+    for line in [*status.details, *status.found]:
         show_text(column, context, line, icon="BLANK1")
     if failed and status.log is not None:
         box.operator("render_adapt.open_log", icon="TEXT")

@@ -124,15 +124,20 @@ def _tile(part: RawMesh) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     low = np.floor(part.texture_coordinates.min(axis=0))
     repeats = np.ceil(part.texture_coordinates.max(axis=0)) - low
     repeats = np.clip(repeats, 1, LARGEST_TILE).astype(int)
-    size = np.array(part.texture.shape[1::-1])
-    shrink = min(1.0, float((LARGEST_TILE / (size * repeats)).min()))
-    picture = part.texture
-    if shrink < 1:
-        smaller = np.maximum(1, size * shrink).astype(int).tolist()
-        resized = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
-        picture = np.asarray(resized, dtype=np.uint8)
-    picture = np.tile(picture, (repeats[1], repeats[0], 1))
+    picture = np.tile(shrunk(part.texture, repeats), (repeats[1], repeats[0], 1))
     return _framed(picture), np.clip((part.texture_coordinates - low) / repeats, 0, 1)
+
+
+def shrunk(
+    picture: NDArray[np.uint8], repeats: NDArray[np.int64] | tuple[int, int] = (1, 1)
+) -> NDArray[np.uint8]:
+    """The picture no larger than a tile, or than a tile that repeats it so often in x and y."""
+    size = np.array(picture.shape[1::-1])
+    shrink = float((LARGEST_TILE / (size * repeats)).min())
+    if shrink >= 1:
+        return picture
+    smaller = np.maximum(1, size * shrink).astype(int).tolist()
+    return np.asarray(cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _color_tile(colors: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

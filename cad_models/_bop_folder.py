@@ -1,6 +1,8 @@
 """Folders of models in BOP's layout: `obj_%06d.ply` and `models_info.json`.
 
-Source: bop_toolkit, docs/bop_datasets_format.md, "3D object models".
+Source: bop_toolkit, docs/bop_datasets_format.md, "3D object models". SIXD, which became BOP, and
+DenseFusion's LINEMOD write `obj_%02d.ply` and a `models_info.yml` of diameters and boxes; those are
+measured on the meshes instead.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _MOST_BYTES = 64 * 2**20
 """Of `models_info.json`; that of the largest BOP dataset has 2 MB."""
 _MOST_SYMMETRIES = 1000
 """Of one object, of either kind."""
-_FILE = re.compile(r"obj_(\d{6})\.ply")
+_FILE = re.compile(r"obj_(\d{1,9})\.ply")
+_OTHER_MESH = re.compile(r"obj_\d+\.(glb|gltf|obj|stl|dae)")
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,9 @@ def read_folder(folder: Path) -> dict[int, FolderObject]:
         raise ModelError(
             f"--models {folder} {problem}; give a folder with obj_000001.ply and so on"
         )
-    paths = {
-        int(match[1]): path
-        for path in sorted(folder.iterdir())
-        if (match := _FILE.fullmatch(path.name)) and int(match[1]) > 0
-    }
+    paths = _mesh_files(folder)
     if not paths:
-        inner = sorted(path.parent for path in folder.glob("models*/obj_*.ply"))
-        hint = f"did you mean {inner[0]}?" if inner else "BOP calls them obj_000001.ply and so on"
-        raise ModelError(f"--models {folder} holds no obj_*.ply; {hint}")
+        raise ModelError(f"--models {folder} holds no obj_*.ply; {_hint(folder)}")
     facts = _read_facts(folder / "models_info.json")
     objects = {
         object_id: _folder_object(object_id, path, facts.get(object_id, {}), folder)
@@ -68,10 +65,31 @@ def read_folder(folder: Path) -> dict[int, FolderObject]:
     return objects
 
 
+def _mesh_files(folder: Path) -> dict[int, Path]:
+    """By id; of two files of one id, the one that is named as BOP does."""
+    found = [
+        (int(match[1]), len(match[1]) != 6, path)
+        for path in sorted(folder.iterdir())
+        if (match := _FILE.fullmatch(path.name)) and int(match[1]) > 0
+    ]
+    found.sort(key=lambda one: (one[0], -one[1]))
+    return {object_id: path for object_id, _, path in found}
+
+
+def _hint(folder: Path) -> str:
+    inner = sorted(path.parent for path in folder.glob("models*/obj_*.ply"))
+    if inner:
+        return f"did you mean {inner[0]}?"
+    others = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
+    if others:
+        return f"give each mesh a name of its own, such as --objects widget={others[0]}"
+    return "BOP calls them obj_000001.ply and so on"
+
+
 def missing_from(folder: Path, object_id: int) -> bool:
     """Whether `models_info.json` lists an object that has no mesh in the folder."""
-    path = folder / f"obj_{object_id:06d}.ply"
-    return not path.exists() and object_id in _read_facts(folder / "models_info.json")
+    listed = _read_facts(folder / "models_info.json")
+    return object_id in listed and object_id not in _mesh_files(folder)
 
 
 def _read_facts(path: Path) -> dict[int, dict[str, Any]]:

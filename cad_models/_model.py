@@ -64,7 +64,7 @@ class CadModel:
     """The BOP `obj_id`, at least 1, unique within a run."""
     mesh: Mesh
     diameter: float
-    """Largest distance between two vertices, millimetres."""
+    """Largest distance between two vertices, millimetres; of large balls up to a millionth less."""
     symmetries: Symmetries
     origin: str
     """Where it came from, for provenance: `built-in`, or the file's name."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import warnings
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ._color_values import as_bytes
 
 MAX_PIXELS = 2**27
 """Of a texture; as large as 16384 x 8192, 400 MB."""
@@ -14,12 +20,22 @@ _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
+_OTHERS = ("BMP", "TIFF", "TGA", "WEBP", "GIF", "DDS")
+"""What Pillow reads, where it is installed. Blender's Python has none."""
+
+
 def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
-    """(H, W, 3) RGB of a PNG or JPEG file; None where it is neither, damaged or too large."""
+    """(H, W, 3) RGB of a picture file; None where it is none, damaged or too large.
+
+    As stored: a tag that turns photographs for the eye would turn a texture away from its
+    coordinates. Of 16 bits the upper 8 count, transparency does not.
+    """
     size = _size(content)
-    if size is None or not 0 < size[0] * size[1] <= MAX_PIXELS:
+    if size is None:
+        return _decode_with_pillow(content)
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
         return None
-    picture = _decoded(content, cv2.IMREAD_COLOR)
+    picture = _decoded(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
 
 
@@ -53,6 +69,30 @@ def _decoded(content: bytes, flags: int) -> NDArray[np.integer | np.floating] | 
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+def _decode_with_pillow(content: bytes) -> NDArray[np.uint8] | None:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        return None
+    try:
+        with warnings.catch_warnings():
+            # Of sizes that we allow.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(content), formats=_OTHERS)
+            if not 0 < picture.width * picture.height <= MAX_PIXELS:
+                return None
+            if picture.mode.startswith(("I", "F")):
+                grey = as_bytes(np.asarray(picture)[..., None])
+                return np.ascontiguousarray(np.repeat(grey, 3, axis=2))
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+    except (
+        UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError,
+        struct.error, IndexError, TypeError, KeyError, EOFError, OverflowError, NotImplementedError,
+    ):  # fmt: skip
+        # What Pillow raises of damaged files.
+        return None
 
 
 def _size(content: bytes) -> tuple[int, int] | None:

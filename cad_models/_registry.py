@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _gltf, _ply
+from . import _gltf, _obj, _off, _ply, _stl
 from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
 from ._geometry import RawMesh, checked, finished, largest_distance
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
@@ -24,9 +24,11 @@ from ._names import (
     unknown_name,
 )
 from ._source_files import SourceFiles
-from ._units import check_units, millimetres_per_unit
+from ._units import MILLIMETRES, WORDS, check_units, millimetres_per_unit, scale_of
 
 BUILT_IN = Path(__file__).parent / "builtin"
+_PLAIN = {".ply": _ply.read, ".stl": _stl.read, ".obj": _obj.read, ".off": _off.read}
+"""Readers of the formats that do not say what their unit is."""
 _FIRST_FILE_ID = 101
 _LINEMOD_TOLERANCE = 0.03
 _DIAMETER_TOLERANCE = 0.05
@@ -42,7 +44,7 @@ class ModelSummary:
     diameter: float
     """Millimetres."""
     faces: int
-    """Triangles in the file."""
+    """In the file."""
     symmetric: bool
     origin: str
 
@@ -141,7 +143,7 @@ def model_from_arrays(
         ),
         name,
     )
-    mesh = finished(raw, millimetres_per_unit(largest_distance(raw.vertices), name, "mm"), name)
+    mesh = finished(raw, scale_of(raw.vertices, name, "mm"), name)
     digest = hashlib.sha256()
     for array in (mesh.vertices, mesh.faces, mesh.normals, mesh.colors):
         digest.update(array.tobytes())
@@ -156,14 +158,19 @@ def model_from_arrays(
     )
 
 
-def available_models(models: Path | None = None) -> list[ModelSummary]:
+def available_models(models: Path | None = None, units: str | None = None) -> list[ModelSummary]:
     """What can be named in `--objects`, by id: the built-in models, or those of a BOP folder.
+
+    Args:
+        models: a folder in BOP's layout.
+        units: the folder's unit, as in `load_models`.
 
     Raises:
         ModelError: as `load_models`.
     """
+    check_units(units)
     return [
-        _summary(entry, models)
+        _summary(entry, models, units)
         for entry in read_folder(BUILT_IN if models is None else models).values()
     ]
 
@@ -225,7 +232,7 @@ def _check_is_linemod(model: CadModel, name: str, entry: FolderObject) -> None:
         raise ModelError(
             f"--objects {name}: {entry.path} is {model.diameter:.1f} mm across and LINEMOD's "
             f"{_LINEMOD_NAMES[model.object_id]} {LINEMOD_DIAMETERS[model.object_id]:.1f} mm, so it "
-            f"is another object; call it obj_{model.object_id:06d} if you mean it"
+            f"is another object; call it {entry.path.stem} if you mean it"
         )
 
 
@@ -234,13 +241,9 @@ def _load_from_folder(entry: FolderObject, models: Path | None, units: str | Non
     raw, stated = _read(files)
     scale, diameter = 1.0, entry.diameter
     if models is not None:
-        extent = largest_distance(raw.vertices)
-        if diameter is not None and abs(diameter / extent - 1) > _DIAMETER_TOLERANCE:
-            raise ModelError(
-                f"{entry.path} is {extent:.6g} across but models_info.json says {diameter:.6g}; "
-                "correct the diameter there or take the mesh that it was measured on"
-            )
-        scale = millimetres_per_unit(extent, str(entry.path), units, stated)
+        if diameter is not None:
+            _check_diameter(diameter, largest_distance(raw.vertices), entry)
+        scale = scale_of(raw.vertices, str(entry.path), units, stated)
     mesh = finished(raw, scale, str(entry.path))
     diameter = largest_distance(mesh.vertices) if diameter is None else diameter * scale
     return CadModel(
@@ -255,10 +258,23 @@ def _load_from_folder(entry: FolderObject, models: Path | None, units: str | Non
     )
 
 
+def _check_diameter(diameter: float, extent: float, entry: FolderObject) -> None:
+    if abs(diameter / extent - 1) <= _DIAMETER_TOLERANCE:
+        return
+    advice = "correct the diameter there or take the mesh that it was measured on"
+    for unit, factor in MILLIMETRES.items():
+        for ratio, what in ((factor, "mesh"), (1 / factor, "diameter")):
+            if factor != 1 and abs(diameter / (extent * ratio) - 1) <= _DIAMETER_TOLERANCE:
+                advice = f"the {what} is probably in {WORDS[unit]}: bring both to one unit"
+    raise ModelError(
+        f"{entry.path} is {extent:.6g} across but models_info.json says {diameter:.6g}; {advice}"
+    )
+
+
 def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadModel:
     files = SourceFiles(path)
     raw, stated = _read(files)
-    scale = millimetres_per_unit(largest_distance(raw.vertices), str(path), units, stated)
+    scale = scale_of(raw.vertices, str(path), units, stated)
     mesh = finished(raw, scale, str(path))
     return CadModel(
         name=name,
@@ -274,15 +290,16 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
 
 def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     """The checked mesh in the file's unit, and millimetres per unit where the format says."""
-    raw: RawMesh | None = None
+    kind = files.path.suffix.lower()
     stated: float | None = None
-    suffix = files.path.suffix.lower()
-    if suffix == ".ply":
-        raw = _ply.read(files)
-    elif suffix in _gltf.SUFFIXES:
+    if kind in _PLAIN:
+        # What is no finite number in the end, `checked` says.
+        with np.errstate(all="ignore"):
+            raw = _PLAIN[kind](files)
+    elif kind in _gltf.SUFFIXES:
         raw, stated = _gltf.read(files)
-    if raw is None:
-        # Blender's Python has no trimesh; plain PLY files can be read without it.
+    else:
+        # Blender's Python has no trimesh.
         from . import _trimesh_files
 
         raw, stated = _trimesh_files.read(files)
@@ -302,13 +319,17 @@ def _scaled(symmetries: Symmetries, scale: float) -> Symmetries:
     return Symmetries(discrete, continuous)
 
 
-def _summary(entry: FolderObject, models: Path | None) -> ModelSummary:
-    header = _ply.parse_header(SourceFiles(entry.path).content)
-    if header is None or entry.diameter is None:
-        model = _load_from_folder(entry, models, None)
+def _summary(entry: FolderObject, models: Path | None, units: str | None) -> ModelSummary:
+    faces = _ply.face_count(SourceFiles(entry.path))
+    if faces is None or entry.diameter is None:
+        model = _load_from_folder(entry, models, units)
         name, diameter, faces = model.name, model.diameter, len(model.mesh.faces)
     else:
-        name, diameter, faces = _known_as(entry), entry.diameter, header.face_count
+        scale = 1.0
+        if models is not None:
+            scale = millimetres_per_unit(entry.diameter, str(entry.path), units)
+        diameter = entry.diameter * scale
+        name = _known_as(replace(entry, diameter=diameter))
     return ModelSummary(
         name=name,
         object_id=entry.object_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from ._model import ModelError
 MAX_BYTES = 512 * 1024**2
 """Of a mesh file, of each file that it names, and of what an archive holds: two million triangles
 take a quarter of this in the wordiest of formats."""
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 
 class SourceFiles:
@@ -43,22 +49,24 @@ class SourceFiles:
         if not self.content.strip():
             raise ModelError(f"{path} is empty; export the mesh again")
 
-    def named(self, name: str) -> bytes:
-        """The content of the file that the mesh file calls `name`, beside it or in a subfolder.
+    def named(self, name: str, folder: str = "") -> bytes:
+        """The content of the file that the mesh file calls `name`.
+
+        Names are taken lightly, as they come from other computers: of `C:\\scan\\maps\\Skin.PNG`
+        as much of the end as leads to a file, whatever the case of its letters. It lies in the mesh
+        file's folder or a folder below.
+
+        Args:
+            name: as it stands in the mesh file, or in a file that this names.
+            folder: where that file lies, below the mesh file's folder; looked in first.
 
         Raises:
             ModelError: there is none; also kept in `unusable`, for parsers that go on regardless.
         """
-        if name not in self._named:
-            folder = self.path.parent.resolve()
+        key = f"{folder}/{name}" if folder else name
+        if key not in self._named:
             try:
-                file = (folder / name.strip().replace("\\", "/")).resolve()
-                if not file.is_relative_to(folder):
-                    file = folder / file.name
-                # Whatever else it may be, a pipe would be waited for and a device never ends.
-                if not file.is_file() or file.stat().st_size > MAX_BYTES:
-                    raise OSError
-                self._named[name] = file.read_bytes()
+                self._named[key] = self._find(name, folder).read_bytes()
             except (OSError, ValueError):
                 error = ModelError(
                     f"{self.path} refers to {name[:200]!r}, which cannot be read from its folder; "
@@ -66,7 +74,23 @@ class SourceFiles:
                 )
                 self.unusable = self.unusable or error
                 raise error from None
-        return self._named[name]
+        return self._named[key]
+
+    def _find(self, name: str, folder: str) -> Path:
+        own = self.path.parent.resolve()
+        steps = [step for step in name.strip().replace("\\", "/").split("/") if step]
+        candidates = [own / folder / name.strip().replace("\\", "/")]
+        for begin in range(max(0, len(steps) - 8), len(steps)):
+            candidates += [own / folder / Path(*steps[begin:]), own / Path(*steps[begin:])]
+        for exact in (True, False):
+            for candidate in candidates:
+                if not candidate.resolve().is_relative_to(own):
+                    continue
+                file = (candidate if exact else _whatever_case(candidate)).resolve()
+                # Whatever else it may be, a pipe would be waited for and a device never ends.
+                if file.is_relative_to(own) and file.is_file() and file.stat().st_size <= MAX_BYTES:
+                    return file
+        raise FileNotFoundError(name)
 
     @property
     def sha256(self) -> str:
@@ -75,3 +99,20 @@ class SourceFiles:
         for name in sorted(self._named):
             digest.update(self._named[name])
         return digest.hexdigest()
+
+
+def _whatever_case(path: Path) -> Path:
+    """The file beside `path` whose name differs only in the case of its letters."""
+    if not path.parent.is_dir():
+        return path
+    alike = (p for p in sorted(path.parent.iterdir()) if p.name.lower() == path.name.lower())
+    return next(alike, path)
+
+
+def plain_text(content: bytes) -> bytes:
+    """Text as UTF-8 without a byte-order mark, with lines that end in a line feed."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            content = content[len(mark) :].decode(encoding, errors="replace").encode()
+            break
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -46,13 +46,8 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
             f"{files.path} is not a mesh file that can be read; export it as one of "
             f"{', '.join(SUFFIXES)}"
         )
-    content = files.content
     if kind == ".3mf":
         check_archive(files)
-    elif kind == ".stl":
-        content = _checked_stl(files)
-    elif kind in (".obj", ".off"):
-        content = _as_utf8(content)
     # trimesh raises whatever its parsing runs into. Damaged files were seen to give ValueError,
     # IndexError, KeyError, TypeError, UnboundLocalError, NotImplementedError, EOFError,
     # UnicodeDecodeError, ModuleNotFoundError (a package that guesses encodings),
@@ -60,7 +55,10 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     try:
         with _silence():
             scene = trimesh.load_scene(
-                io.BytesIO(content), file_type=kind[1:], resolver=_Resolver(files), process=False
+                io.BytesIO(files.content),
+                file_type=kind[1:],
+                resolver=_Resolver(files),
+                process=False,
             )
             parts = list(_parts(scene, files))
             unit = scene.units
@@ -80,26 +78,6 @@ def read(files: SourceFiles) -> tuple[RawMesh, float | None]:
     return joined(parts, str(files.path)), _millimetres(kind, unit)
 
 
-def _checked_stl(files: SourceFiles) -> bytes:
-    """The content, text as UTF-8; trimesh takes every file that is not a binary STL for text."""
-    content = files.content
-    if len(content) == 84 + 50 * int.from_bytes(content[80:84], "little"):
-        return content
-    if content.lstrip()[:5].lower() == b"solid" and b"endsolid" in content.lower():
-        return _as_utf8(content)
-    raise ModelError(
-        f"{files.path} breaks off before its end or is not an STL file; copy or export it again"
-    )
-
-
-def _as_utf8(text: bytes) -> bytes:
-    """Text in UTF-8 for trimesh, which without it asks for a package that guesses encodings."""
-    try:
-        return text.decode("utf-8").encode("utf-8")
-    except UnicodeDecodeError:
-        return text.decode("latin-1").encode("utf-8")
-
-
 class _Resolver(Resolver):  # type: ignore[misc]
     """Gives trimesh the files that a mesh file names, and keeps account of them."""
 
@@ -107,8 +85,7 @@ class _Resolver(Resolver):  # type: ignore[misc]
         self._files = files
 
     def get(self, name: str) -> bytes:
-        content = self._files.named(name)
-        return _as_utf8(content) if name.lower().endswith(".mtl") else content
+        return self._files.named(name)
 
     def keys(self) -> list[str]:
         return []

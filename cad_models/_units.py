@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ._geometry import largest_distance
 from ._model import ModelError
 
 MILLIMETRES = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4}
-_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
+WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
 _SMALLEST, _LARGEST = 5.0, 2000.0
 _SMALLEST_AT_ALL, _LARGEST_AT_ALL = 0.1, 100_000.0
 _TYPICAL = 150.0
@@ -17,6 +21,18 @@ def check_units(units: str | None) -> None:
     """Raise `ModelError` unless `units` is one that `--units` knows."""
     if units is not None and units not in MILLIMETRES:
         raise ModelError(f"--units {units}: not a unit; use one of {', '.join(MILLIMETRES)}")
+
+
+def scale_of(
+    vertices: NDArray[np.float64], label: str, units: str | None, stated: float | None = None
+) -> float:
+    """`millimetres_per_unit` of (V, 3) vertices, by their box alone where that leaves no doubt."""
+    diagonal = float(np.linalg.norm(np.ptp(vertices, axis=0)))
+    try:
+        millimetres_per_unit(diagonal / math.sqrt(3), label, units, stated)
+        return millimetres_per_unit(diagonal, label, units, stated)
+    except ModelError:
+        return millimetres_per_unit(largest_distance(vertices), label, units, stated)
 
 
 def millimetres_per_unit(
@@ -51,7 +67,7 @@ def millimetres_per_unit(
     plausible.sort(key=lambda unit: abs(math.log(extent * MILLIMETRES[unit] / _TYPICAL)))
     if plausible:
         advice = (
-            f"it is probably in {' or '.join(_WORDS[unit] for unit in plausible)}: "
+            f"it is probably in {' or '.join(WORDS[unit] for unit in plausible)}: "
             f"pass {' or '.join(f'--units {unit}' for unit in plausible)}"
         )
     else:

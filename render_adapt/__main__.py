@@ -1,6 +1,6 @@
 """`python -m render_adapt`: the command line, where no script is on the path."""
 
-from render_adapt._cli import main
+from render_adapt._start import main
 
 if __name__ == "__main__":
     main()

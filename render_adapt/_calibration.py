@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render_adapt._exceptions import ConfigError
+from safe_files import parse_json, read_file
 
 CALIBRATION = "fidelity.json"
 """In an adapter's folder."""
@@ -107,11 +108,10 @@ def read_calibration(path: Path) -> Calibration:
     """
     again = "delete it, and calibrate the adapter anew with render-adapt calibrate"
     try:
-        small = path.stat().st_size <= _LARGEST_FILE
-        fields: Any = json.loads(path.read_text(encoding="utf-8")) if small else None
+        fields: Any = parse_json(read_file(path, most=_LARGEST_FILE, inside=path.parent))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); {again}") from None
+    except ValueError:
         raise ConfigError(f"{path} is not JSON; {again}") from None
     if not _is_calibration(fields):
         raise ConfigError(f"{path} is no fidelity calibration of this version; {again}")

@@ -2,19 +2,20 @@
 `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
-standard error); 2 the command line itself is wrong; 130 interrupted.
+standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
+any more.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 from cyclopts import App, Parameter
 from rich.table import Table
 
@@ -25,6 +26,14 @@ from render_adapt._calibrate import calibrate_adapter
 from render_adapt._cli_bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli_reproduce import reproduce
 from render_adapt._cli_settings import given_settings, optional_fields
+from render_adapt._cli_streams import (
+    CONTINUES,
+    InterruptedCommand,
+    ReaderGoneError,
+    interrupt_on_termination,
+    kept_streams,
+    saying_when_interrupted,
+)
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
 from render_adapt._description import config_of
@@ -33,7 +42,7 @@ from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, source_renderer
-from render_adapt._train import TrainRun, train_adapter
+from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
 from render_adapt._verify import verify as verify_dataset
@@ -55,20 +64,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     What the user can mend is one sentence and exit code 1, never a traceback.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_termination()
+    # Damaged pictures are counted and named by us.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        app(sys.argv[1:] if arguments is None else list(arguments))
+        with kept_streams():
+            app(sys.argv[1:] if arguments is None else list(arguments))
+    except ReaderGoneError:
+        sys.exit(141)
     except USER_ERRORS as error:
-        text = printable(f"render-adapt: {error}")
-        errors.print(text, style="red", markup=False, soft_wrap=True)
+        errors.print(printable(f"render-adapt: {error}"), style="red", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("render-adapt: interrupted; the same command continues", markup=False)
+    except KeyboardInterrupt as interrupt:
+        kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
+        errors.print(f"render-adapt: interrupted{kept}", soft_wrap=True)
         sys.exit(130)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 _Settings: Any = optional_fields(TrainConfig, "the preset's")
@@ -110,7 +120,7 @@ def run(
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
     config = RunConfig(**{"objects": (), **given})
-    with CropsBar() as show:
+    with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)
 
@@ -163,7 +173,7 @@ def verify(
         raise ConfigError(f"--workers is {workers}: it must be at least 1")
     found = _verified(folder, workers)
     if found.bad and repair:
-        errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
+        errors.print(f"mending {_bad_files(found)}", soft_wrap=True)
         with CropsBar() as show:
             repair_dataset(found, workers=workers, on_progress=show)
         found = _verified(folder, workers)
@@ -195,20 +205,28 @@ def train(
     *,
     run: Annotated[TrainRun, Parameter(name="*")],
     preset: str = "fast",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     settings: Annotated[_Settings, Parameter(name="*")] = None,
 ) -> None:
     """Train an adapter on unlabelled crops of your camera.
+
+    Says first what was found to learn from.
 
     Parameters
     ----------
     preset
         Settings to start from: fast (for processors without a GPU), or the paper's linemod,
         linemod-masked, mnistm, usps.
+    dry_run
+        Say what there is to learn from, draw it, and stop.
     """
     if preset not in PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
-    with steps_bar() as progress:
+    if dry_run:
+        _print_target(find_target(run))
+        return
+    with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
 
         notes = {""}
@@ -224,9 +242,20 @@ def train(
             if not errors.is_terminal and state.step % 100 == 0:
                 errors.print(line, soft_wrap=True)
 
-        info = train_adapter(run, config, preset, show)
+        info = train_adapter(run, config, preset, show, _print_target)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+def _saved_so_far(run: TrainRun) -> str:
+    return CONTINUES if run.has_saved else "nothing was saved yet"
+
+
+def _print_target(found: FoundTarget) -> None:
+    for line in found.report.lines():
+        output.print(f"target: {printable(line)}", soft_wrap=True)
+    sheet = printable(str(found.contact_sheet))
+    output.print(f"target: picture {sheet}", soft_wrap=True)
 
 
 @app.command
@@ -266,16 +295,18 @@ def calibrate(
 
 
 @models_app.command(name="list")
-def list_models(*, models: Path | None = None) -> None:
+def list_models(*, models: Path | None = None, units: Units | None = None) -> None:
     """List the objects that --objects can name.
 
     Parameters
     ----------
     models
         A BOP models folder in place of the built-in models.
+    units
+        Unit of the folder, where it is not millimetres.
     """
     table = Table("name", "id", "diameter (mm)", "faces", "symmetric", box=None)
-    for model in available_models(models):
+    for model in available_models(models, units):
         symmetric = "yes" if model.symmetric else ""
         table.add_row(
             model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric

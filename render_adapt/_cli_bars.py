@@ -18,15 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-output = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 
 def steps_bar() -> Progress:
     """A bar of training steps, or several."""
     return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-        TimeRemainingColumn(), console=errors, transient=True,
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+        TaskProgressColumn(), TimeRemainingColumn(), console=errors, transient=True,
     )  # fmt: skip
 
 
@@ -35,8 +35,8 @@ class CropsBar:
 
     def __init__(self) -> None:
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+            MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
             console=errors, transient=True,
         )  # fmt: skip
         self._task = self._progress.add_task("starting", total=None, rate="")
@@ -85,4 +85,4 @@ class JobLines:
         if not errors.is_terminal and time.monotonic() - self.printed >= 60.0:
             self.printed = time.monotonic()
             for line in (f"{done} of {total} trainings are done", *lines):
-                errors.print(line, soft_wrap=True, markup=False)
+                errors.print(line, soft_wrap=True)

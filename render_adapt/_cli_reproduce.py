@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from render_adapt._cli_bars import JobLines, errors, output, steps_bar
+from render_adapt._cli_streams import CONTINUES, saying_when_interrupted
 from render_adapt._exceptions import ConfigError
 
 _PAPER_NEEDS = ("torch", "h5py", "sklearn", "tensorboard")
@@ -85,10 +86,10 @@ def reproduce(
         command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
         **{name: Path(folder) for name, folder in folders.items() if folder},
     )
-    with steps_bar() as progress:
+    with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
         outcome = paper.reproduce(run, JobLines(progress))
     for name, message in outcome.failed.items():
-        errors.print(f"failed: {name}: {message}", soft_wrap=True, markup=False)
+        errors.print(f"failed: {name}: {message}", soft_wrap=True)
     if outcome.unfinished:
         output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
     for file in outcome.files:

@@ -24,9 +24,9 @@ if name:
 print(name)
 """
 _ONNX_RUNTIME_CHECK = """
-import onnxruntime
+from adapter._onnx import import_onnx_runtime
 print(", ".join(name.removesuffix("ExecutionProvider") for name in
-                onnxruntime.get_available_providers()))
+                import_onnx_runtime().get_available_providers()))
 """
 _SECONDS = 120
 

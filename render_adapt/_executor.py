@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import collections
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -157,6 +158,8 @@ def _work(make_worker: Callable[[], Callable[[int], Any]], connection: Connectio
     # An interrupt goes to the whole group: the run decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What there is to tell, the run's own process tells, once.
+    logging.getLogger("renderer").setLevel(logging.ERROR)
     try:
         worker = make_worker()
         connection.send(None)

@@ -6,12 +6,12 @@ import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import SHIPPED_ADAPTER, Adapter
+from adapter import SHIPPED_ADAPTER, Adapter, open_network
 from render_adapt._calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._exceptions import ConfigError
 from render_adapt._fidelity_parts import depth_agreement, edge_agreement
@@ -25,14 +25,13 @@ from render_adapt._label_view import (
     values_at_side,
 )
 from renderer import CropBatch
-
-if TYPE_CHECKING:
-    import onnxruntime
+from safe_files import read_file
 
 JUDGE = Path(__file__).parent / "judge" / "judge.onnx"
 """The network that comes with the package."""
 FEWEST_PIXELS = 16
 """Of 64 x 64: a target that is seen less than this has nothing to judge by."""
+MOST_JUDGE_BYTES = 2**26
 _LEAST = 1e-300
 _CHUNK = 16
 """Crops that go through the network at once, always: scores do not depend on the batching."""
@@ -153,7 +152,7 @@ def _without_depth(calibration: Calibration) -> Calibration:
 
 
 def measure_parts(
-    crops: CropBatch, renders: CropBatch, session: onnxruntime.InferenceSession
+    crops: CropBatch, renders: CropBatch, session: Any
 ) -> dict[str, NDArray[np.float64]]:
     """The parts' plain numbers, (N,) each, the greater the better; NaN for hidden targets."""
     label = label_of(renders)
@@ -167,9 +166,7 @@ def measure_parts(
     return {part: np.where(hidden, np.nan, value) for part, value in values.items()}
 
 
-def _verdicts(
-    rgb: NDArray[np.uint8], label: Label, session: onnxruntime.InferenceSession
-) -> NDArray[np.float64]:
+def _verdicts(rgb: NDArray[np.uint8], label: Label, session: Any) -> NDArray[np.float64]:
     """(N,), the network's log-odds that the label's pose is true, plus those that its object is."""
     planes = np.concatenate([picture_planes(rgb), label_planes(label)], axis=1)
     result = np.empty(len(planes))
@@ -182,11 +179,6 @@ def _verdicts(
     return result
 
 
-def open_judge(network: Path) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+def open_judge(network: Path) -> Any:
+    """The judge's network, an `onnxruntime.InferenceSession`."""
+    return open_network(read_file(network, most=MOST_JUDGE_BYTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cad_models import CadModel
 from render_adapt._fidelity import FidelityScores
 from render_adapt._labels import InstanceLabel, box_corners
 from renderer import CropBatch, quaternion_from_matrix
+from safe_files import create_file
 
 
 @dataclass(frozen=True)
@@ -148,4 +150,6 @@ def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         return Array(values, getattr(DataType, kind)())
 
     columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
-    write_parquet(Table.from_pydict(columns), path, compression="snappy")
+    file = io.BytesIO()
+    write_parquet(Table.from_pydict(columns), file, compression="snappy")
+    create_file(path, file.getvalue())

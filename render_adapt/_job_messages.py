@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from render_adapt._exceptions import ConfigError
+from safe_files import parse_json, read_file, write_file
+
+_MOST_JOB_BYTES = 2**24
+MOST_SHOWN = 1000
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,13 @@ class Job:
     """How many crops the picture shows."""
 
     def __post_init__(self) -> None:
-        """Check the kind."""
+        """Check the kinds of all that another process may have got wrong."""
+        if not isinstance(self.settings, Mapping) or not isinstance(self.picture, str):
+            raise ConfigError("a job's settings are by name, its picture is text: renew the add-on")
+        if type(self.crops) is not int or not 1 <= self.crops <= MOST_SHOWN:
+            raise ConfigError(
+                f"a job shows {str(self.crops)[:20]} crops: it shows 1 to {MOST_SHOWN}"
+            )
         if self.kind not in ("generate", "preview", "learn", "check"):
             raise ConfigError(f"there is no job of the kind {self.kind!r}: renew the add-on")
 
@@ -68,6 +78,18 @@ class Preview:
     crops: int
     seconds: float
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What there is to learn from, before learning begins."""
+
+    crops: int
+    with_depth: int
+    lines: list[str]
+    """Of the report: crops, depth, what was left out and why."""
+    contact_sheet: str
+    """The picture of the crops."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +147,11 @@ class Failed:
     message: str
 
 
-Message = Working | Crops | Preview | Learning | Dataset | Learned | Checked | Failed
+Message = Working | Crops | Preview | Target | Learning | Dataset | Learned | Checked | Failed
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__.lower(): kind
-    for kind in (Working, Crops, Preview, Learning, Dataset, Learned, Checked, Failed)
+    for kind in (Working, Crops, Preview, Target, Learning, Dataset, Learned, Checked, Failed)
 }
 _MARK = '{"render-adapt": '
 """How a message's line begins: Blender prints lines of its own."""
@@ -137,7 +159,7 @@ _MARK = '{"render-adapt": '
 
 def write_job(path: Path, job: Job) -> None:
     """Write a job's file; paths among the settings become text."""
-    path.write_text(json.dumps(asdict(job), default=str, indent=1), encoding="utf-8")
+    write_file(path, json.dumps(asdict(job), default=str, indent=1))
 
 
 def read_job(path: Path) -> Job:
@@ -147,9 +169,10 @@ def read_job(path: Path) -> Job:
         ConfigError: it is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Job(**content)
-    except (OSError, ValueError, TypeError) as error:
+        return Job(**parse_json(read_file(path, most=_MOST_JOB_BYTES)))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is no job of this version: {error}") from None
 
 

@@ -97,7 +97,7 @@ def _read_index(path: Path, names: Sequence[str] | None = None) -> dict[str, NDA
     if not files:
         raise DatasetError(f"{path} has no index: render-adapt verify {path} --repair makes it")
     try:
-        shards = [read_columns(file, names) for file in files]
+        shards = [read_columns(file, names, inside=path) for file in files]
         return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
     except (ValueError, KeyError, OSError) as error:
         raise DatasetError(

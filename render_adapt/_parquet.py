@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_files import read_file
 
-def read_columns(file: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+_MOST_BYTES = 2**26
+_MOST_UNPACKED = 2**31
+"""Bytes of a shard's index, counted as `_refuse_large` does; of 250 crops it is a tenth of this."""
+
+
+def read_columns(
+    file: Path, names: Sequence[str] | None = None, *, inside: Path
+) -> dict[str, NDArray[Any]]:
     """Columns of a Parquet file, all or those named, each with N rows.
 
     Numbers are as they are, NaN where they are null; lists of one length are (N, length); all else
     are objects.
 
+    Args:
+        file: the file.
+        names: of the columns.
+        inside: the folder that it must lie in.
+
     Raises:
-        ValueError: it is damaged, or has no such column.
+        ValueError: it is damaged, larger than an index is, or has no such column.
         OSError: it cannot be read.
     """
+    content = read_file(file, most=_MOST_BYTES, inside=inside)
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         # Blender's Python has no pyarrow. It reads what it has just written itself: files from
         # elsewhere, which may be damaged, are better looked at with pyarrow, which says so calmly.
-        return _selected(_read_with_arro3(file), names)
+        return _selected(_read_with_arro3(content), names)
     try:
-        table = parquet.read_table(file, columns=None if names is None else list(names))
+        opened = parquet.ParquetFile(pyarrow.BufferReader(content))
+        _refuse_large(opened.metadata)
+        table = opened.read(columns=None if names is None else list(names))
     except pyarrow.ArrowException as error:
         raise ValueError(" ".join(str(error).split())[:200]) from None
     columns = {
@@ -62,10 +79,23 @@ def _as_array(column: Any, is_list: bool) -> NDArray[Any]:
     return _objects([np.array(row) for row in column.to_pylist()])
 
 
-def _read_with_arro3(file: Path) -> dict[str, NDArray[Any]]:
+def _refuse_large(metadata: Any) -> None:
+    """Refuse what a small file may unpack to.
+
+    A value that is repeated takes it a few bytes, however long the value: so a column may take as
+    much as its values are many times all that it holds.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    sizes = (max(chunk.total_uncompressed_size, 0) * max(chunk.num_values, 0) for chunk in chunks)
+    if sum(sizes) > _MOST_UNPACKED:
+        raise ValueError("it unpacks to more than an index has")
+
+
+def _read_with_arro3(content: bytes) -> dict[str, NDArray[Any]]:
     from arro3.io import read_parquet
 
-    table = read_parquet(file).read_all()
+    table = read_parquet(io.BytesIO(content)).read_all()
     return {name: _from_list(table.column(name).to_pylist()) for name in table.column_names}
 
 

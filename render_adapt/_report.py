@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._files import write_atomically, writing
+from render_adapt._files import writing
+from render_adapt._printable import printable
 from render_adapt._report_adapter import adapter_card, shown_value
 from render_adapt._report_examples import choose_examples
 from render_adapt._report_index import RINGS, Dataset, Index, read_dataset, view_cells
+from safe_files import write_file
 
 REPORT = "report.html"
 MOST_POINTS = 100_000
@@ -65,7 +67,7 @@ def write_report(
     path = folder / REPORT if out is None else out
     with writing(path, "give --out a file that can be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _page(content))
+        write_file(path, _page(content))
     return path
 
 
@@ -101,7 +103,7 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
     known = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
     counts = np.bincount(index.which, minlength=len(dataset.models))
     return {
-        "name": dataset.folder.resolve().name,
+        "name": printable(dataset.folder.resolve().name),
         "complete": dataset.complete,
         "planned": manifest["n"],
         "crops": len(index),

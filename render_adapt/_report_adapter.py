@@ -7,7 +7,9 @@ from typing import Any
 
 from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
 from render_adapt._exceptions import DatasetError
+from render_adapt._printable import printable
 from render_adapt._report_index import Dataset
+from safe_files import read_file
 
 CARD = "MODEL_CARD.md"
 _MOST_CARD_BYTES = 200_000
@@ -37,7 +39,7 @@ def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None
         return {"name": None, "rows": _hash_rows(hashes), "html": ""}
     place = folder or SHIPPED_ADAPTER
     return {
-        "name": place.resolve().name,
+        "name": printable(place.resolve().name),
         "rows": _adapter_rows(info) + _hash_rows(hashes),
         "html": _card_text(place / CARD),
     }
@@ -82,10 +84,12 @@ def _card_text(path: Path) -> str:
     from markdown_it import MarkdownIt
 
     try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_CARD_BYTES).decode("utf-8", errors="replace")
-    except OSError:
+        content = read_file(path, most=_MOST_CARD_BYTES, inside=path.parent)
+    except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}): remove it") from None
+    text = content.decode("utf-8", errors="replace")
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
     tokens = reader.parse(text)
     for token in tokens:

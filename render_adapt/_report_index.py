@@ -111,7 +111,7 @@ def read_dataset(folder: Path) -> Dataset:
     entries = RunFolder(folder).finished()
     if not entries:
         raise DatasetError(f"{folder} has no finished crops yet: make some, then report on them")
-    tables = [_read_table(folder / f"index/{shard:06d}.parquet") for shard in sorted(entries)]
+    tables = [_read_table(folder, shard) for shard in sorted(entries)]
     columns: dict[str, Any] = {
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
@@ -175,10 +175,11 @@ def _is_hashes(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
 
 
-def _read_table(path: Path) -> dict[str, NDArray[Any]]:
+def _read_table(folder: Path, shard: int) -> dict[str, NDArray[Any]]:
     """The columns of one shard's index."""
+    path = folder / f"index/{shard:06d}.parquet"
     try:
-        read = read_columns(path)
+        read = read_columns(path, inside=folder)
         parts = [
             name
             for name in read

@@ -282,7 +282,7 @@ def _file_of(name: str, kind: str, shard: int, image: int, instance: int = 0) ->
 def _read_index(folder: Path, name: str) -> dict[str, NDArray[np.float64]]:
     """Columns of the index of a shard; (N,) numbers or (N, length) lists."""
     try:
-        read = read_columns(folder / name, _INDEX)
+        read = read_columns(folder / name, _INDEX, inside=folder)
         columns = {key: np.array(list(read[key]), np.float64) for key in _INDEX}
     except (OSError, TypeError, ValueError) as error:
         raise BadFileError(name, f"is no index: {error}") from None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from renderer import CropBatch
+from safe_files import write_file
 
 TILE, GAP, BAND_GAP, MARGIN, LABEL_WIDTH, TITLE_HEIGHT = 128, 4, 28, 16, 76, 20
 COLUMNS = 8
@@ -42,8 +43,13 @@ def write_contact_sheet(
     sheet = cv2.copyMakeBorder(
         np.vstack(spaced), MARGIN, 0, MARGIN, MARGIN, cv2.BORDER_CONSTANT, value=BACKGROUND
     )
+    save_sheet(path, np.asarray(sheet, np.uint8))
+
+
+def save_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
+    """Write an RGB picture as PNG."""
     _, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    path.write_bytes(encoded.tobytes())
+    write_file(path, encoded.tobytes())
 
 
 def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArray[np.uint8]]:
@@ -51,15 +57,15 @@ def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArra
     plans = adapted.plans
     reach = 100.0 if plans.width == plans.height else 300.0
     depth = color_depth(adapted.depth[row], float(plans.centre_depth[row]), reach)
-    shown = _enlarge(adapted.rgb[row])
+    shown = enlarge(adapted.rgb[row])
     outlined = shown.copy()
     for mask in adapted.others_mask_visib[row]:
         _outline(outlined, mask, OTHERS_OUTLINE)
     _outline(outlined, adapted.mask_visib[row], OUTLINE)
     return {
-        "render": _enlarge(renders.rgb[row]),
+        "render": enlarge(renders.rgb[row]),
         "adapted": shown,
-        "depth": _enlarge(depth),
+        "depth": enlarge(depth),
         "label": outlined,
     }
 
@@ -68,13 +74,18 @@ def color_depth(
     depth: NDArray[np.float32], centre: float, reach: float = 100.0
 ) -> NDArray[np.uint8]:
     """(H, W, 3) RGB: depth within `reach` millimetres of `centre`, blue near, red far."""
-    relative = np.clip((depth - centre) / (2 * reach) + 0.5, 0, 1)
-    steps = np.rint(relative * 255).astype(np.uint8)
-    colored = cv2.cvtColor(cv2.applyColorMap(steps, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    colored = color_steps(np.clip((depth - centre) / (2 * reach) + 0.5, 0, 1))
     return np.where((depth > 0)[..., None], colored, 0).astype(np.uint8)
 
 
-def _enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def color_steps(share: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of numbers from 0, blue, to 1, red."""
+    steps = np.rint(share * 255).astype(np.uint8)
+    colored = cv2.cvtColor(cv2.applyColorMap(steps, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    return np.asarray(colored, np.uint8)
+
+
+def enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """As high as a tile, and as wide as its shape makes it."""
     height, width = image.shape[:2]
     method = cv2.INTER_NEAREST if height <= TILE else cv2.INTER_AREA
@@ -83,7 +94,7 @@ def _enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_], color: Sequence[int]) -> None:
-    large = _enlarge(mask.astype(np.uint8))
+    large = enlarge(mask.astype(np.uint8))
     contours, _ = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, color, 1)
 
@@ -97,16 +108,19 @@ def _band(
     band = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
     for column, (crop, name) in enumerate(zip(tiles, names, strict=True)):
         x = LABEL_WIDTH + column * (tile_width + GAP)
-        _write(band, name[:16], x, TITLE_HEIGHT - 6)
+        write_text(band, name[:16], x, TITLE_HEIGHT - 6)
         for line, title in enumerate(titles):
             y = TITLE_HEIGHT + line * (TILE + GAP)
             band[y : y + TILE, x : x + tile_width] = crop[title]
     for line, title in enumerate(titles):
-        _write(band, title, 0, TITLE_HEIGHT + line * (TILE + GAP) + TILE // 2 + 4)
+        write_text(band, title, 0, TITLE_HEIGHT + line * (TILE + GAP) + TILE // 2 + 4)
     return band
 
 
-def _write(image: NDArray[np.uint8], text: str, x: int, y: int) -> None:
+def write_text(image: NDArray[np.uint8], text: str, x: int, y: int) -> None:
+    """Write text on a picture, its base line's left end at (x, y)."""
+    # A file's name may have bytes that are no character.
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
     cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
 
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
-from adapter import AdapterInfo, LabelledCrops, Progress, TargetCut, TrainConfig, encode
+from adapter import (
+    AdapterInfo,
+    LabelledCrops,
+    Progress,
+    TargetCrops,
+    TargetCut,
+    TargetReport,
+    TrainConfig,
+    encode,
+    read_target,
+)
 from cad_models import CadModel
 from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import WINDOW, Units, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
+from render_adapt._files import writing
 from render_adapt._run_models import load_run_models, source_renderer
+from render_adapt._target_sheet import write_target_sheet
 from renderer import (
     Centre,
     PlanConfig,
@@ -27,6 +40,8 @@ from renderer import (
 
 SIZE = 64
 """Adapters are trained on crops of this size, LineMod's."""
+TARGET_SHEET = "target.png"
+"""The picture of the target's crops, in the training's folder."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +77,39 @@ class TrainRun:
     itself, else 0."""
     distance: tuple[float, float] = PlanConfig().distance
     """Least and greatest distance from the camera to the object, millimetres."""
+    channels: Literal[3, 4] | None = None
+    """3 to train on colour alone and leave depth aside, 4 to insist on depth; what the target has,
+    if not given."""
+    depth_scale: float | None = None
+    """Millimetres in a step of the target's depth; what its crops.json says, else told from the
+    values."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names and check the numbers."""
         object.__setattr__(self, "objects", split_names(self.objects))
         if self.source_crops < 2:
             raise ConfigError(f"--source-crops is {self.source_crops}: it must be at least 2")
+        if self.channels not in (None, 3, 4):
+            raise ConfigError(
+                f"--channels is {self.channels}: give 3, colour alone, or 4, colour and depth"
+            )
+        if self.depth_scale is not None and not 0 < self.depth_scale < math.inf:
+            raise ConfigError(
+                f"--depth-scale is {self.depth_scale}: give the millimetres in a step, above 0"
+            )
         self.plan(None)  # which checks what it is made of
+
+    @property
+    def working(self) -> Path:
+        """Folder of the training: its checkpoint and pictures."""
+        return self.out.with_name(self.out.name + ".training")
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is anything for the same command to go on from."""
+        from adapter._checkpoint import CHECKPOINT
+
+        return (self.working / CHECKPOINT).exists()
 
     def cut(self, stated: TargetCut | None) -> TargetCut:
         """How the target's crops are taken to be cut, where they say `stated` of themselves."""
@@ -89,11 +130,52 @@ class TrainRun:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class FoundTarget:
+    """What a training is going to learn from."""
+
+    report: TargetReport
+    """What the target's folder was taken for, and what was left out."""
+    contact_sheet: Path
+    """A picture of the crops as the network sees them."""
+
+
+def find_target(run: TrainRun) -> FoundTarget:
+    """Read what a training would learn from, and draw it, without training.
+
+    Raises:
+        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
+    """
+    _, _, found = _read(run)
+    return found
+
+
+def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
+    """The models and the target of a training; the target is drawn into the training's folder."""
+    models = load_run_models(run.objects, run.models, run.units)
+    refuse_too_near(models, run.plan(None))
+    target = read_target(
+        run.target,
+        size=SIZE,
+        channels=run.channels,
+        window_mm=run.window,
+        depth_scale=run.depth_scale,
+    )
+    refuse_too_near(models, run.plan(target.cut))
+    sheet = run.working / TARGET_SHEET
+    with writing(sheet, "choose another folder with --out"):
+        run.working.mkdir(parents=True, exist_ok=True)
+        name = run.target.resolve().name
+        write_target_sheet(sheet, target, name, run.cut(target.cut).window_mm)
+    return models, target, FoundTarget(target.report, sheet)
+
+
 def train_adapter(
     run: TrainRun,
     config: TrainConfig,
     preset: str,
     on_progress: Callable[[Progress], None] | None = None,
+    on_target: Callable[[FoundTarget], None] | None = None,
 ) -> AdapterInfo:
     """Render the source crops, read the target crops, train, and save the adapter, calibrated.
 
@@ -102,25 +184,24 @@ def train_adapter(
         config: how to train.
         preset: name of the settings that `config` started from, for the adapter's description.
         on_progress: called after each step.
+        on_target: called before training, with what was found to learn from.
 
     Returns:
         The description of the adapter, which is in `run.out`.
 
     Raises:
-        AdapterError, ConfigError, ModelError, RenderError: one sentence each.
+        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
     """
-    from adapter import read_target, save_adapter, train
+    from adapter import save_adapter, train
 
-    models = load_run_models(run.objects, run.models, run.units)
-    refuse_too_near(models, run.plan(None))
-    target = read_target(run.target, size=SIZE, window_mm=run.window)
+    models, target, found = _read(run)
+    if on_target is not None:
+        on_target(found)
     cut, plan = run.cut(target.cut), run.plan(target.cut)
-    refuse_too_near(models, plan)
     renderer = source_renderer(models, run.objects, run.models)
     plans = make_plans(plan, models, config.seed, 0, run.source_crops)
     source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
-    working = run.out.with_name(run.out.name + ".training")
-    checkpoint = train(source, target.images, config, working, on_progress=on_progress)
+    checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
     provenance = (
         f"{len(source)} renders of {', '.join(run.objects)}; "
         f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"

@@ -18,10 +18,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
 
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import USER_ERRORS, ConfigError
@@ -35,6 +34,7 @@ from render_adapt._job_messages import (
     Learning,
     Message,
     Preview,
+    Target,
     Working,
     decode,
     encode,
@@ -42,6 +42,7 @@ from render_adapt._job_messages import (
     write_job,
 )
 from render_adapt._pipeline import generate, run_notes
+from render_adapt._settings_from_json import settings_from_json
 from render_adapt._sheet import write_contact_sheet
 from render_adapt._studio import Studio
 
@@ -55,6 +56,7 @@ __all__ = [
     "Learning",
     "Message",
     "Preview",
+    "Target",
     "Working",
     "decode",
     "encode",
@@ -67,8 +69,6 @@ _PATIENCE = 1.0
 """Seconds in which a job that is to stop may tidy up by itself."""
 _EVERY = 0.25
 """Seconds between messages about how far it is."""
-
-Settings = TypeVar("Settings")
 
 
 def main(job_file: str) -> None:
@@ -165,23 +165,24 @@ def _run_config(job: Job) -> RunConfig:
     if "bpy" in sys.modules:
         # Blender draws in this process: there is no second one that could.
         settings["workers"] = 1
-    return _settings(RunConfig, settings)
+    return RunConfig(**settings_from_json(RunConfig, settings))
 
 
 def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     _need_torch()
     from adapter import PRESETS, TrainConfig
     from adapter import Progress as TrainProgress
-    from render_adapt._train import TrainRun, train_adapter
+    from render_adapt._train import FoundTarget, TrainRun, train_adapter
 
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
     if preset not in PRESETS:
         raise ConfigError(f"preset is {preset}: it must be one of {', '.join(PRESETS)}")
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
-    run = _settings(TrainRun, {name: settings.pop(name) for name in of_run & settings.keys()})
-    config = dataclasses.replace(PRESETS[preset], **_settings_of(TrainConfig, settings))
-    pictures = run.out.with_name(run.out.name + ".training") / "samples"
+    given = {name: settings.pop(name) for name in of_run & settings.keys()}
+    run = TrainRun(**settings_from_json(TrainRun, given))
+    config = dataclasses.replace(PRESETS[preset], **settings_from_json(TrainConfig, settings))
+    pictures = run.working / "samples"
     told, shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:
@@ -197,8 +198,15 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
             )
         )  # fmt: skip
 
-    tell(Working("Rendering the objects to learn from"))
-    info = train_adapter(run, config, preset, show)
+    def tell_target(found: FoundTarget) -> None:
+        report = found.report
+        tell(
+            Target(report.crops, report.with_depth, list(report.lines()), str(found.contact_sheet))
+        )
+        tell(Working("Rendering the objects to learn from"))
+
+    tell(Working("Reading the camera's crops"))
+    info = train_adapter(run, config, preset, show, tell_target)
     tell(Learned(str(run.out), info.steps))
 
 
@@ -223,25 +231,6 @@ def _check(job: Job, tell: Callable[[Message], None]) -> None:
         torch_version = str(torch.__version__)
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     tell(Checked(version("render-adapt"), platform.python_version(), torch_version, gpu))
-
-
-def _settings(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
-    return kind(**_settings_of(kind, given))
-
-
-def _settings_of(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them, as a settings class takes them."""
-    known = {field.name: str(field.type) for field in dataclasses.fields(kind)}
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        raise ConfigError(f"there is no setting {', '.join(unknown)}: renew the add-on")
-    return {name: _as_given(value, known[name]) for name, value in given.items()}
-
-
-def _as_given(value: Any, kind: str) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return Path(value) if isinstance(value, str) and kind in ("Path", "Path | None") else value
 
 
 _WORK: dict[str, Callable[[Job, Callable[[Message], None]], None]] = {

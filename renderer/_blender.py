@@ -206,7 +206,9 @@ def _environment_files(folder: Path | None) -> list[str]:
     if folder is None:
         return []
     files = sorted(
-        str(file.resolve()) for file in folder.iterdir() if file.suffix in _ENVIRONMENT_FILES
+        str(file.resolve())
+        for file in folder.iterdir()
+        if file.suffix in _ENVIRONMENT_FILES and not file.name.startswith(".")
     )
     if not files:
         raise RenderError(f"There are no HDRI pictures (.hdr, .exr) in {folder}: add some.")

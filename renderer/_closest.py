@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer._raster_kernels import compiled
+from renderer._compiled import compiled
 
 _MOST_CELLS = 4e6
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from renderer._crops import RenderError
+from safe_files import parse_toml, read_file
 
 Range = tuple[float, float]
 Background = Literal["black", "board", "photographs", "procedural"]
@@ -229,12 +229,12 @@ def read_randomization(name: str | Path) -> Randomization:
         known = ", ".join(RANDOMIZATIONS)
         raise RenderError(f"--randomize is {name}: give {known}, or a TOML file that exists.")
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise RenderError(f"{path} is larger than 1 MiB: give a file of settings.")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(read_file(path, most=_MOST_BYTES))
     except OSError as error:
-        raise RenderError(f"{path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RenderError(
+            f"{path} cannot be read ({error.strerror}): give a file of settings."
+        ) from None
+    except ValueError as error:
         raise RenderError(f"{path} is not TOML ({error}): mend that line.") from None
     preset = content.pop("preset", "linemod")
     if not isinstance(preset, str) or preset not in RANDOMIZATIONS:

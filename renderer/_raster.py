@@ -70,6 +70,7 @@ class RasterRenderer(Renderer):
         self._shelf = MeshShelf(models, textures, levels)
         self._threads = threads
         self._fineness = 2 if antialias else 1
+        _announce_compilation()
 
     def render(self, plans: Plans, *, surface_maps: bool = False) -> CropBatch:
         """Render every plan.
@@ -143,7 +144,6 @@ class RasterRenderer(Renderer):
             for first in starts:
                 draw(first, min(first + _CROPS_PER_TASK, count), scratch)
 
-        _announce_compilation()
         if self._threads == 1:
             work(0)
         else:
@@ -284,5 +284,10 @@ def _announce_compilation() -> None:
     if kernel.signatures:
         return
     folder = kernel.stats.cache_path
-    if folder is None or not any(Path(folder).glob("_raster_kernels.render_crops-*.nbi")):
-        _logger.info("Compiling the rasteriser; this takes some seconds, once on this machine.")
+    if folder is None:
+        _logger.warning(
+            "Compiling the rasteriser, which takes some 20 seconds in each process: give "
+            "NUMBA_CACHE_DIR a folder that can be written, and it is kept there."
+        )
+    elif not any(Path(folder).glob("_raster_kernels.render_crops-*.nbi")):
+        _logger.warning("Compiling the rasteriser: some 20 seconds, once on this machine.")

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+
+from renderer._compiled import compiled
 
 _SNAP = np.float32(768.0)
 """Adding this and taking it away again rounds a float32 of up to 256 to a multiple of 2^-14."""
@@ -28,14 +29,6 @@ _NORMAL_STEPS = 4095
 
 _TINY = 2.0**-33
 """Less than any edge function that is not 0."""
-
-
-def compiled(function):
-    """Compile on first use; keep the result on disk where there is a writable place for it."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # numba's answer when it finds no folder for its cache
-        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 class Meshes(NamedTuple):

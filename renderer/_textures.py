@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from renderer._crops import RenderError
 from renderer._patterns import patterns
+from safe_files import MOST_PIXELS, decode_picture, list_folder, read_file
 
 TEXTURE_SIDE = 256
 """Pixels: a texture's longer side is this at most."""
@@ -19,7 +20,9 @@ MOST_TEXTURES = 1000
 MOST_PHOTOGRAPHS = 500
 """All pictures stay in memory, some 130 MB for so many photographs."""
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+_MOST_BYTES = 2**28
+"""Of a picture's file."""
 
 
 def load_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
@@ -39,7 +42,7 @@ def load_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
     """
     if folder is None:
         return list(patterns())
-    pictures = map(_read, _pictures(folder, MOST_TEXTURES))
+    pictures = (_read(file, folder) for file in _pictures(folder, MOST_TEXTURES))
     return [_shrunk(picture, TEXTURE_SIDE / max(picture.shape[:2])) for picture in pictures]
 
 
@@ -52,31 +55,30 @@ def load_photographs(folder: Path) -> list[NDArray[np.uint8]]:
     Raises:
         RenderError: as for `load_textures`.
     """
-    pictures = map(_read, _pictures(folder, MOST_PHOTOGRAPHS))
+    pictures = (_read(file, folder) for file in _pictures(folder, MOST_PHOTOGRAPHS))
     return [_shrunk(picture, PHOTOGRAPH_SIDE / min(picture.shape[:2])) for picture in pictures]
 
 
 def _pictures(folder: Path, most: int) -> list[Path]:
     if not folder.is_dir():
         raise RenderError(f"There is no folder {folder}: name one that holds pictures.")
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file()
-    )
+    files = [file for file in list_folder(folder, _SUFFIXES) if not file.is_dir()]
     if not files:
         raise RenderError(f"{folder} holds no pictures (.jpg, .png, ...): name a folder that does.")
     spread = np.linspace(0, len(files) - 1, min(len(files), most)).round().astype(int)
     return [files[number] for number in spread]
 
 
-def _read(file: Path) -> NDArray[np.uint8]:
-    # imread cannot open names beyond ASCII on Windows; imdecode does not see the name.
-    content = np.frombuffer(file.read_bytes(), np.uint8)
+def _read(file: Path, folder: Path) -> NDArray[np.uint8]:
     try:
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except cv2.error:  # larger than OpenCV's limit, 2^30 pixels
-        picture = None
+        picture = decode_picture(read_file(file, most=_MOST_BYTES, inside=folder))
+    except OSError as error:
+        raise RenderError(f"{file} cannot be read ({error.strerror}): remove it.") from None
     if picture is None:
-        raise RenderError(f"{file} cannot be read as a picture: mend or remove it.")
+        raise RenderError(
+            f"{file} cannot be read as a picture, or has more than {MOST_PIXELS} pixels: mend or "
+            "remove it."
+        )
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 

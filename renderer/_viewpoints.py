@@ -62,6 +62,8 @@ def look_at(direction: ArrayLike) -> NDArray[np.float64]:
     forward = -towards / np.linalg.norm(towards, axis=-1, keepdims=True)
     horizontal = np.hypot(forward[..., 0], forward[..., 1])[..., None]
     at_pole = horizontal < _TINY
+    # Else it would not be at a right angle to the east that stands in for its outward direction.
+    forward = np.where(at_pole, forward * [0.0, 0.0, 1.0], forward)
     east = np.array([1.0, 0.0, 0.0])
     outward = np.where(
         at_pole, east, -forward * [1.0, 1.0, 0.0] / np.where(at_pole, 1.0, horizontal)

@@ -154,12 +154,14 @@ def trial_learn(folder: Path) -> dict[str, Any]:
     settings = bpy.context.scene.render_adapt
     settings.target, settings.learned = str(folder / "crops"), "//adapter/"
     settings.renders, settings.steps = 64, 10_000
+    settings.channels = "3"
     settings.centre, settings.auto_off_axis, settings.off_axis = "MEAN", False, 12.3
 
     def stop() -> None:
         while control.status.kind != "learn" or control.status.factor < 3 / 10_000:
             time.sleep(0.1)
         seen["shown"] = [control.status.text, *control.status.details]
+        seen["found"] = control.status.found
         control.cancel()
 
     stopper = threading.Thread(target=stop, daemon=True)

@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, however busy the machine: what fails, fails for everybody. New ones
+# are drawn by `make test-slow`, many of them.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("long", max_examples=2000, deadline=None)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

@@ -179,17 +179,27 @@ def _hold_to_cut(dataset: Path, centre: Centre, off_axis: float) -> None:
 
 @pytest.mark.slow
 def test_an_adapter_learned_from_a_folder(trial: Trial, tmp_path: Path) -> None:
-    (tmp_path / "crops").mkdir()
+    for name in ("rgb", "depth"):
+        (tmp_path / "crops" / name).mkdir(parents=True)
     (tmp_path / "python").write_text(sys.executable)
     random = np.random.default_rng(0)
     for number in range(48):
         picture = random.integers(0, 255, (64, 64, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / "crops" / f"{number}.png"), picture)
+        cv2.imwrite(str(tmp_path / "crops/rgb" / f"{number}.png"), picture)
+        depth = np.full((64, 64), 900, np.uint16)
+        cv2.imwrite(str(tmp_path / "crops/depth" / f"{number}.png"), depth)
+    (tmp_path / "crops/rgb/broken.png").write_bytes(b"")
     seen = trial("learn", tmp_path)
     assert seen["check"] == seen["continued"] == seen["used"] == "FINISHED"
     assert seen["checked"][1].startswith("torch ")
     assert re.fullmatch(r"Step \d+ of 10,000", seen["shown"][0])
     assert any("steps/s" in line for line in seen["shown"])
+    assert seen["found"] == [
+        "48 crops from rgb/, 64x64 pixels",
+        "depth of all is left aside: colour alone",
+        "left out: 1 as damaged (rgb/broken.png)",
+    ]
+    assert json.loads((tmp_path / "adapter/adapter.json").read_text())["channels"] == 3
     assert any(re.fullmatch(r"[a-z ]+: [-\d.e]+", line) for line in seen["shown"])
     assert seen["stopped"] == "CANCELLED"
     assert seen["text"].startswith("The adapter learned for ")

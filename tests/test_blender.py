@@ -265,6 +265,7 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     models = [rectangle(-50, -50, 50, 50)]
     with pytest.raises(RenderError, match="samples is 0: give at least 1"):
         BlenderRenderer(models, samples=0)
+    (tmp_path / "._sky.hdr").write_bytes(b"what macOS writes beside it")
     with pytest.raises(RenderError, match="no HDRI pictures"):
         BlenderRenderer(models, environments=tmp_path)
 

@@ -200,6 +200,40 @@ class TestFolders:
         empty = tmp_path / "empty"
         empty.mkdir()
         assert f"--models {empty} holds no obj_*.ply" in message("can", models=empty)
+        (empty / "obj_000001.glb").write_bytes(b"glTF")
+        text = message("can", models=empty)
+        assert f"--objects widget={empty / 'obj_000001.glb'}" in text
+
+    @pytest.mark.parametrize("digits", [1, 2, 6, 8])
+    def test_names_of_sixd_and_others(self, bop_folder: Path, digits: int) -> None:
+        """Ids are the numbers in the names, however many digits these have."""
+        before = load_models(["5", "7"], models=bop_folder)
+        for object_id in (5, 7):
+            file = bop_folder / f"obj_{object_id:06d}.ply"
+            file.rename(bop_folder / f"obj_{object_id:0{digits}d}.ply")
+        (bop_folder / "models_info.json").unlink()
+        (bop_folder / "models_info.yml").write_text("5: {diameter: 201.404}\n7: {diameter: 90}\n")
+        after = load_models(["obj_05", "7"], models=bop_folder)
+        for old, new in zip(before, after, strict=True):
+            assert (new.name, new.object_id) == (old.name, old.object_id)
+            assert new.diameter == pytest.approx(old.diameter, rel=1e-3)
+            np.testing.assert_array_equal(new.mesh.vertices, old.mesh.vertices)
+        assert [m.object_id for m in available_models(bop_folder)] == [5, 7]
+        assert one("can", models=bop_folder).object_id == 5
+
+    def test_of_two_files_of_one_id_bops_counts(self, bop_folder: Path) -> None:
+        box_file(bop_folder / "obj_5.ply")
+        assert one("5", models=bop_folder).origin == "obj_000005.ply"
+        assert [m.origin for m in available_models(bop_folder)] == [
+            "obj_000005.ply", "obj_000007.ply",
+        ]  # fmt: skip
+
+    def test_files_that_macos_writes_beside_meshes_are_passed_over(self, bop_folder: Path) -> None:
+        names = [model.name for model in available_models(bop_folder)]
+        for file in list(bop_folder.iterdir()):
+            (bop_folder / f"._{file.name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+        assert [model.name for model in available_models(bop_folder)] == names
+        assert [model.name for model in load_models(names, models=bop_folder)] == names
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -334,6 +368,31 @@ class TestUnits:
         assert np.ptp(model.bounds[:, 2]) == pytest.approx(90, rel=1e-3)
         assert model.symmetries.discrete[0, 0, 3] == pytest.approx(4)
         assert model.symmetries.continuous[0].offset == pytest.approx((1, 0, 0))
+
+    def test_a_folder_in_metres_is_listed_in_its_unit_alone(self, bop_folder: Path) -> None:
+        facts = {"5": {"diameter": 0.201404}, "7": {"diameter": 0.09}}
+        for object_id, entry in facts.items():
+            sphere = trimesh.creation.icosphere(subdivisions=3, radius=entry["diameter"] / 2)
+            sphere.export(bop_folder / f"obj_{int(object_id):06d}.ply")
+        for info in (facts, {}):
+            (bop_folder / "models_info.json").write_text(json.dumps(info))
+            for read in (available_models, lambda folder: load_models(["5"], models=folder)):
+                with pytest.raises(ModelError, match="probably in metres or inches: pass"):
+                    read(bop_folder)
+            can, other = available_models(bop_folder, units="m")
+            assert (can.name, other.name) == ("can", "obj_000007")
+            assert (can.diameter, other.diameter) == pytest.approx((201.404, 90), rel=2e-3)
+
+    @pytest.mark.parametrize(("mesh", "facts"), [(1000, "diameter"), (0.001, "mesh")])
+    def test_a_mesh_and_its_facts_in_different_units(
+        self, bop_folder: Path, mesh: float, facts: str
+    ) -> None:
+        diameter = 90.0 if mesh < 1 else 0.09
+        sphere = trimesh.creation.icosphere(subdivisions=3, radius=diameter * mesh / 2)
+        sphere.export(bop_folder / "obj_000007.ply")
+        change_facts(bop_folder, 7, diameter=diameter)
+        text = message("7", models=bop_folder)
+        assert f"the {facts} is probably in metres: bring both to one unit" in text
 
     def test_units_are_of_the_files_where_there_are_any(
         self, bop_folder: Path, tmp_path: Path

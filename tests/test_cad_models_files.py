@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,8 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import pdist
 
 from cad_models import CadModel, ModelError, load_models
-from cad_models._geometry import largest_distance
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -85,6 +85,20 @@ class TestFormats:
         assert (model.mesh.colors == 190).all()
         assert model.origin == path.name
         assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_plain_formats_load_without_trimesh_scipy_and_pillow(self, tmp_path: Path) -> None:
+        """As inside Blender, whose Python has none of them."""
+        for kind in ("stl", "obj", "off", "ply"):
+            box().export(tmp_path / f"box.{kind}")
+        code = (
+            "import sys; sys.modules.update(trimesh=None, scipy=None, PIL=None); import cad_models;"
+            "print(*(len(m.mesh.faces) for m in cad_models.load_models(sys.argv[1:])))"
+        )
+        objects = [f"{kind}={tmp_path / f'box.{kind}'}" for kind in ("stl", "obj", "off", "ply")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *objects], check=True, capture_output=True, text=True
+        )
+        assert done.stdout.split() == ["12"] * 4
 
     def test_array_types(self, tmp_path: Path) -> None:
         box().export(tmp_path / "box.stl")
@@ -337,24 +351,6 @@ class TestShapes:
         assert len(model.mesh.faces) == 2  # the two sides of one sheet
         assert len(np.unique(model.mesh.vertices, axis=0)) == 3
         assert model.diameter == pytest.approx(np.hypot(90, 90))
-
-    @given(st.integers(2, 300), st.integers(1, 3), st.integers(0, 2**32 - 1))
-    def test_the_largest_distance_is_exact(self, count: int, axes: int, seed: int) -> None:
-        points = np.zeros((count, 3))
-        points[:, :axes] = (
-            np.random.default_rng(seed).normal(size=(count, axes)) * [90, 60, 20][:axes]
-        )
-        assert largest_distance(points) == pytest.approx(pdist(points).max(), rel=1e-12)
-
-    @pytest.mark.parametrize("flat", [False, True])
-    def test_the_largest_distance_of_many_points(self, flat: bool) -> None:
-        rng = np.random.default_rng(0)
-        points = rng.normal(size=(30_000, 3))
-        if flat:
-            points[:, 2] = 0
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
-        points[0], points[1] = [-1.01, 0, 0], [1.0, 0, 0]
-        assert largest_distance(points) == pytest.approx(2.01, abs=1e-9)
 
 
 class TestBadFiles:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -148,6 +151,13 @@ def test_models_list_and_version(cli) -> None:
     for name in ("ape", "benchvise", "bowl", "phone"):
         assert re.search(rf"^ *{name} ", listed.out, re.MULTILINE)
     assert re.fullmatch(r"\d+\.\d+\.\d+\s*", cli("--version").out)
+
+
+def test_models_list_says_when_a_folder_is_not_in_millimetres(cli, tmp_path: Path) -> None:
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(tmp_path / "obj_01.ply")
+    one_sentence(cli("models", "list", "--models", tmp_path), r"probably in metres.* --units m")
+    listed = cli("models", "list", "--models", tmp_path, "--units", "m")
+    assert re.search(r"^ *obj_000001 +1 +173\.2 +12", listed.out, re.MULTILINE)
 
 
 def test_help_shows_every_setting(cli) -> None:
@@ -343,6 +353,90 @@ def test_target_folder_without_images(cli, tmp_path: Path) -> None:
     assert not (tmp_path / "adapter").exists()
 
 
+def camera_crops(folder: Path) -> Path:
+    """20 RGB-D crops with masks, two of them damaged."""
+    generator = np.random.default_rng(0)
+    for kind in ("color", "depth", "mask"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(20):
+        picture = generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"color/{number}.png"), picture)
+        depth = np.full((64, 64), 800 + number, np.uint16)
+        cv2.imwrite(str(folder / f"depth/{number}.png"), depth)
+        cv2.imwrite(str(folder / f"mask/{number}.png"), np.full((64, 64), 255, np.uint8))
+    for number in (3, 7):
+        (folder / f"color/{number}.png").write_bytes(b"")
+    return folder
+
+
+def test_a_dry_run_says_and_draws_what_there_is_to_learn_from(cli, tmp_path: Path) -> None:
+    target, out = camera_crops(tmp_path / "crops"), tmp_path / "adapter"
+    outcome = cli("train", "--objects", "ape", "--target", target, "--out", out, "--dry-run")
+    assert outcome.code == 0, outcome.error
+    picture = tmp_path / "adapter.training" / "target.png"
+    assert outcome.out.splitlines() == [
+        "target: 18 crops from color/, 64x64 pixels",
+        "target: depth of all, in millimetres by its values: 800 to 819 mm, median 810 mm",
+        "target: left out: 20 as masks or labels (mask/0.png)",
+        "target: left out: 2 as damaged (color/3.png)",
+        f"target: picture {picture}",
+    ]
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert not out.exists()
+    # Each crop is there twice as large, one pixel as four.
+    tile = cv2.resize(cv2.imread(str(target / "color/0.png")), None, fx=2, fy=2, interpolation=0)
+    apart = cv2.matchTemplate(drawn, tile, cv2.TM_SQDIFF)
+    assert apart.min() / tile.size < 1
+    outcome = cli(
+        "train", "--objects", "ape", "--target", target, "--out", out, "--dry-run",
+        "--channels", 3,
+    )  # fmt: skip
+    assert outcome.out.splitlines()[1] == "target: depth of all is left aside: colour alone"
+    without_depth = cv2.imread(str(picture))
+    assert without_depth is not None
+    assert without_depth.shape[0] < drawn.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "pattern"),
+    [
+        (["--depth-scale", "0"], r"--depth-scale is 0.0: give the millimetres in a step, above 0"),
+        (["--depth-scale", "inf"], r"--depth-scale is inf"),
+        (["--depth-scale", "nan"], r"--depth-scale is nan"),
+        (["--objects", "apple"], r"apple"),
+        (["--distance", "10", "20"], r"--distance"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_would(cli, tmp_path: Path, flags, pattern: str) -> None:
+    target = camera_crops(tmp_path / "crops")
+    given = ["--objects", "ape"] if "--objects" not in flags else []
+    outcome = cli(
+        "train", *given, "--target", target, "--out", tmp_path / "a", "--dry-run", *flags
+    )  # fmt: skip
+    one_sentence(outcome, pattern)
+    assert not (tmp_path / "a.training").exists()
+
+
+def test_depth_that_is_missing_or_misread_is_refused_with_the_flag_to_give(
+    cli, tmp_path: Path
+) -> None:
+    target = camera_crops(tmp_path / "crops")
+    command = ["train", "--objects", "ape", "--target", target, "--out", tmp_path / "a"]
+    (target / "depth/0.png").unlink()
+    one_sentence(cli(*command), r"1 of 18 crops .* have no depth; .* or train with --channels 3")
+    assert cli(*command, "--channels", 3, "--dry-run").code == 0
+    one_sentence(cli(*command, "--channels", 4), r"1 of 18 crops .* have no depth")
+    for file in (target / "depth").iterdir():
+        cv2.imwrite(str(file), np.full((64, 64), 9000, np.uint16))
+    cv2.imwrite(str(target / "depth/0.png"), np.full((64, 64), 9000, np.uint16))
+    one_sentence(cli(*command), r"has a median of 9000, too far .*--depth-scale.*0\.1 would make")
+    said = cli(*command, "--depth-scale", 0.1, "--dry-run").out.splitlines()[1]
+    assert said == (
+        "target: depth of all, in steps of 0.1 mm by --depth-scale: 900 to 900 mm, median 900 mm"
+    )
+
+
 def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
@@ -353,12 +447,19 @@ def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path)
     stated = {"centre": "mean", "window_mm": 150, "off_axis_degrees": 10}
     (target / "crops.json").write_text(json.dumps({"cut": stated}))
     adapter = tmp_path / "adapter"
+    (target / "depth").mkdir()
+    for number in range(20):
+        depth = np.full((64, 64), 9000, np.uint16)  # which no scale is said of
+        cv2.imwrite(str(target / "depth" / f"{number}.png"), depth)
     trained = cli(
         "train", "--objects", "ape", "--target", target, "--out", adapter, "--steps", 2,
+        "--channels", 3,
         "--batch", 4, "--width", 8, "--discriminator-width", 4, "--source-crops", 20,
         "--precision", "fp32", "--off-axis", 15,
     )  # fmt: skip
     assert trained.code == 0, trained.error
+    assert trained.out.startswith("target: 20 crops from the folder itself, 64x64 pixels\n")
+    assert json.loads((adapter / "adapter.json").read_text())["channels"] == 3
     out = tmp_path / "d"
     outcome = cli("--objects", "ape", "--n", 3, "--adapter", adapter, "--out", out)
     assert outcome.code == 0, outcome.error
@@ -386,3 +487,85 @@ def test_doctor_says_what_is_missing(
     assert "set RENDER_ADAPT_BLENDER" in shown
     assert "what was found" in shown
     assert shown.count("missing") == 1 + (not works)
+
+
+def command(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`render-adapt ARGUMENTS` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "render_adapt", *map(str, arguments)],
+        cwd=folder, text=True, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [("models", "list"), ("--help",)])
+def test_a_full_standard_output_is_said(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        found = command(tmp_path, *arguments, stdout=full)
+    assert found.returncode == 1
+    assert re.fullmatch(
+        r"render-adapt: standard output cannot be written \(No space left on device\): .*\n",
+        found.stderr,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX systems")
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = command(tmp_path, "models", "list", stdout=writing)
+    os.close(writing)
+    assert (found.returncode, found.stderr) == (141, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX systems")
+def test_without_standard_streams_no_file_takes_their_place(tmp_path: Path) -> None:
+    """The next file that is opened would be what every library prints to."""
+    arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", "d")
+    found = command(tmp_path, *arguments, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.close(1))
+    assert (found.returncode, found.stderr.strip()) == (0, "")
+    sound = command(tmp_path, "verify", "d", stdout=subprocess.DEVNULL)
+    assert sound.returncode == 0, sound.stderr
+
+
+@pytest.mark.parametrize("name", ["x[/b]", "[red]", "é", "\udce9"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str, encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", name)
+    for given in (arguments, ("verify", name), ("report", name)):
+        found = command(tmp_path, *given, stdout=subprocess.PIPE, env=environment)
+        assert (found.returncode, found.stderr.strip()) == (0, "")
+    shown = name if encoding == "utf-8" and name.isprintable() else ascii(name)[1:-1]
+    assert f"report: {shown}/report.html" in found.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+@pytest.mark.parametrize("module", ["cyclopts", "numpy", "rich", "cv2"])
+def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    found = command(
+        tmp_path, "models", "list", env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (130, "")
+    assert found.stderr == "render-adapt: interrupted\n"
+
+
+def test_an_interrupted_training_does_not_promise_to_go_on_from_nothing(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("render_adapt._cli.train_adapter", interrupted)
+    arguments = ("train", "--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a")
+    outcome = cli(*arguments)
+    assert outcome.code == 130
+    assert outcome.error.strip() == "render-adapt: interrupted; nothing was saved yet"
+    (tmp_path / "a.training").mkdir()
+    (tmp_path / "a.training/checkpoint.safetensors").touch()
+    outcome = cli(*arguments)
+    assert outcome.error.strip() == "render-adapt: interrupted; the same command continues"

@@ -53,7 +53,7 @@ def slow_maker(log: Path) -> Callable[[int], int]:
     def work(shard: int) -> int:
         if shard:
             log.write_text(str(os.getpid()))
-            time.sleep(60)
+            time.sleep(1e6)
         return shard
 
     return work
@@ -105,9 +105,7 @@ def test_closing_ends_what_is_under_way(tmp_path: Path) -> None:
     assert next(results) == 0
     while not log.exists() or not log.read_text():
         time.sleep(0.01)
-    started = time.monotonic()
     results.close()
-    assert time.monotonic() - started < 10
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text()), 0)
 
@@ -136,15 +134,13 @@ def test_workers_end_with_their_run(tmp_path: Path, number: signal.Signals) -> N
     ]  # fmt: skip
     environment = {**os.environ, "RUN_OF_TEST": str(out)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(out.glob("shards/*.json")) and time.monotonic() < deadline:
+    while not list(out.glob("shards/*.json")) and process.poll() is None:
         time.sleep(0.05)
     assert len(workers_of(out)) >= 2
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    while workers_of(out) and time.monotonic() < deadline:
+    _, errors = process.communicate()
+    while workers_of(out):
         time.sleep(0.05)
-    assert workers_of(out) == []
     if number == signal.SIGTERM:
         assert process.returncode == 130
         assert "render-adapt: interrupted; the same command continues" in errors

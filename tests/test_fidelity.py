@@ -159,7 +159,7 @@ def test_an_endless_calibration_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / CALIBRATION
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(ConfigError, match="no fidelity calibration"):
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
         read_calibration(file)
 
 

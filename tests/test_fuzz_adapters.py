@@ -41,7 +41,7 @@ def toy() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_file(generator.state_dict(), folder / WEIGHTS)
-        export_onnx(generator, 3, SIZE, TOY.noise_dimension, folder / ONNX)
+        (folder / ONNX).write_bytes(export_onnx(generator, 3, SIZE, TOY.noise_dimension))
         return {file: (folder / file).read_bytes() for file in (WEIGHTS, ONNX)}
 
 

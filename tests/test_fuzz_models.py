@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import trimesh
 from hypothesis import given, settings
@@ -17,10 +18,13 @@ from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
 QUICK = settings(max_examples=100, deadline=None)
 
 
-def loads_or_refuses(name: str, content: bytes) -> None:
+def loads_or_refuses(name: str, content: bytes, **beside: bytes) -> None:
+    """`beside` are files that it may name, `_` for the dot in their names."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
+        for other, text in beside.items():
+            (Path(folder) / other.replace("_", ".")).write_bytes(text)
         try:
             [model] = load_models([f"widget={path}"], units="mm")
         except ModelError as error:
@@ -31,6 +35,9 @@ def loads_or_refuses(name: str, content: bytes) -> None:
 
 def assert_usable(model: CadModel) -> None:
     mesh = model.mesh
+    for note in model.notes:
+        assert "\n" not in note
+        assert len(note) < 300
     assert np.isfinite(mesh.vertices).all()
     assert mesh.faces.min() >= 0
     assert mesh.faces.max() < len(mesh.vertices)
@@ -63,12 +70,17 @@ def test_damaged_meshes(damaged: tuple[str, bytes]) -> None:
 _TYPES = st.sampled_from(["char", "uchar", "short", "int", "uint", "float", "double", "int99"])
 _PROPERTY = st.one_of(
     st.tuples(
-        _TYPES, st.sampled_from(["x", "y", "z", "nx", "ny", "nz", "red", "green", "blue", "s", "t"])
+        _TYPES,
+        st.sampled_from(
+            ["x", "y", "z", "nx", "ny", "nz", "red", "green", "blue", "s", "t", "texnumber"]
+        ),
     ).map(" ".join),
-    st.tuples(st.just("list"), _TYPES, _TYPES, st.sampled_from(["vertex_indices", "a"])).map(
-        " ".join
-    ),
+    st.tuples(
+        st.just("list"), _TYPES, _TYPES, st.sampled_from(["vertex_indices", "texcoord", "a"])
+    ).map(" ".join),
 )
+_SKIN = "comment TextureFile skin.png\n"
+PICTURE = cv2.imencode(".png", np.full((4, 4, 3), 99, np.uint8))[1].tobytes()
 _COUNTS = st.sampled_from([*map(str, range(5)), "-1", "2000001", "99999999999", "1e3", "x"])
 _ELEMENT = st.tuples(
     st.sampled_from(["vertex", "face", "edge", "tristrips"]),
@@ -93,12 +105,56 @@ _BODY = st.one_of(
 @given(
     st.sampled_from(["ascii", "binary_little_endian", "binary_big_endian", "other"]),
     st.one_of(st.just(_GOOD), st.lists(_ELEMENT, max_size=4).map("\n".join)),
-    st.sampled_from(["", "comment TextureFile ../x.png\n", "comment TextureFile \0\n"]),
+    st.sampled_from(["", "comment TextureFile ../x.png\n", "comment TextureFile \0\n", 2 * _SKIN]),
     _BODY,
 )
 def test_any_ply_header(encoding: str, elements: str, comment: str, body: bytes) -> None:
     header = f"ply\nformat {encoding} 1.0\n{comment}{elements}\nend_header\n"
-    loads_or_refuses("part.ply", header.encode() + body)
+    loads_or_refuses("part.ply", header.encode() + body, skin_png=PICTURE)
+
+
+_LOOKS = st.lists(
+    st.sampled_from(
+        [
+            "property uchar red\nproperty uchar green\nproperty uchar blue",
+            "property float red\nproperty float green\nproperty float blue",
+            "property list uchar float texcoord",
+            "property list int double texcoord",
+            "property int texnumber",
+            "property float texnumber",
+            "property list uchar int a",
+        ]
+    ),
+    max_size=3,
+).map("\n".join)
+
+
+@QUICK
+@given(
+    st.sampled_from(["ascii", "binary_little_endian", "binary_big_endian"]),
+    _LOOKS,
+    _LOOKS,
+    st.sampled_from(["", _SKIN, 2 * _SKIN]),
+    st.sampled_from(["face", "tristrips"]),
+    st.lists(st.sampled_from([0, 1, 2, 3, 4, 6, -1, 0.5, 90, 1e39, np.nan, 255]), max_size=60),
+)
+def test_any_looks_of_a_ply(
+    encoding: str, vertex: str, face: str, comment: str, surface: str, numbers: list[float]
+) -> None:
+    header = (
+        f"ply\nformat {encoding} 1.0\n{comment}element vertex 3\nproperty float x\n"
+        f"property float y\nproperty float z\n{vertex}\nelement {surface} 2\n"
+        f"property list uchar int vertex_indices\n{face}\nend_header\n"
+    )
+    body = " ".join(map(str, numbers)).encode()
+    if encoding != "ascii":
+        order = "<" if encoding == "binary_little_endian" else ">"
+        with np.errstate(all="ignore"):
+            body = b"".join(
+                np.array(n).astype(f"{order}f4" if k % 3 else "u1").tobytes()
+                for k, n in enumerate(numbers)
+            )
+    loads_or_refuses("part.ply", header.encode() + body, skin_png=PICTURE)
 
 
 _WORDS = st.sampled_from(
@@ -119,7 +175,9 @@ _WORDS = st.sampled_from(
     ]
 )
 _LINES = st.tuples(
-    st.sampled_from(["v", "vt", "vn", "f", "usemtl", "mtllib", "o", "g", "l", "p", "\0", "f\\"]),
+    st.sampled_from(
+        ["v", "vt", "vn", "f", "usemtl", "mtllib a.mtl", "o", "surf", "l", "p", "\0", "f\\"]
+    ),
     st.lists(_WORDS, max_size=6),
 ).map(lambda line: " ".join([line[0], *line[1]]))
 
@@ -128,7 +186,73 @@ _LINES = st.tuples(
 @given(st.lists(_LINES, max_size=12), st.booleans())
 def test_any_obj(lines: list[str], begins_well: bool) -> None:
     start = ["v 0 0 0", "v 90 0 0", "v 0 90 0", "f 1 2 3"] if begins_well else []
-    loads_or_refuses("part.obj", "\n".join([*start, *lines]).encode())
+    text = "\n".join([*start, *lines]).encode()
+    loads_or_refuses("part.obj", text, a_mtl=b"newmtl 0\nmap_Kd a.png", a_png=PICTURE)
+
+
+_MATERIAL = st.tuples(
+    st.sampled_from(
+        ["newmtl", "Kd", "Ka", "Ke", "d", "Tr", "map_Kd", "map_Ka", "map_d", "bump", "illum", ""]
+    ),
+    st.lists(
+        st.sampled_from(
+            [
+                "a", "b", "0", "1", "0.4", "255", "-1", "1e39", "nan", "inf", "x", "a.png", '"', "",
+                "-s", "-o", "-t", "-mm", "-clamp", "on", "-bm", "../a.png", "\\", "/", "\0",
+            ]
+        ),
+        max_size=6,
+    ),
+).map(lambda line: " ".join([line[0], *line[1]]))  # fmt: skip
+
+
+@QUICK
+@given(st.lists(_MATERIAL, max_size=12), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+def test_any_mtl(lines: list[str], encoding: str) -> None:
+    obj = (
+        b"mtllib a.mtl\nv 0 0 0\nv 90 0 0\nv 0 90 0\nv 0 0 90\nvt 0 0\nvt 1 0\nvt 0 1\n"
+        b"usemtl a\nf 1/1 2/2 3/3\nusemtl b\nf 1/1 3/2 4/3\nusemtl\nf 1 2 4\n"
+    )
+    materials = "\n".join(["newmtl a", *lines]).encode(encoding)
+    loads_or_refuses("part.obj", obj, a_mtl=materials, a_png=PICTURE)
+
+
+_NUMBERS = st.sampled_from(
+    ["0", "1", "2", "3", "4", "-1", "90", "0.5", "255", "1e39", "nan", "x", "#", "99999999999"]
+)
+_ROWS = st.lists(st.lists(_NUMBERS, max_size=8).map(" ".join), max_size=10).map("\n".join)
+
+
+@QUICK
+@given(
+    st.sampled_from(["OFF", "COFF", "NOFF", "STCNOFF", "4OFF", "OFF BINARY", "", "STOFF"]),
+    st.sampled_from(["", "3 1 0", "3 2", "0 0 0", "99999999999 1 0", "x"]),
+    st.sampled_from(["", "0 0 0\n90 0 0\n0 90 0\n", "0 0 0 1 0 0\n90 0 0 1 1 1\n0 90 0 9 9 9\n"]),
+    _ROWS,
+)
+def test_any_off(keyword: str, counts: str, vertices: str, rows: str) -> None:
+    loads_or_refuses("part.off", f"{keyword}\n{counts}\n{vertices}{rows}".encode())
+
+
+_STL_WORDS = st.sampled_from(
+    ["solid", "endsolid", "facet normal", "0 0 1", "outer loop", "vertex", "0 0 0", "90 0 0",
+     "0 90 0", "endloop", "endfacet", "\n", "x", "1,5", "nan"]
+)  # fmt: skip
+
+
+@QUICK
+@given(
+    st.binary(max_size=84),
+    st.integers(0, 3),
+    st.lists(st.binary(min_size=50, max_size=50), max_size=3).map(b"".join),
+    st.binary(max_size=60),
+    st.lists(_STL_WORDS, max_size=40).map(" ".join),
+)
+def test_any_stl(header: bytes, count: int, facets: bytes, spare: bytes, words: str) -> None:
+    binary = header[:80].ljust(80, b"\0") + count.to_bytes(4, "little") + facets + spare
+    loads_or_refuses("part.stl", binary)
+    loads_or_refuses("part.stl", b"solid a\n" + words.encode() + b"\nendsolid a")
+    loads_or_refuses("part.stl", header + words.encode() + spare)
 
 
 def gltf() -> dict[str, object]:

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,10 +99,8 @@ def test_time_that_is_up_is_kept_to(
     place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "LEAST_MINUTES", 0.001)
-    pieces(monkeypatch, python("import time; time.sleep(60)", "endless"), python("1", "next one"))
-    started = time.monotonic()
+    pieces(monkeypatch, python("import time; time.sleep(1e6)", "endless"), python("1", "next one"))
     assert run_pieces(range(2), 0.02, place) == ["endless"]
-    assert time.monotonic() - started < 20
     out = capfd.readouterr().out
     assert "killed at the end of its time" in out
     assert "next: --piece 2" in out

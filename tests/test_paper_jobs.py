@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter import AdapterError, LabelledCrops
+from adapter import AdapterError, LabelledCrops, Progress
 from adapter._checkpoint import CHECKPOINT, read_checkpoint
 from benchmarks.paper import _jobs as jobs_module
 from benchmarks.paper._jobs import Job, Workplace, run_job, state_of
@@ -181,12 +181,21 @@ def test_kill_at_a_random_moment_changes_nothing(tmp_path: Path, unbroken: dict[
     assert trained(JOB, where) == unbroken
 
 
-def test_time_limit_saves_and_seconds_add_up(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+def test_time_limit_saves_and_seconds_add_up(
+    tmp_path: Path, unbroken: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = place(tmp_path)
     assert run_job(JOB, where, deadline=time.time() - 1).status == "unfinished"
-    limited = run_job(JOB, where, deadline=time.time() + 0.1)
+    clock, passed = time.monotonic, [0.0]
+
+    def let_time_pass(progress: Progress) -> None:
+        passed[0] = 1e6 if progress.step == 2 else 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: clock() + passed[0])
+        limited = run_job(JOB, where, deadline=time.time() + 1e5, on_progress=let_time_pass)
     assert limited.status == "unfinished"
-    assert 0 < limited.step < 6
+    assert limited.step == 2
     done = run_job(JOB, where)
     assert done.status == "done"
     assert done.seconds > limited.seconds > 0

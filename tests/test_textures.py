@@ -82,6 +82,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_textures(tmp_path / "nowhere")
     with pytest.raises(RenderError, match="holds no pictures"):
         load_photographs(tmp_path)
+    (tmp_path / "._picture.jpg").write_bytes(b"what macOS writes beside it")
+    with pytest.raises(RenderError, match="holds no pictures"):
+        load_textures(tmp_path)
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
     with pytest.raises(RenderError, match=r"broken\.jpg cannot be read as a picture"):
         load_textures(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +66,32 @@ def system(name: str, step: object, batch: int = 4) -> timing.System:
     return timing.System(name, "training", batch, 16, "fp32", "cpu", 1, step)  # type: ignore[arg-type]
 
 
-def test_systems_take_turns_and_the_first_step_is_not_counted() -> None:
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
+
+
+def test_systems_take_turns_and_the_first_step_is_not_counted(clock: Clock) -> None:
     called: list[str] = []
 
     def step(name: str, seconds: float) -> object:
         called.append(name)
-        time.sleep(seconds if len(called) > 2 else 10 * seconds)
+        clock.sleep(seconds if len(called) > 2 else 10 * seconds)
         return None
 
     systems = [
@@ -83,16 +102,16 @@ def test_systems_take_turns_and_the_first_step_is_not_counted() -> None:
     assert called == ["slow", "quick"] * 4
     assert slow.keys() == ROW
     assert (slow["steps"], quick["steps"]) == (3, 3)
-    # Sleeping takes longer than asked for, never less; a warm-up of 0.2 s would show.
-    assert 1 / 0.1 < slow["steps_per_second"] <= 1 / 0.02
-    assert quick["slowest_turn"] <= quick["steps_per_second"] <= quick["fastest_turn"]
+    assert slow["steps_per_second"] == pytest.approx(1 / 0.02)
+    rates = [quick[name] for name in ("slowest_turn", "steps_per_second", "fastest_turn")]
+    assert rates == pytest.approx([1 / 0.005] * 3)
     assert quick["crops_per_second"] == pytest.approx(8 * quick["steps_per_second"])
     assert quick["milliseconds_per_crop"] == pytest.approx(125 / quick["steps_per_second"])
 
 
-def test_a_turn_lasts_its_share_of_the_seconds() -> None:
-    (row,) = timing.take_turns([system("a", lambda: time.sleep(0.001))], seconds=0.3, turns=3)
-    assert row["steps"] / row["steps_per_second"] == pytest.approx(0.3, rel=0.5)
+def test_a_turn_lasts_its_share_of_the_seconds(clock: Clock) -> None:
+    (row,) = timing.take_turns([system("a", lambda: clock.sleep(0.001))], seconds=0.3, turns=3)
+    assert row["steps"] / row["steps_per_second"] == pytest.approx(0.3, rel=0.02)
 
 
 def test_every_system_is_timed(peer: Path, tmp_path: Path) -> None:
@@ -102,7 +121,7 @@ def test_every_system_is_timed(peer: Path, tmp_path: Path) -> None:
     systems = [
         *timing.training_systems(*arguments),  # type: ignore[arg-type]
         *timing.peer_systems(*arguments, peer),  # type: ignore[arg-type]
-        *timing.inference_systems(1, "cpu", (4,), tmp_path),
+        *timing.inference_systems(1, "cpu", (4,)),
     ]
     rows = timing.take_turns(systems, seconds=0.0, turns=1)
     found = {

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import numpy as np
 import onnx
 import pyarrow
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from adapter import AdapterError, load_adapter, read_target
@@ -67,9 +69,20 @@ class TestPictures:
         assert np.abs(found.astype(int) - smooth).max() <= 8
 
     @pytest.mark.parametrize("kind", [".bmp", ".tiff", ".webp"])
-    def test_other_kinds_are_not(self, kind: str) -> None:
-        content = cv2.imencode(kind, np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    def test_other_kinds_are_read_within_the_same_limit(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
+        lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == ".webp" else []
+        content = cv2.imencode(kind, picture[..., ::-1], lossless)[1].tobytes()
+        np.testing.assert_array_equal(decode_picture(content), picture)
+        monkeypatch.setattr("cad_models._pictures.MAX_PIXELS", 9 * 17 - 1)
         assert decode_picture(content) is None
+
+    def test_kinds_that_meshes_do_not_have_are_not(self) -> None:
+        for kind in (".pgm", ".ras"):
+            content = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1].tobytes()
+            assert decode_picture(content) is None
 
     def test_a_size_beyond_the_limit_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is decoded: of a size that is said to be too large not one byte is taken."""
@@ -262,14 +275,11 @@ class TestAdapters:
     def test_the_toy_itself(self, tmp_path: Path) -> None:
         self.adapt(self.write(tmp_path))
 
-    def test_files_of_other_names_are_not_even_hashed(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_files_of_other_names_are_not_even_hashed(self, tmp_path: Path) -> None:
         for name in ("/dev/zero", "../secret", "other.bin"):
             folder = self.write(
                 tmp_path, lambda fields, name=name: fields["sha256"].update({name: "0"})
             )
-            monkeypatch.setattr("adapter._runtime.sha256_of", lambda *_: pytest.fail("it was read"))
             with pytest.raises(AdapterError, match="or has others"):
                 load_adapter(folder)
 
@@ -307,8 +317,56 @@ class TestAdapters:
         self.write(
             folder, onnx=network([helper.make_node("Add", ["crops", "w"], ["adapted"])], outside)
         )
-        with pytest.raises(AdapterError, match="is not a network that ONNX Runtime can read"):
+        with pytest.raises(AdapterError, match=r"can be used \(it has weights in another file\)"):
             self.adapt(folder)
+
+    @pytest.mark.parametrize("kind", ["constant", "outer product", "decided as it runs"])
+    def test_a_network_that_asks_for_the_whole_memory(self, tmp_path: Path, kind: str) -> None:
+        """Refused where it asks, in a process that may not have it."""
+        folder = self.write(tmp_path, onnx=greedy_network(kind))
+        code = (
+            "import re, sys, numpy as np\n"
+            "from pathlib import Path\n"
+            "from adapter import AdapterError, load_adapter\n"
+            "crops, noise = np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 10), np.float32)\n"
+            "try:\n"
+            "    load_adapter(Path(sys.argv[1])).adapt(crops, noise)\n"
+            "except AdapterError as error:\n"
+            "    print(error)\n"
+            "print(*re.findall('VmHWM:\\s*(.*) kB', Path('/proc/self/status').read_text()))\n"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+        )
+        message, kilobytes = found.stdout.splitlines()  # the most that it had, of its own
+        assert message == f"{folder / ONNX} cannot be run; train the adapter anew"
+        assert int(kilobytes) < 500_000
+        assert not found.stderr
+
+    def test_a_network_that_need_not_end(self, tmp_path: Path) -> None:
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["go"], ["going"])],
+            "body",
+            [helper.make_tensor_value_info("i", TensorProto.INT64, []),
+             helper.make_tensor_value_info("go", TensorProto.BOOL, [])],
+            [helper.make_tensor_value_info("going", TensorProto.BOOL, [])],
+        )  # fmt: skip
+        endless = helper.make_node("Loop", ["", ""], [], body=body)
+        folder = self.write(
+            tmp_path, onnx=network([endless, helper.make_node("Relu", ["crops"], ["adapted"])])
+        )
+        with pytest.raises(AdapterError, match=r"can be used \(it has a loop\)"):
+            self.adapt(folder)
+
+    def test_nothing_of_a_network_reaches_the_terminal(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        evil = "\x1b]0;title\x07"
+        folder = self.write(tmp_path, onnx=network([helper.make_node("Relu", ["crops"], [evil])]))
+        with pytest.raises(AdapterError) as caught:
+            self.adapt(folder)
+        assert "\x1b" not in str(caught.value)
+        assert capfd.readouterr() == ("", "")
 
     def test_a_network_that_gives_something_else(self, tmp_path: Path) -> None:
         nodes = [helper.make_node("Identity", ["noise"], ["adapted"])]
@@ -339,6 +397,30 @@ def network(nodes: list[Any], *tensors: Any) -> bytes:
     graph = helper.make_graph(nodes, "g", inputs, outputs, list(tensors))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return onnx.ModelProto.SerializeToString(model)
+
+
+def greedy_network(kind: str) -> bytes:
+    """A few hundred bytes (half a megabyte for the outer product) that ask for 40 GB."""
+    mean = [
+        helper.make_node("ReduceMean", ["big"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["crops", "mean"], ["adapted"]),
+    ]
+    size = numpy_helper.from_array(np.array([10**10], np.int64), "size")
+    if kind == "constant":
+        return network([helper.make_node("ConstantOfShape", ["size"], ["big"]), *mean], size)
+    if kind == "decided as it runs":
+        zero = numpy_helper.from_array(np.array(0, np.int64), "zero")
+        nodes = [
+            helper.make_node("ReduceMin", ["noise"], ["least"], keepdims=0),
+            helper.make_node("Cast", ["least"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["whole", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "size"], ["shape"]),
+            helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+        ]
+        return network([*nodes, *mean], size, zero)
+    column = numpy_helper.from_array(np.ones((10**5, 1), np.float32), "column")
+    row = numpy_helper.from_array(np.ones((1, 10**5), np.float32), "row")
+    return network([helper.make_node("Add", ["column", "row"], ["big"]), *mean], column, row)
 
 
 class TestTargets:
@@ -459,9 +541,10 @@ def test_a_setting_that_no_message_can_quote(tmp_path: Path) -> None:
 def test_a_quaternion_that_squares_to_nothing(tmp_path: Path) -> None:
     rows = parquet.read_table(io.BytesIO(index())).to_pylist()
     rows[0]["quaternion"] = [1e-320, 0.0, 0.0, 0.0]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "000000.parquet")
+    (tmp_path / "index").mkdir()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "index/000000.parquet")
     with pytest.raises(DatasetError, match="without number, pose or object"):
-        _read_table(tmp_path / "000000.parquet")
+        _read_table(tmp_path, 0)
 
 
 def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:

@@ -75,6 +75,15 @@ def test_the_camera_looks_at_the_object_with_z_up(direction: NDArray[np.float64]
     assert up[1] <= 1e-9
 
 
+@given(st.floats(-12, 0), st.floats(0, 7), st.sampled_from([1.0, -1.0]))
+def test_cameras_near_the_poles_are_as_exact_as_others(
+    exponent: float, azimuth: float, side: float
+) -> None:
+    off = 10.0**exponent
+    rotation = look_at((off * np.cos(azimuth), off * np.sin(azimuth), side))
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-14)
+
+
 def test_a_camera_on_the_x_axis_sees_y_to_its_right() -> None:
     np.testing.assert_allclose(look_at([2, 0, 0]) @ [0, 1, 0], [1, 0, 0], atol=1e-15)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapter import PRESETS, LabelledCrops, TrainConfig
+from adapter import PRESETS, LabelledCrops, TrainConfig, open_network
 from adapter._artifact import export_onnx
 from adapter._networks import build_generator
 from adapter._train import training_steps
@@ -85,11 +84,11 @@ def measure(
         class_names=DIGITS,
     )
     target = make_mnist_m(data, "test").as_crops()
-    with tempfile.TemporaryDirectory() as folder, _threads(threads):
+    with _threads(threads):
         systems = [
             *training_systems(source, target, threads, device, batches),
             *peer_systems(source, target, threads, device, batches, peer),
-            *inference_systems(threads, device, batches, Path(folder)),
+            *inference_systems(threads, device, batches),
         ]
         return take_turns(systems, seconds)
 
@@ -155,21 +154,11 @@ def peer_systems(
         )
 
 
-def inference_systems(
-    threads: int, device: Device, batches: Sequence[int], folder: Path
-) -> Iterator[System]:
+def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> Iterator[System]:
     """The paper's LineMod generator, 64x64 RGB-D, in torch and ONNX Runtime."""
-    import onnxruntime
-
     config = PRESETS["linemod"]
     generator = build_generator(4, 64, config).eval()
-    network = folder / "generator.onnx"
-    export_onnx(generator, 4, 64, config.noise_dimension, network)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        str(network), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_network(export_onnx(generator, 4, 64, config.noise_dimension), threads)
     generator.to(device)
     random = np.random.default_rng(0)
     for batch in (1, *batches):

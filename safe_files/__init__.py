@@ -1,0 +1,38 @@
+"""Files: one way to open those that somebody else may have made, and one way to write ours.
+
+Every package opens and writes through here (`tests/test_safe_files.py` holds them to it), so that a
+link out of a folder, a pipe, a device or a small file that claims the whole memory is refused in
+one place.
+
+Convention:
+    What cannot be used is an `OSError` whose `strerror` is a phrase to end a sentence with.
+"""
+
+from ._decode import MOST_PIXELS, decode_picture, picture_size
+from ._read import UnusableFileError, list_folder, open_file, parse_json, parse_toml, read_file
+from ._write import (
+    create_file,
+    flush_folder,
+    hash_file,
+    partials_of,
+    remove_partials,
+    write_file,
+)
+
+__all__ = [
+    "MOST_PIXELS",
+    "UnusableFileError",
+    "create_file",
+    "decode_picture",
+    "flush_folder",
+    "hash_file",
+    "list_folder",
+    "open_file",
+    "parse_json",
+    "parse_toml",
+    "partials_of",
+    "picture_size",
+    "read_file",
+    "remove_partials",
+    "write_file",
+]

@@ -1,0 +1,118 @@
+"""Writing files so that they are whole or absent, and nothing else is written over."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{16}\.partial")
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """All of the content at `path`, or what was there before, even if the machine stops.
+
+    A link of that name is replaced, not followed.
+
+    Args:
+        path: the file's; its folder is there.
+        content: text is written as UTF-8.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    write_file_with(path, lambda file: file.write(data))
+
+
+def write_file_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """As `write_file`, of what a function writes into the file that it is given."""
+    # Nobody can have put a link in place of a name that cannot be guessed.
+    name = f".{path.name}.{secrets.token_hex(8)}.partial"
+    with _folder_of(path) as folder:
+        try:
+            with _created(path.parent, name, folder) as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if folder is None:
+                os.replace(path.with_name(name), path)
+            else:
+                os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name if folder is not None else path.with_name(name), dir_fd=folder)
+            raise
+
+
+def create_file(path: Path, content: bytes | str) -> None:
+    """A new file, which is not yet on the disk itself when this returns.
+
+    Raises:
+        FileExistsError: there is something of that name, a link perhaps.
+        OSError: it cannot be written.
+    """
+    with _created(path.parent, path.name, None) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def partials_of(path: Path) -> list[Path]:
+    """What a `write_file` that was killed has left beside a file."""
+    found = ((other, _PARTIAL.fullmatch(other.name)) for other in path.parent.iterdir())
+    return [other for other, match in found if match and match[1] == path.name]
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what was left in a folder by each `write_file` that was killed.
+
+    Nobody else may be writing there.
+    """
+    for path in folder.iterdir():
+        if _PARTIAL.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names of a folder's files on the disk itself."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def hash_file(file: io.BufferedReader) -> str:
+    """SHA-256 of the rest of an open file."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _folder_of(path: Path) -> Iterator[int | None]:
+    """A file's folder, held open so that it stays the same one; None where systems cannot."""
+    if os.open not in os.supports_dir_fd or os.rename not in os.supports_dir_fd:
+        yield None
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _created(folder: Path, name: str, descriptor: int | None) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags |= int(getattr(os, "O_NOFOLLOW", 0)) | int(getattr(os, "O_BINARY", 0))
+    place = folder / name if descriptor is None else name
+    try:
+        return os.fdopen(os.open(place, flags, 0o666, dir_fd=descriptor), "wb")
+    except OSError as error:
+        error.filename = str(folder / name)
+        raise
