@@ -27,8 +27,8 @@ from ._gltf_materials import (
     image_content,
     left_out,
     material_of,
+    reduced,
     sharpened,
-    shrunk,
     tinted,
     without_hidden_colors,
 )
@@ -312,7 +312,7 @@ class _Reader:
         """A picture that looks right repeated, and the surfaces with their places in it."""
         assert look.picture is not None
         if look.mode != "OPAQUE":
-            rgba = shrunk(rgba, _LARGEST_CUT_SIDE / max(rgba.shape))
+            rgba = reduced(rgba, _LARGEST_CUT_SIDE / max(rgba.shape))
         if look.picture.sharp:
             rgba = sharpened(rgba, look.mode != "OPAQUE")
         every = np.concatenate([_coordinates(one.surface.part) for one in group])
@@ -341,7 +341,7 @@ class _Reader:
             if (~_hidden(look)[stored] & (stored < 255)).any():
                 self._left_out.add("transparency")
             stored = np.where(_hidden(look)[stored], 0, 255).astype(np.uint8)
-        stored = shrunk(stored, math.sqrt(most / stored.size))
+        stored = reduced(stored, math.sqrt(most / stored.size))
         factor = look.factor[3] if look.mode == "MASK" else 1.0
         return Alpha(3, None, stored / 255 * factor, _cutoff(look))
 

@@ -177,10 +177,10 @@ def decoded(document: Document, image: int, content: bytes, most: int) -> NDArra
     rgba = decode_with_alpha(content)
     if rgba is None:
         raise _no_picture(document, image)
-    return shrunk(rgba, min(1.0, most / max(rgba.shape)))
+    return reduced(rgba, min(1.0, most / max(rgba.shape)))
 
 
-def shrunk(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+def reduced(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """A picture of fewer pixels, each the mean of those that it stands for."""
     if scale >= 1:
         return pixels

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -846,6 +848,20 @@ class TestContainers:
         path = tmp_path / "c.glb"
         path.write_bytes(glb(json.dumps(root).encode(), bytes(8)))
         assert "needs meshopt" in refusal(path)
+
+    def test_it_loads_without_trimesh_scipy_and_pillow(self, tmp_path: Path) -> None:
+        """As inside Blender, whose Python has none of them."""
+        file = Gltf()
+        file.shown(file.square(file.material(file.texture(disc()), alphaMode="MASK")))
+        path = file.write(tmp_path / "a.glb")
+        code = (
+            "import sys; sys.modules.update(trimesh=None, scipy=None, PIL=None); import cad_models;"
+            "print(len(cad_models.load_models(sys.argv[1:])[0].mesh.faces))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, f"a={path}"], check=True, capture_output=True, text=True
+        )
+        assert int(done.stdout) == len(load(path).mesh.faces)
 
     def test_older_versions(self, tmp_path: Path) -> None:
         path = tmp_path / "a.gltf"
