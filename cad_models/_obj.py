@@ -22,7 +22,7 @@ from ._atlas import joined
 from ._color_values import as_bytes
 from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
 from ._model import ModelError
-from ._mtl import Material
+from ._mtl import Material, TextureMap
 from ._polygons import triangulated
 from ._source_files import SourceFiles, plain_text
 from ._textures import read_textures
@@ -38,6 +38,10 @@ _FORMS = tuple(
         (rb"\d+/\d+/\d+", (0, 1, 2)),
     )
 )
+
+
+_Look = tuple[TextureMap | None, tuple[int, ...] | None]
+"""A texture and a diffuse colour."""
 
 
 @dataclass
@@ -268,59 +272,79 @@ def _has_vertex_colors(triangles: _Triangles) -> bool:
 def _parts(
     triangles: _Triangles, shown: dict[str | None, Material], files: SourceFiles
 ) -> Iterator[RawMesh]:
-    """For each material the part that has it, in the order in which the file uses them."""
-    order = {name: number for number, name in enumerate(dict.fromkeys(triangles.materials))}
-    which = np.array([order[name] for name in triangles.materials], dtype=np.int64)
-    ends = np.cumsum(np.bincount(which, minlength=len(order)))
-    rows_of = np.split(np.argsort(which, kind="stable"), ends)
-    maps = {m.texture for m in shown.values() if m.texture is not None}
-    named = sorted({(texture.folder, texture.name) for texture in maps})
-    pictures = dict(zip(named, read_textures(files, named), strict=True))
+    """For each look the part that has it, in the order in which the file uses them."""
+    looks = {name: _look(shown[name]) for name in triangles.materials if name in shown}
+    order = {look: number for number, look in enumerate(dict.fromkeys(looks.values()))}
+    number_of = {name: order[look] for name, look in looks.items()}
+    which = np.array([number_of.get(name, -1) for name in triangles.materials], dtype=np.int64)
+    begins = np.searchsorted(np.sort(which), np.arange(len(order) + 1))
+    by_look = np.argsort(which, kind="stable")
+    textures = [texture for texture, _ in order if texture is not None]
+    pictures = iter(read_textures(files, [(each.folder, each.name) for each in textures]))
     has_normals = bool((triangles.corners[:, :, 2] >= 0).all())
-    for name, rows in zip(order, rows_of, strict=False):
-        if name in shown:
-            corners, material = triangles.corners[rows], shown[name]
-            textured = (corners[:, :, 1] >= 0).all(axis=1) & (material.texture is not None)
-            for chosen, texture in ((textured, material.texture), (~textured, None)):
-                if chosen.any():
-                    picture = None if texture is None else pictures[texture.folder, texture.name]
-                    yield _part(triangles, corners[chosen], material, picture, has_normals)
+    for number, (texture, diffuse) in enumerate(order):
+        corners = triangles.corners[by_look[begins[number] : begins[number + 1]]]
+        textured = (corners[:, :, 1] >= 0).all(axis=1) & (texture is not None)
+        if texture is not None:
+            picture = _tinted(next(pictures), diffuse)
+            if textured.any():
+                yield _textured_part(triangles, corners[textured], texture, picture, has_normals)
+        if not textured.all():
+            yield _plain_part(triangles, corners[~textured], diffuse, has_normals)
 
 
-def _part(
+def _look(material: Material) -> _Look:
+    diffuse = material.diffuse
+    return material.texture, None if diffuse is None else tuple(diffuse.tolist())
+
+
+def _textured_part(
     triangles: _Triangles,
     corners: NDArray[np.int64],
-    material: Material,
-    picture: NDArray[np.uint8] | None,
+    texture: TextureMap,
+    picture: NDArray[np.uint8],
     has_normals: bool,
 ) -> RawMesh:
-    if picture is None:
-        corners = np.where([True, False, True], corners, -1)
-    rows, faces = _distinct(corners if has_normals else np.where([True, True, False], corners, -1))
-    raw = RawMesh(
-        vertices=triangles.points[rows[:, 0]],
-        faces=faces,
-        normals=triangles.normals[rows[:, 2]] if has_normals else None,
+    raw, rows = _shape(triangles, corners, has_normals)
+    coordinates = texture.moved(triangles.coordinates[rows[:, 1]])
+    outside = bool(((coordinates < 0) | (coordinates > 1)).any())
+    return replace(
+        raw,
+        texture_coordinates=coordinates,
+        texture=picture,
+        notes=(_CLAMP,) if texture.clamp and outside else (),
     )
-    if picture is not None and material.texture is not None:
-        coordinates = material.texture.moved(triangles.coordinates[rows[:, 1]])
-        texture = _tinted(picture, material.diffuse)
-        outside = ((coordinates < 0) | (coordinates > 1)).any()
-        notes = (_CLAMP,) if material.texture.clamp and outside else ()
-        return replace(raw, texture_coordinates=coordinates, texture=texture, notes=notes)
-    if triangles.colors is not None and _has_vertex_colors(triangles):
+
+
+def _plain_part(
+    triangles: _Triangles,
+    corners: NDArray[np.int64],
+    diffuse: tuple[int, ...] | None,
+    has_normals: bool,
+) -> RawMesh:
+    raw, rows = _shape(triangles, np.where([True, False, True], corners, -1), has_normals)
+    if triangles.colors is not None and (_has_vertex_colors(triangles) or diffuse is None):
         return replace(raw, colors=triangles.colors[rows[:, 0]])
-    if material.diffuse is not None:
-        return replace(raw, colors=np.tile(material.diffuse, (len(rows), 1)))
-    if triangles.colors is not None:
-        return replace(raw, colors=triangles.colors[rows[:, 0]])
+    if diffuse is not None:
+        return replace(raw, colors=np.tile(np.array(diffuse, dtype=np.uint8), (len(rows), 1)))
     return raw
 
 
-def _tinted(picture: NDArray[np.uint8], diffuse: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if diffuse is None or not diffuse.any() or (diffuse == 255).all():
+def _shape(
+    triangles: _Triangles, corners: NDArray[np.int64], has_normals: bool
+) -> tuple[RawMesh, NDArray[np.int64]]:
+    """A part without its look, and the places that each of its vertices has."""
+    if not has_normals:
+        corners = np.where([True, True, False], corners, -1)
+    rows, faces = _distinct(corners)
+    normals = triangles.normals[rows[:, 2]] if has_normals else None
+    return RawMesh(triangles.points[rows[:, 0]], faces, normals), rows
+
+
+def _tinted(picture: NDArray[np.uint8], diffuse: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    if diffuse in (None, (0, 0, 0), (255, 255, 255)):
         return picture
-    levels = np.arange(256)[:, None] * (diffuse / 255)
+    levels = np.arange(256)[:, None] * (np.array(diffuse) / 255)
     tables = np.floor(levels + 0.5).astype(np.uint8)
     return np.stack([tables[picture[:, :, c], c] for c in range(3)], axis=2)
 

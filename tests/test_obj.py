@@ -282,6 +282,22 @@ class TestTextures:
         found = corners(load(write(tmp_path, both("map_Kd a.jpg"))))
         np.testing.assert_allclose(found, [RED, GREEN, BLUE, WHITE], atol=6)
 
+    def test_many_materials_of_few_textures(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What counts is how many looks there are, each tint of a texture being one."""
+        save(tmp_path / "skin.png", flat((200, 100, 50)))
+        monkeypatch.setattr("cad_models._textures.MAX_PIXELS", 2 * 16 * 16)
+        names = [f"m{number}" for number in range(40)]
+        body = COORDINATES + "".join(f"usemtl {name}\nf 1/1 3/3 4/4 2/2\n" for name in names)
+        body += "usemtl right\nf 3/3 5/5 6/6 4/4\n"
+        materials = "".join(f"newmtl {name}\nmap_Kd skin.png\n" for name in names)
+        path = write(tmp_path, materials + "newmtl right\nKd 1 0 0\nmap_Kd skin.png", body=body)
+        assert halves(load(path)) == ((200, 100, 50), (200, 0, 0))
+        tints = "".join(f"newmtl {name}\nKd 0.{name[1:]} 0 0\nmap_Kd skin.png\n" for name in names)
+        path = write(tmp_path, tints + "newmtl right", body=body)
+        assert "textures of more than 512 pixels in all" in refusal(path)
+
     def test_coordinates_of_one_number(self, tmp_path: Path) -> None:
         save(tmp_path / "skin.png", quarters())
         body = FACES.replace("1/1 3/3 4/4 2/2", "1/1 3/1 4/1 2/1").replace("/5", "/1")
