@@ -71,9 +71,30 @@ def _parsed(content: bytes) -> Any:
     import collada
 
     # What cannot be read is told of in a note. Textures are opened by us.
-    return collada.Collada(
-        io.BytesIO(content), ignore=[collada.DaeError], aux_file_loader=lambda _: b""
-    )
+    options = {"ignore": [collada.DaeError], "aux_file_loader": lambda _: b""}
+    document = collada.Collada(io.BytesIO(content), **options)
+    errors = document.errors
+    if errors and (without := _without_broken_materials(document)) is not None:
+        document = collada.Collada(io.BytesIO(without), **options)
+        document.errors[:0] = errors[:1]
+    return document
+
+
+def _without_broken_materials(document: Any) -> bytes | None:
+    """The file without the uses of materials that cannot be read, for pycollada leaves out what
+    is made of them; None where there are none."""
+    tag = document.tag
+    broken = [
+        (parent, use)
+        for parent in document.xmlnode.iter(tag("technique_common"))
+        for use in parent.findall(tag("instance_material"))
+        if use.get("target", "#")[1:] not in document.materials
+    ]
+    for parent, use in broken:
+        parent.remove(use)
+    output = io.BytesIO()
+    document.xmlnode.write(output)
+    return output.getvalue() if broken else None
 
 
 def _check(files: SourceFiles) -> None:

@@ -7,8 +7,8 @@ from xml.parsers import expat
 
 from ._geometry import MAX_FACES
 
-_MOST_ELEMENTS = 8 * MAX_FACES
-"""A mesh of the most triangles, with a vertex and a colour for each corner."""
+_MOST_TAGS = 16 * MAX_FACES
+"""A mesh of the most triangles, with a vertex and a colour for each corner, in two tags each."""
 _MOST_DEPTH = 200
 
 
@@ -32,13 +32,13 @@ def read_elements(
             what entities, and files from outside, would come in through.
     """
     parser = expat.ParserCreate(namespace_separator=" ")
-    depth = count = 0
+    depth = tags = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, count
-        depth, count = depth + 1, count + 1
-        if depth > _MOST_DEPTH or count > _MOST_ELEMENTS:
-            raise XmlError(f"XML of more than {_MOST_ELEMENTS} elements or {_MOST_DEPTH} levels")
+        nonlocal depth
+        depth += 1
+        if depth > _MOST_DEPTH:
+            raise XmlError(f"XML of more than {_MOST_DEPTH} levels")
         on_start(name, attributes)
 
     def end(_: str) -> None:
@@ -53,6 +53,9 @@ def read_elements(
         parser.buffer_text, parser.CharacterDataHandler = True, on_text
     try:
         for chunk in chunks:
+            tags += chunk.count(b"<")
+            if tags > _MOST_TAGS:
+                raise XmlError(f"XML of more than {_MOST_TAGS} tags")
             parser.Parse(chunk, False)
         parser.Parse(b"", True)
     except expat.ExpatError as error:

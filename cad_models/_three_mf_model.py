@@ -46,7 +46,7 @@ _READ = {
 }  # fmt: skip
 """Triangle sets only name triangles, for editors."""
 _PAINT = ("paint_color", "mmu_segmentation")
-PAINTED = "colours painted on in a slicer are left out"
+_NO_LOOK = (-1, -1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class ModelPart:
         self._prefixes.setdefault(prefix, namespace)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if not self._handlers:
-            self._start_model(name, attributes)
-        elif (handler := self._handlers.get(name)) is not None:
+        if (handler := self._handlers.get(name)) is not None:
             handler(attributes)
+        elif not self._handlers:
+            self._start_model(name, attributes)
         elif (left_out := _LEFT_OUT.get(name)) is not None:
             self.notes[left_out] = None
 
@@ -173,7 +173,9 @@ class ModelPart:
             "composite": self._add_mixture, "multiproperties": self._start_layers,
             "multi": self._add_layers,
         }  # fmt: skip
-        self._handlers = {f"{namespace}{separator}{key}": call for key, call in core.items()}
+        # Some writers leave the prefix off within elements of the extension.
+        either = {**core, **materials}
+        self._handlers = {f"{namespace}{separator}{key}": call for key, call in either.items()}
         self._handlers |= {f"{_MATERIAL} {key}": call for key, call in materials.items()}
 
     def _check_extensions(self, required: str) -> None:
@@ -220,15 +222,22 @@ class ModelPart:
             raise too_many(self._label, self._faces, self._vertices)
         shown = self._shown()
         shown.corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
-        look: tuple[int, ...] = ()
         if len(attributes) > 3:
-            look = tuple(int(attributes.get(key, -1)) for key in ("pid", "p1", "p2", "p3"))
-            if any(name.endswith(_PAINT) for name in attributes):
-                self.notes[PAINTED] = None
-        if shown.looks or look:
-            before = len(shown.corners) // 3 - 1 - len(shown.looks) // 4
-            shown.looks.extend((-1,) * (4 * before))
-            shown.looks.extend(look or (-1,) * 4)
+            self._add_look(shown, attributes)
+        elif shown.looks:
+            shown.looks.extend(_NO_LOOK)
+
+    def _add_look(self, shown: Object, attributes: dict[str, str]) -> None:
+        look = tuple(int(attributes.get(key, -1)) for key in ("pid", "p1", "p2", "p3"))
+        if len(attributes) - 3 > sum(number != -1 for number in look):
+            self._note_paint(attributes)
+        if not shown.looks:
+            shown.looks.extend(_NO_LOOK * (len(shown.corners) // 3 - 1))
+        shown.looks.extend(look)
+
+    def _note_paint(self, attributes: dict[str, str]) -> None:
+        if any(name.endswith(_PAINT) for name in attributes):
+            self.notes["colours painted on in a slicer are left out"] = None
 
     def _reference(self, attributes: dict[str, str]) -> Reference:
         self._references += 1

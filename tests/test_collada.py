@@ -363,6 +363,25 @@ class TestLooks:
             RED, RED, ["materials that let light through are shown opaque"],
         )  # fmt: skip
 
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            colored("a", "1,0 0,0 0,0 1,0"),
+            effect("a", '<diffuse><texture texture="none" texcoord=""/></diffuse>',
+                   '<newparam sid="t"><sampler2D><source>none</source></sampler2D></newparam>'),
+            colored("c", "1 0 0 1"),
+        ],
+    )  # fmt: skip
+    def test_a_material_that_cannot_be_read(self, tmp_path: Path, broken: str) -> None:
+        """What is made of it is shown nonetheless, grey, and the rest in its colour."""
+        faces = [face for name, face in QUADS.items() if name != "top"]
+        primitives = polylist([QUADS["top"]], "one") + polylist(faces, "other")
+        body = materials(broken, colored("b", "0 0 1 1")) + geometry(primitives)
+        nodes = SHOW.format(bound(one="a", other="b"))
+        above, below, [note] = self.colors(tmp_path / "a.dae", document(body, nodes))
+        assert (above, below) == (GREY, BLUE)
+        assert note.startswith("what cannot be read is left out (")
+
     def test_parts_that_cannot_be_read(self, tmp_path: Path) -> None:
         nodes = SHOW.format("") + '<node><instance_geometry url="#none"/></node>'
         path = write(tmp_path / "a.dae", document(BOX, nodes))
