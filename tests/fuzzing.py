@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,34 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
     for key, value in items:
         found += [(document, key), *_places(value)]
     return found
+
+
+_XML_VALUES = st.one_of(
+    st.sampled_from(
+        ["", "0", "1", "2", "-1", "1.5", "nan", "inf", "1e39", "9" * 20, "x", "1 0 0", "0 1", "#a"]
+    ),
+    st.text(st.characters(exclude_characters='<&"', exclude_categories=["C"]), max_size=6),
+)
+
+
+@st.composite
+def damaged_xml(draw: st.DrawFn, document: str) -> bytes:
+    """An XML document with one to four values, numbers, names or elements of it exchanged,
+    repeated or removed."""
+    kinds = [r'(?<=")[^"<>]*(?=")', r"(?<=[ >])[-0-9.e]+(?=[ <])", r"(?<=<)/?[\w:]+", r"<[^<>]*>"]
+    for _ in range(draw(st.integers(1, 4))):
+        pattern = draw(st.sampled_from(kinds))
+        places = [match.span() for match in re.finditer(pattern, document)] or [(0, 0)]
+        (start, end), (other, to) = draw(st.sampled_from(places)), draw(st.sampled_from(places))
+        new = draw(_XML_VALUES) if pattern in kinds[:2] and draw(st.booleans()) else ""
+        action = draw(st.sampled_from(["exchange", "repeat", "remove"]))
+        if action == "exchange":
+            new = new or document[other:to]
+        elif action == "repeat":
+            new = document[start:end] * draw(st.integers(2, 30))
+        document = document[:start] + new + document[end:]
+    content = document.encode()
+    return draw(damaged_bytes(content)) if draw(st.integers(0, 9)) == 0 else content
 
 
 @st.composite

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cad_models import CadModel, ModelError, load_models
-from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
+from tests import test_collada, test_three_mf
+from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, damaged_xml
+from tests.step_files import step_box
+from tests.test_three_mf import GREEN, RED
 
 QUICK = settings(max_examples=100, deadline=None)
 
@@ -143,6 +148,105 @@ def gltf() -> dict[str, object]:
 @given(damaged_json(gltf()))
 def test_damaged_gltf(content: bytes) -> None:
     loads_or_refuses("part.gltf", content)
+
+
+THREE_MF = test_three_mf.model(
+    test_three_mf.MATERIALS
+    + test_three_mf.COLORS
+    + '<m:texture2d id="7" path="/a.png" contenttype="image/png" tilestyleu="clamp"/>'
+    '<m:texture2dgroup id="8" texid="7"><m:tex2coord u="0" v="0"/><m:tex2coord u="1" v="2"/>'
+    '</m:texture2dgroup><m:compositematerials id="6" matid="1" matindices="0 1">'
+    '<m:composite values="0.75 0.25"/></m:compositematerials>'
+    '<m:multiproperties id="9" pids="1 5"><m:multi pindices="0 2"/></m:multiproperties>'
+    + test_three_mf.shown(
+        test_three_mf.mesh(
+            40, 'pid="5" p1="1" p2="2" p3="0"', ('pid="8" p1="0" p2="1" p3="0"', 'pid="9" p1="0"')
+        ),
+        3,
+        'pid="6" pindex="0"',
+    )
+    + test_three_mf.shown(
+        test_three_mf.assembly(
+            'objectid="3"',
+            'objectid="1" p:path="/3D/b.model" transform="1 0 0 0 1 0 0 0 -1 50 0 0"',
+        )
+    ),
+    '<item objectid="2" transform="0 1 0 -1 0 0 0 0 1 5 6 7"/>',
+)
+OTHER_MODEL = test_three_mf.model(
+    test_three_mf.MATERIALS + test_three_mf.shown(test_three_mf.mesh(20), 1, 'pid="1" pindex="1"'),
+    "",
+    'unit="inch"',
+)
+VOLUMES = (
+    '<config><object id="3"><volume firstid="0" lastid="3"><metadata type="volume" '
+    'key="volume_type" value="ParameterModifier"/></volume></object></config>'
+)
+PICTURE = test_three_mf.png([[RED, GREEN]])
+
+
+@QUICK
+@given(
+    st.one_of(
+        st.tuples(st.just("3D/3dmodel.model"), damaged_xml(THREE_MF)),
+        st.tuples(st.just("3D/b.model"), damaged_xml(OTHER_MODEL)),
+        st.tuples(st.just("Metadata/Slic3r_PE_model.config"), damaged_xml(VOLUMES)),
+        st.tuples(
+            st.just("_rels/.rels"), damaged_xml(test_three_mf.relationships("/3D/3dmodel.model"))
+        ),
+        st.tuples(st.just("a.png"), damaged_bytes(PICTURE)),
+    )
+)
+def test_damaged_three_mf(damaged: tuple[str, bytes]) -> None:
+    """Damaged within the archive, which is whole."""
+    others = {
+        "3D/b.model": OTHER_MODEL,
+        "Metadata/Slic3r_PE_model.config": VOLUMES,
+        "a.png": PICTURE,
+        **dict([damaged]),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        archive = test_three_mf.write(Path(folder) / "a.3mf", THREE_MF, others).read_bytes()
+    loads_or_refuses("part.3mf", archive)
+
+
+COLLADA = test_collada.document(
+    test_collada.materials(
+        test_collada.colored("a", "1 0 0 1"), test_collada.colored("b", "0 0.5 1 1")
+    )
+    + test_collada.geometry(
+        test_collada.polylist(list(test_collada.QUADS.values())[:3], "a")
+        + '<triangles count="2" material="b"><input semantic="VERTEX" source="#vertices" '
+        'offset="0"/><input semantic="NORMAL" source="#normals" offset="1"/>'
+        '<input semantic="COLOR" source="#colors" offset="1" set="0"/>'
+        "<p>0 0 2 0 6 1 0 1 6 0 4 0</p></triangles>",
+        90,
+        test_collada.source("normals", [[0, 0, 1], [0, 1, 0]], "XYZ")
+        + test_collada.source("colors", [[0, 0, 1, 1], [0, 1, 0, 1]], "RGBA"),
+    )
+    + '<library_nodes><node id="n"><instance_geometry url="#box"/></node></library_nodes>',
+    test_collada.SHOW.format(test_collada.bound(a="a", b="b"))
+    + "<node><translate>0 0 90</translate><rotate>0 0 1 30</rotate><scale>1 1 -1</scale>"
+    '<instance_node url="#n"/></node>',
+)
+
+
+@QUICK
+@given(damaged_xml(COLLADA))
+def test_damaged_collada(content: bytes) -> None:
+    loads_or_refuses("part.dae", content)
+
+
+STEP = step_box((100, 60, 40), (1, 0, 0), (0, 0, 1), assembled=True)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("cascadio") is None, reason="cascadio is not installed"
+)
+@settings(max_examples=5, deadline=None)
+@given(damaged_bytes(STEP.encode(), header=len(STEP)))
+def test_damaged_step(content: bytes) -> None:
+    loads_or_refuses("part.step", content)
 
 
 MODELS_INFO = {
