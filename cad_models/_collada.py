@@ -55,7 +55,9 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
             warnings.filterwarnings("error", message="string or file could not be read")
             document = _parsed(files.content)
         reader = _Reader(files, document)
-        return reader.mesh(), reader.millimetres
+        # Numbers that are too large, or none, are found where the mesh is checked.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return reader.mesh(), reader.millimetres
     except ModelError:
         raise
     # pycollada raises whatever its parsing runs into: its own DaeError, ValueError, KeyError,
@@ -165,6 +167,8 @@ class _Reader:
             for number, instance in shown.items()
             for part in self._parts(instance)
         ]
+        if self._pictures.let_light_through:
+            self._notes["textures that let light through are shown opaque"] = None
         if self._document.errors:
             reason = " ".join(str(self._document.errors[0]).split())[:120]
             self._notes[f"what cannot be read is left out ({reason})"] = None

@@ -14,6 +14,8 @@ MAX_PIXELS = 2**27
 """Of a texture; as large as 16384 x 8192, 400 MB."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_ALPHA = 4
+"""The bit of a PNG's kind of colour that says so."""
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
@@ -36,6 +38,8 @@ class Pictures:
         self._read = read
         self._found: dict[str, NDArray[np.uint8]] = {}
         self._pixels = 0
+        self.let_light_through = False
+        """Whether one of those that were asked for does."""
 
     def __getitem__(self, name: str) -> NDArray[np.uint8]:
         """(H, W, 3) RGB.
@@ -59,7 +63,19 @@ class Pictures:
                     "JPEG; save it as one"
                 )
             self._found[name] = picture
+            self.let_light_through |= _lets_light_through(content)
         return self._found[name]
+
+
+def _lets_light_through(content: bytes) -> bool:
+    """Whether a pixel of a PNG file is not opaque."""
+    if not content.startswith(_PNG) or not content[25] & _PNG_ALPHA:
+        return False
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim != 3:
+        return False
+    most = 255 if picture.dtype == np.uint8 else 65535
+    return bool((picture[..., -1] < most).any())
 
 
 def _size(content: bytes) -> tuple[int, int] | None:

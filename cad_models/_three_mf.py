@@ -57,7 +57,9 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
     """
     try:
         reader = _Reader(files)
-        return reader.mesh(), reader.millimetres
+        # Numbers that are too large, or none, are found where the mesh is checked.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return reader.mesh(), reader.millimetres
     except (ArchiveError, XmlError, ValueError, KeyError, IndexError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise
@@ -236,6 +238,8 @@ class _Reader:
     def _all_notes(self, parts: Iterable[RawMesh]) -> Iterator[str]:
         notes = dict.fromkeys(note for model in self._models.values() for note in model.notes)
         notes |= self._notes
+        if self._pictures.let_light_through:
+            notes["textures that let light through are shown opaque"] = None
         bare = all(part.colors is None and part.texture is None for part in parts)
         if bare and any(name in self._archive for name in _SLICERS):
             notes["colours of the slicer's filaments are left out"] = None

@@ -60,12 +60,12 @@ def main(name: str, minutes: float) -> None:
 
 
 def _run_hypothesis(test: Any, minutes: float) -> None:
-    from hypothesis import settings
-
+    """Draw examples from random bytes: what a test's own settings say has no part in it."""
     end, count = time.monotonic() + 60 * minutes, 0
+    generator = random.Random(time.time_ns())
     while time.monotonic() < end:
-        settings(max_examples=200, deadline=None, database=None)(test)()
-        count += 200
+        test.hypothesis.fuzz_one_input(generator.randbytes(generator.randint(40, 4096)))
+        count += 1
     sys.stdout.write(f"{count} examples, none failed\n")
 
 

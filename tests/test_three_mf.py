@@ -392,6 +392,15 @@ class TestLooks:
             "textures that do not repeat are repeated beyond their borders"
         ]
 
+    @pytest.mark.parametrize("alpha", [255, 254])
+    def test_a_texture_that_lets_light_through(self, tmp_path: Path, alpha: int) -> None:
+        picture = np.full((8, 8, 4), 255, np.uint8)
+        picture[2, 3, 3] = alpha
+        others: dict[str, str | bytes] = {"a.png": cv2.imencode(".png", picture)[1].tobytes()}
+        path = write(tmp_path / "a.3mf", model(self.textured("/a.png")), others)
+        note = "textures that let light through are shown opaque"
+        assert notes_of(load(path), path) == ([] if alpha == 255 else [note])
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
