@@ -8,6 +8,7 @@ Convention:
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import warnings
 from collections import defaultdict
@@ -44,9 +45,15 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
     """The mesh of a COLLADA file, and millimetres per unit.
 
     Raises:
-        ModelError: it cannot be read, shows more than can be rendered, or names a texture that is
-            missing or not a picture.
+        ModelError: the parser is not installed; the file cannot be read, shows more than can be
+            rendered, or names a texture that is missing or not a picture.
     """
+    # Blender's Python has none.
+    if importlib.util.find_spec("collada") is None:
+        raise ModelError(
+            f"{files.path} is a COLLADA file, which is read with pycollada: pip install pycollada, "
+            "or export the mesh as PLY or GLB"
+        )
     try:
         _check(files)
         with warnings.catch_warnings():

@@ -53,10 +53,10 @@ def load_models(
     """Load the objects of a run, in the order given.
 
     Each entry is a name (`ape`) or `NAME=FILE` (`widget=part.stl`, any of STL, PLY, OBJ, OFF, GLB,
-    glTF and 3MF). Without `models`, names are those of the built-in models. With it, they are of
-    the objects in that folder: an id (`5`), `obj_000005`, the `name` in `models_info.json`, or a
-    LINEMOD name where the object of that id has LINEMOD's diameter. Spelling is taken lightly
-    (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
+    glTF, 3MF, COLLADA and STEP). Without `models`, names are those of the built-in models. With it,
+    they are of the objects in that folder: an id (`5`), `obj_000005`, the `name` in
+    `models_info.json`, or a LINEMOD name where the object of that id has LINEMOD's diameter.
+    Spelling is taken lightly (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
 
     Mesh files get the ids 101, 102, ... in their order, or further ones where the run's other
     objects have ids above 100.
@@ -66,8 +66,8 @@ def load_models(
         models: a folder in BOP's layout.
         units: the unit of the mesh files: `m`, `cm`, `mm` or `in`. Where no entry is a mesh file,
             the unit of the models folder. None takes the unit that the format states (glTF: metres;
-            3MF: written in the file) or else millimetres, and refuses objects under 5 mm or over
-            2 m.
+            3MF, COLLADA and STEP: written in the file) or else millimetres, and refuses objects
+            under 5 mm or over 2 m.
 
     Convention:
         Millimetres. Axes and origin stay as in the file: poses are those of the file's own

@@ -58,7 +58,8 @@ def read_elements(
                 raise XmlError(f"XML of more than {_MOST_TAGS} tags")
             parser.Parse(chunk, False)
         parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    # LookupError: an encoding that is none, or an attribute that an element lacks.
+    except (expat.ExpatError, LookupError) as error:
         raise XmlError(str(error)) from None
 
 

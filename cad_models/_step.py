@@ -2,7 +2,7 @@
 
 Convention:
     Coordinates and axes stay as in the file, assemblies put together. Triangles lie off a surface
-    by no more than a hundredth of the edges around it, and neighbours are within 0.2 radians.
+    by no more than a two-hundredth of the edges around it, neighbours are within 0.15 radians.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-LINEAR, ANGULAR = 0.01, 0.2
+LINEAR, ANGULAR = 0.005, 0.15
 """How far triangles may lie off a surface: in parts of the edge that they belong to, and, between
 neighbours, in radians."""
 

@@ -391,6 +391,13 @@ class TestLooks:
 
 
 class TestRefusals:
+    def test_without_the_parser(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+        refused(
+            write(tmp_path / "a.dae", document(BOX)),
+            "which is read with pycollada: pip install pycollada",
+        )
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [

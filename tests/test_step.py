@@ -75,8 +75,8 @@ class TestShapes:
         np.testing.assert_allclose(distance, 1, atol=1e-5)
         np.testing.assert_allclose(mesh.normals, mesh.vertices / radius, atol=1e-3)
         middles = np.linalg.norm(mesh.vertices[mesh.faces].mean(axis=1), axis=1) / radius
-        assert middles.min() > 0.99
-        assert 500 < len(mesh.faces) < 3000
+        assert middles.min() > 0.995
+        assert 1000 < len(mesh.faces) < 5000
 
 
 class TestRefusals:

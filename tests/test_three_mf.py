@@ -427,6 +427,7 @@ class TestRefusals:
             (model(shown(mesh()), '<item objectid="2" transform="1 0"/>'), "cannot be read as 3MF"),
             (model(shown(mesh()), ITEM, 'unit="mile"'), "cannot be read as 3MF .'mile'"),
             ("<html/>", "begins with 'html'"),
+            (model(shown(mesh())).replace("UTF-8", "UTF-UTF"), "unknown encoding"),
             ("<model", "cannot be read as 3MF .*unclosed"),
             (model('<vertex x="0" y="0" z="0"/>'), "part of a mesh outside an object"),
         ],
