@@ -32,6 +32,8 @@ _MOST_INSTANCES = 10_000
 _DEEPEST = 100
 _MOST_TRIES = 2_000_000
 """Nodes of the library times those that show others, each of which may have to wait for another."""
+_MOST_ELEMENTS = 300_000
+"""But for a polygon's each, which pycollada makes an object of."""
 _LONGEST_LIST = 20_000
 """Characters."""
 _LISTS = {
@@ -109,14 +111,18 @@ def _without_broken_materials(document: Any) -> bytes | None:
 def _check(files: SourceFiles) -> None:
     """Refuse what would have pycollada take all memory or time."""
     last, length, is_root, in_library = "", 0, True, False
-    nodes = instances = 0
+    elements = nodes = instances = 0
 
     def start(name: str, _: dict[str, str]) -> None:
-        nonlocal last, length, is_root, in_library, nodes, instances
+        nonlocal last, length, is_root, in_library, elements, nodes, instances
         last, length = name.rpartition(" ")[2], 0
         if is_root and last != "COLLADA":
             raise XmlError(f"it begins with {last[:60]!r}")
-        is_root = False
+        is_root, elements = False, elements + (last != "p")
+        if elements > _MOST_ELEMENTS:
+            raise ModelError(
+                f"{files.path} has more than {_MOST_ELEMENTS} XML elements; simplify it first"
+            )
         if last.startswith("library_"):
             in_library = last == "library_nodes"
         elif in_library:

@@ -7,8 +7,11 @@ from xml.parsers import expat
 
 from ._geometry import MAX_FACES
 
-_MOST_TAGS = 16 * MAX_FACES
-"""A mesh of the most triangles, with a vertex and a colour for each corner, in two tags each."""
+_MOST_TAGS = 8 * MAX_FACES
+"""Of a mesh of the most triangles one for each, and for each of three corners a vertex and a
+colour."""
+_LONGEST_TAG = 2**20
+"""Of a file that comes in pieces: the parser begins a tag anew with each of them."""
 _MOST_DEPTH = 200
 
 
@@ -47,12 +50,15 @@ def read_elements(
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.XmlDeclHandler = _check_encoding
     if on_prefix is not None:
         parser.StartNamespaceDeclHandler = on_prefix
     if on_text is not None:
         parser.buffer_text, parser.CharacterDataHandler = True, on_text
     try:
         for chunk in chunks:
+            if len(chunk) >= _LONGEST_TAG and b">" not in chunk:
+                raise XmlError(f"a tag or a text of more than {_LONGEST_TAG} bytes")
             tags += chunk.count(b"<")
             if tags > _MOST_TAGS:
                 raise XmlError(f"XML of more than {_MOST_TAGS} tags")
@@ -61,6 +67,12 @@ def read_elements(
     # LookupError: an encoding that is none, or an attribute that an element lacks.
     except (expat.ExpatError, LookupError) as error:
         raise XmlError(str(error)) from None
+
+
+def _check_encoding(_: str, encoding: str | None, __: int) -> None:
+    """Refuse an encoding in which tags are not counted."""
+    if encoding is not None and "<".encode(encoding).strip(b"\0\xff\xfe") != b"<":
+        raise XmlError(f"{encoding[:30]!r} is not an encoding of XML")
 
 
 def _refuse_document_type(*_: object) -> None:

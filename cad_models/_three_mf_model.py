@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ _READ = {
 }  # fmt: skip
 """Triangle sets only name triangles, for editors."""
 _PAINT = ("paint_color", "mmu_segmentation")
+_GREY = bytes((PLAIN_COLOR, PLAIN_COLOR, PLAIN_COLOR, 255))
 _NO_LOOK = (-1, -1, -1, -1)
 
 
@@ -195,12 +195,17 @@ class ModelPart:
         self._count_resources()
 
     def _count_resources(self) -> None:
-        self._entries += 1
-        kept = len(self.objects) + len(self.groups) + len(self.textures)
-        if self._entries > MAX_VERTICES or kept > _MOST_RESOURCES:
+        if len(self.objects) + len(self.groups) + len(self.textures) > _MOST_RESOURCES:
             raise ModelError(
-                f"{self._label} has more than {_MOST_RESOURCES} objects or {MAX_VERTICES} colours; "
+                f"{self._label} has more than {_MOST_RESOURCES} objects and looks; "
                 "simplify it first"
+            )
+
+    def _count_entries(self) -> None:
+        self._entries += 1
+        if self._entries > MAX_VERTICES:
+            raise ModelError(
+                f"{self._label} has more than {MAX_VERTICES} colours; simplify it first"
             )
 
     def _shown(self) -> Object:
@@ -289,15 +294,14 @@ class ModelPart:
         self._add_rgba(attributes.get("color", ""))
 
     def _add_rgba(self, text: str) -> None:
-        self._count_resources()
+        self._count_entries()
         if not isinstance(self._group, Colors):
             raise XmlError("a colour outside a group of colours")
-        rgba = bytes((PLAIN_COLOR, PLAIN_COLOR, PLAIN_COLOR, 255))
-        if re.fullmatch(r"\s*#(?:[0-9a-fA-F]{2}){3,4}\s*", text):
-            rgba = bytes.fromhex(text.strip()[1:].ljust(8, "f"))
-        else:
+        rgba = _rgba(text)
+        if rgba is None:
             self.notes["colours that are not written as #RRGGBB are shown grey"] = None
-        if rgba[3] < 255:
+            rgba = _GREY
+        elif rgba[3] < 255:
             self.notes["colours that let light through are shown opaque"] = None
         self._group.rgba += rgba
 
@@ -308,13 +312,13 @@ class ModelPart:
         self.textures.setdefault(int(attributes["id"]), texture)
 
     def _add_coordinates(self, attributes: dict[str, str]) -> None:
-        self._count_resources()
+        self._count_entries()
         if not isinstance(self._group, TextureCoordinates):
             raise XmlError("texture coordinates outside a group of them")
         self._group.uv.extend((float(attributes["u"]), float(attributes["v"])))
 
     def _add_mixture(self, attributes: dict[str, str]) -> None:
-        self._count_resources()
+        self._count_entries()
         if not isinstance(self._group, Colors):
             raise XmlError("a mixture outside a group of them")
         shares = np.zeros(len(self._mixed))
@@ -326,7 +330,7 @@ class ModelPart:
         self._group.rgba += mean.astype(np.uint8).tobytes()
 
     def _add_layers(self, attributes: dict[str, str]) -> None:
-        self._count_resources()
+        self._count_entries()
         if not isinstance(self._group, Layers):
             raise XmlError("layers outside a group of them")
         entries = _integers(attributes["pindices"])
@@ -338,6 +342,16 @@ def too_often(label: str) -> ModelError:
     return ModelError(
         f"{label} shows its parts more than {MOST_INSTANCES} times; simplify it first"
     )
+
+
+def _rgba(text: str) -> bytes | None:
+    text = text.strip()
+    if not text.startswith("#") or len(text) not in (7, 9):
+        return None
+    try:
+        return bytes.fromhex(text[1:].ljust(8, "f"))
+    except ValueError:
+        return None
 
 
 def _words(text: str) -> list[str]:

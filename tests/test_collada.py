@@ -467,6 +467,10 @@ class TestRefusals:
         path = write(tmp_path / "a.dae", document(f"{BOX}<library_nodes>{levels}</library_nodes>"))
         refused(path, "has too many nodes that show others")
 
+    def test_elements_without_end(self, tmp_path: Path) -> None:
+        content = document(BOX, SHOW.format("") + "<node/>" * 300_000)
+        refused(write(tmp_path / "a.dae", content), "has more than 300000 XML elements")
+
     def test_triangles_times_instances(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

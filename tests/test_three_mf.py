@@ -429,6 +429,7 @@ class TestRefusals:
             ("<html/>", "begins with 'html'"),
             (model(shown(mesh())).replace("UTF-8", "UTF-UTF"), "unknown encoding"),
             ("<model", "cannot be read as 3MF .*unclosed"),
+            (model(shown(mesh())).replace("UTF-8", "cp037"), "'cp037' is not an encoding of XML"),
             (model('<vertex x="0" y="0" z="0"/>'), "part of a mesh outside an object"),
         ],
     )  # fmt: skip
@@ -533,6 +534,7 @@ class TestRefusals:
                 "a list of more than",
             ),
             ('<m:colorgroup id="{}"/>', "more than 100000 objects"),
+            (f'<a b="{" " * 2**21}"/>', "a tag or a text of more than 1048576 bytes"),
         ],
     )
     def test_what_would_grow(self, tmp_path: Path, resources: str, message: str) -> None:
