@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import copy
 import hashlib
+import os
 from pathlib import Path
+
+from safe_files import read_file
 
 from ._model import ModelError
 
 MAX_BYTES = 512 * 1024**2
 """Of a mesh file, of each file that it names, and of what an archive holds: two million triangles
 take a quarter of this in the wordiest of formats."""
+_ADVICE = "give the mesh file itself, or simplify the mesh"
+_PICTURES_BESIDE = ("images", "textures", "materials/textures")
+"""Folders beside the mesh's own in which ShapeNet, Gazebo and Google's scans keep textures."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -34,19 +41,11 @@ class SourceFiles:
         """The first error about a file that the mesh file names."""
         self._named: dict[str, bytes] = {}
         try:
-            if path.is_dir():
-                raise ModelError(f"{path} is a folder; give the mesh file itself")
-            size = path.stat().st_size
-            if not path.is_file():
-                raise ModelError(f"{path} is not a file; give the mesh file itself")
-            if size > MAX_BYTES:
-                raise ModelError(f"{path} is larger than 512 MiB; simplify the mesh first")
-            self.content = path.read_bytes()
+            self.content = read_file(path, most=MAX_BYTES)
         except FileNotFoundError:
             raise ModelError(f"{path} does not exist; check the path in --objects") from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ModelError(f"{path} cannot be read: {reason}") from None
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from None
         if not self.content.strip():
             raise ModelError(f"{path} is empty; export the mesh again")
 
@@ -61,7 +60,7 @@ class SourceFiles:
 
         Names are taken lightly, as they come from other computers: of `C:\\scan\\maps\\Skin.PNG`
         as much of the end as leads to a file, whatever the case of its letters. It lies in the mesh
-        file's folder or a folder below.
+        file's folder or a folder below, or in one of a few folders of pictures beside that.
 
         Args:
             name: as it stands in the mesh file, or in a file that this names.
@@ -72,32 +71,32 @@ class SourceFiles:
         """
         key = f"{folder}/{name}" if folder else name
         if key not in self._named:
-            try:
-                self._named[key] = self._find(name, folder).read_bytes()
-            except (OSError, ValueError):
+            content = self._find(name, folder)
+            if content is None:
                 error = ModelError(
                     f"{self.path} refers to {name[:200]!r}, which cannot be read from its folder; "
                     "put the file there or export the mesh without it"
                 )
                 self.unusable = self.unusable or error
-                raise error from None
+                raise error
+            self._named[key] = content
         return self._named[key]
 
-    def _find(self, name: str, folder: str) -> Path:
-        own = self.path.parent.resolve()
-        steps = [step for step in name.strip().replace("\\", "/").split("/") if step]
-        candidates = [own / folder / name.strip().replace("\\", "/")]
-        for begin in range(max(0, len(steps) - 8), len(steps)):
-            candidates += [own / folder / Path(*steps[begin:]), own / Path(*steps[begin:])]
-        for exact in (True, False):
-            for candidate in candidates:
-                if not candidate.resolve().is_relative_to(own):
-                    continue
-                file = (candidate if exact else _whatever_case(candidate)).resolve()
-                # Whatever else it may be, a pipe would be waited for and a device never ends.
-                if file.is_relative_to(own) and file.is_file() and file.stat().st_size <= MAX_BYTES:
-                    return file
-        raise FileNotFoundError(name)
+    def _find(self, name: str, folder: str) -> bytes | None:
+        """The content of the first file that a name leads to, in the folders it may lie in."""
+        steps = [
+            step for step in name.strip().replace("\\", "/").split("/") if step not in ("", ".")
+        ]
+        ends = [Path(*steps[begin:]) for begin in range(max(0, len(steps) - 8), len(steps))]
+        own = self.path.parent
+        places = [(own, Path(os.path.normpath(Path(folder) / end))) for end in ends]
+        places += [(own, end) for end in ends]
+        places += [(own.parent / beside, ends[-1]) for beside in _PICTURES_BESIDE if ends]
+        for alike in (_as_it_is, _whatever_case):
+            for root, below in places:
+                with contextlib.suppress(OSError):
+                    return read_file(alike(root / below), most=MAX_BYTES, inside=root)
+        return None
 
     @property
     def sha256(self) -> str:
@@ -108,12 +107,17 @@ class SourceFiles:
         return digest.hexdigest()
 
 
+def _as_it_is(path: Path) -> Path:
+    return path
+
+
 def _whatever_case(path: Path) -> Path:
     """The file beside `path` whose name differs only in the case of its letters."""
-    if not path.parent.is_dir():
+    try:
+        beside = sorted(path.parent.iterdir())
+    except (OSError, ValueError):
         return path
-    alike = (p for p in sorted(path.parent.iterdir()) if p.name.lower() == path.name.lower())
-    return next(alike, path)
+    return next((other for other in beside if other.name.lower() == path.name.lower()), path)
 
 
 def plain_text(content: bytes) -> bytes:

@@ -356,7 +356,7 @@ class TestShapes:
 class TestBadFiles:
     def test_missing_folder_and_unknown_kind(self, tmp_path: Path) -> None:
         assert "does not exist" in message(tmp_path / "part.stl")
-        assert "is a folder" in message(tmp_path)
+        assert "is not a regular file" in message(tmp_path)
         (tmp_path / "part.igs").write_text("S      1")
         assert "export it as one of .stl, .ply" in message(tmp_path / "part.igs")
         (tmp_path / "part").write_text("solid")

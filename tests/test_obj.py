@@ -202,6 +202,23 @@ class TestTextures:
         )
         assert corners(load(path)) == [RED, GREEN, BLUE, WHITE]
 
+    @pytest.mark.parametrize(
+        ("name", "place"),
+        [
+            ("../images/skin.png", "images/skin.png"),
+            ("skin.png", "materials/textures/skin.png"),
+            ("../textures/skin.png", "textures/Skin.PNG"),
+        ],
+        ids=["ShapeNet", "Gazebo and Google's scans", "others"],
+    )
+    def test_in_a_folder_of_pictures_beside_the_mesh(
+        self, tmp_path: Path, name: str, place: str
+    ) -> None:
+        save(tmp_path / place, quarters())
+        (tmp_path / "models").mkdir()
+        path = write(tmp_path / "models", both(f"map_Kd {name}"))
+        assert corners(load(path)) == [RED, GREEN, BLUE, WHITE]
+
     def test_the_nearer_of_two_files_of_one_name(self, tmp_path: Path) -> None:
         save(tmp_path / "mats/skin.png", flat(RED))
         save(tmp_path / "skin.png", flat(BLUE))

@@ -116,9 +116,9 @@ class TestMeshes:
 
     def test_a_device_and_a_pipe_in_place_of_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "zero.ply").symlink_to("/dev/zero")
-        refused(tmp_path / "zero.ply", "is not a file")
+        refused(tmp_path / "zero.ply", "is not a regular file")
         os.mkfifo(tmp_path / "pipe.stl")
-        refused(tmp_path / "pipe.stl", "is not a file")
+        refused(tmp_path / "pipe.stl", "is not a regular file")
         os.mkfifo(tmp_path / "part.mtl")
         obj = tmp_path / "part.obj"
         obj.write_text("mtllib part.mtl\nv 0 0 0\nv 90 0 0\nv 0 90 0\nusemtl a\nf 1 2 3\n")
