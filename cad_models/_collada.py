@@ -155,10 +155,12 @@ class _Shown:
 
 class _Reader:
     def __init__(self, files: SourceFiles, document: Any) -> None:
-        self._files = files
         self._label = str(files.path)
         self._document = document
-        self._pictures = Pictures(self._label, lambda name: files.named(self._beside(name)))
+        # Of an URI in a ROS package the end counts, as of all names of files.
+        self._pictures = Pictures(
+            self._label, lambda name: files.named(unquote(name.rpartition("://")[2]))
+        )
         self._notes: dict[str, None] = {}
         unit = document.assetInfo.unitmeter if document.assetInfo else None
         self.millimetres = 1000.0 * (1.0 if unit is None else unit)
@@ -287,13 +289,6 @@ class _Reader:
             self._notes["textures without a file are left out"] = None
             return None
         return self._pictures[path]
-
-    def _beside(self, path: str) -> str:
-        """A texture's name in the mesh's folder, for what may be an URI in a ROS package."""
-        name = unquote(path.rpartition("://")[2]).replace("\\", "/")
-        if "://" in path or not (self._files.path.parent / name).is_file():
-            return name.rpartition("/")[2]
-        return name
 
 
 def _shown(node: Any) -> _Shown:

@@ -303,6 +303,7 @@ class TestLooks:
             ("./skin.png", "skin.png"),
             ("textures/skin.png", "textures/skin.png"),
             ("textures/skin.png", "skin.png"),
+            ("package://robot/meshes/textures/Skin.PNG", "textures/skin.png"),
             ("my%20skin.png", "my skin.png"),
             ("file:///home/me/skin.png", "skin.png"),
             ("package://robot/meshes/skin.png", "skin.png"),
