@@ -34,7 +34,7 @@ from adapter._checkpoint import (
 from adapter._config import LabelledCrops, Progress, TrainConfig
 from adapter._device import Images, labelled_batches, to_device
 from adapter._errors import AdapterError
-from adapter._files import make_folder
+from adapter._lock import only_training
 from adapter._loop import (
     autocast,
     average_share,
@@ -96,8 +96,7 @@ def train(
         check_labelled_target(source, labelled_target)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
-    with torch_of(config):
-        make_folder(out)
+    with torch_of(config), only_training(out):
         fingerprint = _fingerprint(crops, config)
         run = _Run(source, config)
         if checkpoint.exists():

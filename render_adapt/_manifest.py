@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapter._lock import FolderLock
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import (
     flush_all,
@@ -30,7 +31,6 @@ from render_adapt._files import (
     write_atomically,
     writing,
 )
-from render_adapt._lock import FolderLock
 
 MANIFEST = "manifest.json"
 INCOMPLETE = "INCOMPLETE"
@@ -90,7 +90,13 @@ class RunFolder:
             else:
                 self._refuse_other_files()
                 self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = FolderLock(self.path / INCOMPLETE)
+            self._lock = FolderLock(
+                self.path / INCOMPLETE,
+                DatasetError(
+                    f"another run is at work in {self.path}: wait until it has ended, or give "
+                    "--out another folder"
+                ),
+            )
             if manifest.exists():
                 # Another run may have begun meanwhile.
                 refuse_other_run(read_manifest(self.path), run, self.path)
