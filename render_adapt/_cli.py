@@ -8,6 +8,7 @@ standard error); 2 the command line itself is wrong; 130 interrupted.
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -143,6 +144,7 @@ def verify(
     /,
     *,
     repair: Annotated[bool, Parameter(negative=())] = False,
+    sha256: str | None = None,
     workers: int | None = None,
 ) -> None:
     """Check that a dataset is what was written, file by file, and that its labels are true.
@@ -156,19 +158,29 @@ def verify(
     repair
         Make bad shards anew, with the same bytes; paths in the run's settings are looked for from
         here.
+    sha256
+        What the dataset's run printed under this name: proves that it is that very dataset.
     workers
         Processes side by side [default: all cores].
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers is {workers}: it must be at least 1")
-    found = _verified(folder, workers)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("--sha256 must be the 64 hexadecimal digits that the run printed")
+    expected = sha256 and sha256.lower()
+    found = _verified(folder, expected, workers)
     if found.bad and repair:
         errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
         with CropsBar() as show:
-            repair_dataset(found, workers=workers, on_progress=show)
-        found = _verified(folder, workers)
+            summary = repair_dataset(found, workers=workers, on_progress=show)
+        for note in summary.notes:
+            output.print(f"note: {note}", soft_wrap=True, markup=False)
+        if found.sha256 not in (None, summary.sha256):
+            output.print("note: the dataset is not the one that it was before", soft_wrap=True)
+        found = _verified(folder, expected, workers)
     if found.bad:
-        mend = "" if repair else f"; render-adapt verify {folder} --repair makes them anew"
+        can_mend = not repair and not all(file.unlisted for file in found.bad)
+        mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
         raise DatasetError(f"{_bad_files(found)}{mend}")
     rate = found.crops / found.seconds
     output.print(
@@ -176,11 +188,12 @@ def verify(
         f"true ({rate:.0f} crops/s)",
         soft_wrap=True,
     )
+    output.print(f"sha256: {found.sha256}", style="dim")
 
 
-def _verified(folder: Path, workers: int | None) -> Verification:
+def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verification:
     with CropsBar() as show:
-        return verify_dataset(folder, workers=workers, on_progress=show)
+        return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
 
 
 def _bad_files(found: Verification) -> str:

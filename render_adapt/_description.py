@@ -19,7 +19,7 @@ from render_adapt._calibration import write_calibration
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import ConfigError, DatasetError
 from render_adapt._files import hash_file
-from render_adapt._manifest import MANIFEST
+from render_adapt._manifest import MANIFEST, config_hash
 from render_adapt._studio import Studio
 from renderer import Randomization, RenderError
 
@@ -56,10 +56,9 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "units": config.units,
         "version": version("render-adapt"),
     }
-    text = json.dumps(decisive, sort_keys=True)
     described = {
         **decisive,
-        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "config_sha256": config_hash(decisive),
         "conventions": {
             "axes": "OpenCV: x right, y down, z forward; right-handed",
             "depth": "z in millimetres = PNG value * depth_scale; 0 = no measurement",
@@ -68,6 +67,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
             "quaternion": "w, x, y, z; unit; w >= 0",
         },
         "settings": _describe_settings(studio),
+        "shard_size": config.shard_size,
         "shards": config.shards,
         "versions": _versions(),
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,8 +131,8 @@ def index_rows(
     return rows
 
 
-def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as a Parquet file."""
+def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The Parquet file of rows."""
     # Blender's Python has no pyarrow, and numpy of before 2, which today's pyarrow refuses.
     from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
     from arro3.io import write_parquet
@@ -148,4 +148,6 @@ def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         return Array(values, getattr(DataType, kind)())
 
     columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
-    write_parquet(Table.from_pydict(columns), path, compression="snappy")
+    file = io.BytesIO()
+    write_parquet(Table.from_pydict(columns), file, compression="snappy")
+    return file.getvalue()

@@ -7,7 +7,7 @@ import functools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from render_adapt._manifest import (
     read_manifest,
     refuse_other_run,
 )
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shards import CONTINUE, ShardMaker, ShardResult
 from render_adapt._sheet import write_contact_sheet
 from render_adapt._studio import Studio
@@ -78,6 +79,15 @@ def generate(
         ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
             each; nothing half-written counts as finished.
     """
+    return make_dataset(config, on_progress)
+
+
+def make_dataset(
+    config: RunConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    again: Collection[int] = (),
+) -> RunSummary:
+    """As `generate`; the shards `again` are made anew even where they seem to be there."""
     started = time.perf_counter()
     studio = Studio(config)
     config = studio.config
@@ -85,8 +95,9 @@ def generate(
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
-            write_dataset_files(config.out, studio.models, *_dataset_camera(config))
-        done = folder.finished()
+            shared = write_dataset_files(config.out, studio.models, *_dataset_camera(config))
+        sound, lost = folder.sound(run)
+        done = {shard: entry for shard, entry in sound.items() if shard not in again}
         results = []
         crops_done = sum(_crops(entry) for entry in done.values())
         if on_progress:
@@ -106,9 +117,9 @@ def generate(
                     on_progress(crops_done, config.n)
         entries = [*done.values(), *(result.entry for result in results)]
         with writing(config.out, CONTINUE):
-            finish_dataset(config.out, config.format, entries)
+            shared += finish_dataset(config.out, config.format, entries)
             write_contact_sheet(config.out / SHEET, *studio.examples())
-            sha256 = folder.finish()
+            sha256 = folder.finish(entries, [*shared, SHEET])
     return RunSummary(
         folder=config.out,
         crops=sum(entry.crops for entry in entries),
@@ -120,7 +131,11 @@ def generate(
         sha256=sha256,
         contact_sheet=config.out / SHEET,
         stage_seconds=_total_stages(results),
-        notes=(*run_notes(studio), *_other_versions(read_manifest(config.out), run)),
+        notes=(
+            *run_notes(studio),
+            *_lost_shards(0 if again else lost),
+            *_other_versions(read_manifest(config.out), run),
+        ),
     )
 
 
@@ -153,7 +168,7 @@ def make_only(config: RunConfig, index: int) -> Path:
         shard = config.shard_of(index)
         prepared = folder.begin_shard(shard)
         ShardMaker(config, run, folder, studio).write(prepared, shard, index, index + 1)
-        folder.place(prepared)
+        folder.place(prepared.path)
         write_contact_sheet(folder.path / SHEET, *studio.examples(index, index + 1))
     return folder.path
 
@@ -216,7 +231,7 @@ class _CropTrial:
     def __call__(self, index: int) -> None:
         shard = self._config.shard_of(index)
         with tempfile.TemporaryDirectory() as folder:
-            self._maker.write(Path(folder), shard, index, index + 1)
+            self._maker.write(PreparedShard(Path(folder)), shard, index, index + 1)
 
 
 def _crops(entry: ShardEntry) -> int:
@@ -249,6 +264,16 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
                 "it at their border or not at all: give --centre box"
             )
     return (*notes, *_another_cut(studio))
+
+
+def _lost_shards(lost: int) -> tuple[str, ...]:
+    """A note where shards had to be made a second time."""
+    if not lost:
+        return ()
+    return (
+        f"of {lost} shard{'s' if lost > 1 else ''} that had been finished something was gone or "
+        "not as it was written: made again",
+    )
 
 
 def _another_cut(studio: Studio) -> tuple[str, ...]:

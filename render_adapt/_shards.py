@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
 from render_adapt._faithful import FaithfulCrops
 from render_adapt._files import writing
-from render_adapt._index import Provenance, index_rows, write_index
+from render_adapt._index import Provenance, index_file, index_rows
 from render_adapt._labels import label_crops
 from render_adapt._manifest import RunFolder, ShardEntry, refuse_other_run
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from render_adapt._studio import Studio
 from render_adapt._writers import make_writers
@@ -93,8 +93,8 @@ class ShardMaker:
                 )
         return ShardResult(entry, tally.seconds)
 
-    def write(self, prepared: Path, shard: int, start: int, stop: int) -> ShardTally:
-        """Write crops `start` to `stop` of a shard into an empty folder, but for the dropped."""
+    def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
+        """Write crops `start` to `stop` of a shard, but for the dropped."""
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
         writers = make_writers(self._config.format, prepared, shard, self._studio.models)
         rows: list[dict[str, Any]] = []
@@ -108,8 +108,8 @@ class ShardMaker:
         with _timed(tally.seconds, "write"):
             for writer in writers:
                 writer.close()
-            (prepared / "index").mkdir()
-            write_index(prepared / "index" / f"{shard:06d}.parquet", rows)
+            (prepared.path / "index").mkdir()
+            prepared.write(f"index/{shard:06d}.parquet", index_file(rows))
         return tally
 
     def _adapted(

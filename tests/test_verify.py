@@ -67,7 +67,9 @@ def sign_again(folder: Path) -> None:
     listing.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
     entry = folder / "shards/000000.json"
     entry.write_text(json.dumps(json.loads(entry.read_text()) | {"sha256": sha256(listing)}))
-    (folder / "dataset.sha256").write_text("")
+    outermost = folder / "dataset.sha256"
+    names = [line.split("  ")[1] for line in outermost.read_text().splitlines()]
+    outermost.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
 def sha256(path: Path) -> str:
