@@ -33,6 +33,9 @@ JUDGE = Path(__file__).parent / "judge" / "judge.onnx"
 """The network that comes with the package."""
 FEWEST_PIXELS = 16
 """Of 64 x 64: a target that is seen less than this has nothing to judge by."""
+DIGITS = 3
+"""Significant ones of a score, which is known no better: calibrations are of some 4,000 crops. What
+processors compute otherwise lies below, and so do differences in what is kept and what is not."""
 _LEAST = 1e-300
 _CHUNK = 16
 """Crops that go through the network at once, always: scores do not depend on the batching."""
@@ -44,7 +47,7 @@ class FidelityScores:
 
     A part's number is the share of faithful crops that agree with their labels no better by that
     part: 0.01 is exceeded by 99 % of them. NaN where there is nothing to judge by: a target that is
-    hidden, or depth that the adapter does not make.
+    hidden, or depth that the adapter does not make. `Judge` rounds them to three digits.
     """
 
     edges: NDArray[np.float64]
@@ -68,7 +71,7 @@ class FidelityScores:
         count = known.sum(axis=0)
         surprise = -np.log(np.maximum(np.where(known, parts, 1.0), _LEAST)).sum(axis=0)
         terms = sum(np.where(count > j, surprise**j / math.factorial(j), 0.0) for j in range(3))
-        return np.where(count > 0, np.exp(-surprise) * terms, np.nan)
+        return significant(np.where(count > 0, np.exp(-surprise) * terms, np.nan))
 
     def __len__(self) -> int:
         return len(self.edges)
@@ -114,8 +117,18 @@ class Judge:
         known = self.calibration.quantiles
         nothing = np.full(len(crops), np.nan)
         return FidelityScores(
-            *(self.calibration.share(p, values[p]) if p in known else nothing for p in PARTS)
+            *(
+                significant(self.calibration.share(p, values[p])) if p in known else nothing
+                for p in PARTS
+            )
         )
+
+
+def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores to as many digits as mean something; NaN stays NaN."""
+    return np.array([float(f"{score:.{DIGITS}g}") for score in scores.ravel()]).reshape(
+        scores.shape
+    )
 
 
 def make_judge(path: Path | str, adapter: Adapter) -> Judge:
