@@ -151,11 +151,7 @@ def workers_of(pid: int) -> list[int]:
 def commits(out: Path, began: int) -> bool:
     """Whether a shard is being moved to its place now; not one of before, in nanoseconds."""
     try:
-        return any(
-            prepared.stat().st_ctime_ns > began and not any((prepared / "index").iterdir())
-            for prepared in out.glob(".shard-*")
-            if (prepared / "shards").exists()
-        )
+        return any(whole.stat().st_ctime_ns > began for whole in out.glob(".whole-*"))
     except FileNotFoundError:
         # It has just been moved on.
         return True

@@ -33,7 +33,7 @@ from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
 from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
-from render_adapt._run_models import load_run_models, source_renderer
+from render_adapt._run_models import load_run_models, own_models, source_renderer
 from render_adapt._train import TrainRun, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
@@ -101,12 +101,14 @@ def run(
     if only is not None:
         out = Path(given.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
-        config = (
-            config_of(read_manifest(out), out, **given)
-            if began
-            else RunConfig(**{"objects": (), **given, "out": out})
-        )
-        folder = make_only(config, only)
+        own = None
+        if began:
+            manifest = read_manifest(out)
+            config = config_of(manifest, out, **given)
+            own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
+        else:
+            config = RunConfig(**{"objects": (), **given, "out": out})
+        folder = make_only(config, only, own)
         output.print(f"crop {only}: {folder}", soft_wrap=True)
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
@@ -145,6 +147,7 @@ def verify(
     *,
     repair: Annotated[bool, Parameter(negative=())] = False,
     sha256: str | None = None,
+    adapter: str | None = None,
     workers: int | None = None,
 ) -> None:
     """Check that a dataset is what was written, file by file, and that its labels are true.
@@ -156,10 +159,12 @@ def verify(
     folder
         The dataset's.
     repair
-        Make bad shards anew, with the same bytes; paths in the run's settings are looked for from
-        here.
+        Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
+        run was made of are looked for by their names here.
     sha256
         What the dataset's run printed under this name: proves that it is that very dataset.
+    adapter
+        Where the run's adapter is now, for --repair.
     workers
         Processes side by side [default: all cores].
     """
@@ -172,7 +177,7 @@ def verify(
     if found.bad and repair:
         errors.print(f"mending {_bad_files(found)}", soft_wrap=True, markup=False)
         with CropsBar() as show:
-            summary = repair_dataset(found, workers=workers, on_progress=show)
+            summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
         for note in summary.notes:
             output.print(f"note: {note}", soft_wrap=True, markup=False)
         if found.sha256 not in (None, summary.sha256):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,8 @@ from renderer import Randomization, RenderError
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers")
+_FOLDERS = ("environments", "photographs", "textures")
+"""Of a randomization."""
 _LONG = ("adapter", "models", "objects", "randomize")
 _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "centre": (None, "box"),
@@ -90,7 +93,7 @@ def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:
 def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunConfig:
     """The settings that a run was given, for its command to be given again.
 
-    Paths are as they were given: relative ones are looked for from where this is called.
+    Of files and folders it knows the names alone, and so they are looked for where this is called.
 
     Args:
         manifest: the run's.
@@ -107,7 +110,7 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
         if isinstance(settings["models"], str):
             settings["models"] = Path(settings["models"])
         randomization = {**settings["randomize"]}
-        for name in ("environments", "photographs", "textures"):
+        for name in _FOLDERS:
             if isinstance(randomization[name], str):
                 randomization[name] = Path(randomization[name])
         settings["randomize"] = Randomization(**randomization)
@@ -133,15 +136,32 @@ def _refuse_endless(settings: Mapping[str, Any]) -> None:
 
 
 def _describe_settings(studio: Studio) -> dict[str, Any]:
-    """As given, but for where it is written and by how many."""
+    """As given, but for where it is written and by how many, and without the folders in which
+    files lie: they say nothing of the crops, but something of their maker."""
     config = studio.config
     settings = {name: value for name, value in vars(config).items() if name not in _NOT_KEPT}
+    settings["objects"] = tuple(map(_without_folder, config.objects))
+    settings["models"] = config.models and _last_name(config.models)
+    if config.adapter not in ("none", "shipped"):
+        settings["adapter"] = _last_name(config.adapter)
     if settings["window"] is None:
         settings["window"] = config.plan.window
     if studio.adapter is None or studio.adapter.info.cut is None:
         # Another adapter would have its own cut in place of what is left out.
         settings = _without_defaults(settings)
-    return settings | {"randomize": asdict(config.randomization)}
+    randomize = asdict(config.randomization)
+    randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
+    return settings | {"randomize": randomize}
+
+
+def _without_folder(entry: str) -> str:
+    """`part=/home/me/part.stl` as `part=part.stl`."""
+    name, equals, file = entry.partition("=")
+    return f"{name}={_last_name(file.strip())}" if equals else entry
+
+
+def _last_name(path: Path | str) -> str:
+    return os.path.basename(os.path.abspath(path)) or str(path)
 
 
 def _describe_plan(config: RunConfig) -> dict[str, Any]:

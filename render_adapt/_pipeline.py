@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cad_models import CadModel
 from render_adapt._bop import write_dataset_files
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
@@ -86,10 +87,12 @@ def make_dataset(
     config: RunConfig,
     on_progress: Callable[[int, int], None] | None = None,
     again: Collection[int] = (),
+    models: Sequence[CadModel] | None = None,
 ) -> RunSummary:
-    """As `generate`; the shards `again` are made anew even where they seem to be there."""
+    """As `generate`; the shards `again` are made anew even where they seem to be there, and with
+    these models, where some are given, in place of those that the settings name."""
     started = time.perf_counter()
-    studio = Studio(config)
+    studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
     with contextlib.closing(RunFolder(config.out)) as folder:
@@ -108,7 +111,7 @@ def make_dataset(
             if on_progress:
                 on_progress(crops_done + of_shard, config.n)
 
-        coming = _make_shards(config, run, folder, studio, todo, show_batch)
+        coming = _make_shards(config, run, folder, studio, models, todo, show_batch)
         with contextlib.closing(coming) as made:
             for result in made:
                 results.append(result)
@@ -139,7 +142,7 @@ def make_dataset(
     )
 
 
-def make_only(config: RunConfig, index: int) -> Path:
+def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None = None) -> Path:
     """Make one crop of a run alone, in this process, and leave the run's own folder as it is.
 
     The crop has the bytes that it has in the run; its files have the numbers of a shard's first.
@@ -147,6 +150,7 @@ def make_only(config: RunConfig, index: int) -> Path:
     Args:
         config: the run's.
         index: the crop's number in the run.
+        models: the run's objects, where they need not be read.
 
     Returns:
         The folder that it was written to, beside the run's, with a contact sheet.
@@ -157,7 +161,7 @@ def make_only(config: RunConfig, index: int) -> Path:
     """
     if not 0 <= index < config.n:
         raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
-    studio = Studio(config)
+    studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
     if (config.out / MANIFEST).exists():
@@ -178,6 +182,7 @@ def _make_shards(
     run: dict[str, Any],
     folder: RunFolder,
     studio: Studio,
+    models: Sequence[CadModel] | None,
     shards: Sequence[int],
     on_crops: Callable[[int], None],
 ) -> Generator[ShardResult, None, None]:
@@ -185,7 +190,7 @@ def _make_shards(
     executor: Executor[ShardResult]
     if workers > 1:
         executor = ProcessExecutor(workers)
-        make_worker = functools.partial(ShardMaker, config, run, folder)
+        make_worker = functools.partial(ShardMaker, config, run, folder, models=models)
     else:
         executor = SerialExecutor()
         make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
@@ -195,13 +200,19 @@ def _make_shards(
         except WorkerError as error:
             if error.shard is None:
                 raise
-            raise _blame(config, run, error.shard, str(error)) from None
+            raise _blame(config, run, models, error.shard, str(error)) from None
 
 
-def _blame(config: RunConfig, run: dict[str, Any], shard: int, message: str) -> WorkerError:
+def _blame(
+    config: RunConfig,
+    run: dict[str, Any],
+    models: Sequence[CadModel] | None,
+    shard: int,
+    message: str,
+) -> WorkerError:
     """Find the crop that ends the workers: make each of a shard's alone, and see what dies."""
     start, stop = config.shard_range(shard)
-    trial = functools.partial(_CropTrial, config, run)
+    trial = functools.partial(_CropTrial, config, run, models)
     try:
         for _ in ProcessExecutor[None](1, attempts=1).map(trial, range(start, stop)):
             pass
@@ -224,8 +235,10 @@ def _blame(config: RunConfig, run: dict[str, Any], shard: int, message: str) -> 
 class _CropTrial:
     """Makes crops of a run one by one, for nothing."""
 
-    def __init__(self, config: RunConfig, run: dict[str, Any]) -> None:
-        self._maker = ShardMaker(config, run, RunFolder(config.out))
+    def __init__(
+        self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
+    ) -> None:
+        self._maker = ShardMaker(config, run, RunFolder(config.out), models=models)
         self._config = config
 
     def __call__(self, index: int) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from cad_models import CadModel
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
 from render_adapt._faithful import FaithfulCrops
@@ -57,6 +58,7 @@ class ShardMaker:
         run: what `describe_run` said of it as it began.
         folder: the run's, held by its lock.
         studio: the run's, where it can be shared; else it is loaded here.
+        models: the run's objects, where they need not be read.
         on_crops: called with the number of each shard's crops that are made, time and again.
 
     Raises:
@@ -70,13 +72,14 @@ class ShardMaker:
         folder: RunFolder,
         studio: Studio | None = None,
         on_crops: Callable[[int], None] | None = None,
+        models: Sequence[CadModel] | None = None,
     ) -> None:
         self._config = config
         self._on_crops = on_crops
         self._folder = folder
         self._provenance = Provenance.of_run(run)
         if studio is None:
-            studio = Studio(config)
+            studio = Studio(config, models)
             # Also a worker that starts late, in place of one that died, must make the same crops.
             refuse_other_run(run, describe_run(studio), config.out)
         self._studio = studio

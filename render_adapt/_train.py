@@ -125,7 +125,7 @@ def train_adapter(
         source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
         checkpoint = train(source, target.images, config, working, on_progress=on_progress)
         provenance = (
-            f"{len(source)} renders of {', '.join(run.objects)}; "
+            f"{len(source)} renders of {', '.join(model.name for model in models)}; "
             f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
         )
         info = save_adapter(

@@ -25,6 +25,7 @@ from render_adapt._manifest import (
     refuse_changed_manifest,
 )
 from render_adapt._pipeline import SHEET, RunSummary, make_dataset
+from render_adapt._run_models import own_models
 from render_adapt._shard_checks import (
     UNLISTED,
     BadFile,
@@ -123,6 +124,7 @@ def verify(
 def repair(
     verification: Verification,
     *,
+    adapter: str | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
@@ -131,7 +133,14 @@ def repair(
     A bad shard stays until what was made in its place is whole. Nothing is made by a manifest that
     is not the one that was written.
 
-    Paths in the run's settings are looked for from where this is called.
+    Objects are those in the dataset's own `models/`, where that is whole. The other files of the
+    run's settings, of which a manifest has the names alone, are looked for where this is called.
+
+    Args:
+        verification: what was found.
+        adapter: where the run's adapter is now.
+        workers: processes side by side; as many as the run's if not given.
+        on_progress: as for `generate`.
 
     Raises:
         ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: as for
@@ -140,10 +149,12 @@ def repair(
     folder = verification.folder
     _refuse_what_is_no_damage(verification)
     refuse_changed_manifest(folder)
-    changes = {"workers": workers} if workers else {}
-    config = config_of(read_manifest(folder), folder, **changes)
+    manifest = read_manifest(folder)
+    changes = {"workers": workers, "adapter": adapter}
+    given = {name: value for name, value in changes.items() if value is not None}
+    config = config_of(manifest, folder, **given)
     again = {file.shard for file in verification.bad if file.shard is not None}
-    return make_dataset(config, on_progress, again)
+    return make_dataset(config, on_progress, again, own_models(folder, manifest))
 
 
 def _refuse_what_is_no_damage(verification: Verification) -> None:
