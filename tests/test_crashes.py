@@ -21,7 +21,7 @@ import pytest
 
 from adapter import SHIPPED_ADAPTER, AdapterError
 from adapter._lock import FolderLock
-from benchmarks.kills import kill
+from benchmarks.kills import kill, kill_repairs
 from render_adapt import DatasetError, RunConfig, generate
 from render_adapt._pipeline import make_only
 from tests.test_dataset import tree_hash
@@ -220,4 +220,6 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     outcome = kill(settings, tmp_path, kills=3, seed=random.randrange(10**6))
     assert outcome.kills == {"run": 1, "worker": 1, "commit": 1}
     assert outcome.endings >= 1
+    kill_repairs(tmp_path / "undisturbed", 1, random.randrange(10**6), outcome)
+    assert outcome.kills["repair"] == 1
     assert outcome.not_whole == outcome.different == 0
