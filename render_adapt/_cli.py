@@ -28,7 +28,7 @@ from render_adapt._cli_reproduce import reproduce
 from render_adapt._cli_settings import given_settings, optional_fields
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
-from render_adapt._description import config_of
+from render_adapt._description import config_of, where_files_are
 from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
 from render_adapt._manifest import MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
@@ -104,7 +104,7 @@ def run(
         own = None
         if began:
             manifest = read_manifest(out)
-            config = config_of(manifest, out, **given)
+            config = where_files_are(config_of(manifest, out, **given), out)
             own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
         else:
             config = RunConfig(**{"objects": (), **given, "out": out})
@@ -160,7 +160,7 @@ def verify(
         The dataset's.
     repair
         Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
-        run was made of are looked for by their names here.
+        run was made of are looked for by their names here and beside the dataset.
     sha256
         What the dataset's run printed under this name: proves that it is that very dataset.
     adapter

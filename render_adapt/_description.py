@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter._runtime import DESCRIPTION
 from cad_models import CadModel
 from render_adapt._calibration import write_calibration
 from render_adapt._config import RunConfig
@@ -93,7 +94,7 @@ def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:
 def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunConfig:
     """The settings that a run was given, for its command to be given again.
 
-    Of files and folders it knows the names alone, and so they are looked for where this is called.
+    Of files and folders it knows the names alone: see `where_files_are`.
 
     Args:
         manifest: the run's.
@@ -122,6 +123,50 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
             f"the settings in {folder / MANIFEST} are damaged ({error}): give the run's own "
             "command, or take the file from a copy"
         ) from None
+
+
+def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
+    """A run's settings with its files found by their names: here, or beside the dataset.
+
+    Whether they are those that the run was made of is for `refuse_other_run` to say.
+
+    Args:
+        config: of `config_of`.
+        folder: the dataset's.
+
+    Raises:
+        ConfigError: the adapter is in neither place.
+    """
+
+    def found(name: str | Path, holds: str = "") -> Path:
+        beside = folder.absolute().parent / name
+        here_is_none = not (Path(name) / holds).exists()
+        return beside if here_is_none and (beside / holds).exists() else Path(name)
+
+    changes: dict[str, Any] = {
+        name: found(place) for name in _FOLDERS if (place := getattr(config.randomization, name))
+    }
+    objects = tuple(
+        f"{name}={found(file)}" if equals else name
+        for name, equals, file in (entry.partition("=") for entry in config.objects)
+    )
+    adapter = config.adapter
+    if adapter not in ("none", "shipped"):
+        adapter = str(found(adapter, DESCRIPTION))
+        if not (Path(adapter) / DESCRIPTION).exists():
+            raise ConfigError(
+                f"the run's adapter, {adapter}, is neither here nor beside {folder}: say where it "
+                "is with --adapter"
+            )
+    return replace(
+        config,
+        adapter=adapter,
+        objects=tuple(
+            f"{name}={found(file)}" if equals else name for name, equals, file in entries
+        ),
+        models=config.models and found(config.models),
+        randomize=replace(config.randomization, **changes),
+    )
 
 
 def _refuse_endless(settings: Mapping[str, Any]) -> None:

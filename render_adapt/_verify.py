@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from render_adapt._bop_webdataset import KEY_TO_SHARD, WEB_SPLIT
 from render_adapt._config import available_cores
-from render_adapt._description import config_of
+from render_adapt._description import config_of, where_files_are
 from render_adapt._exceptions import DatasetError
 from render_adapt._executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._files import hash_file
@@ -134,7 +134,8 @@ def repair(
     is not the one that was written.
 
     Objects are those in the dataset's own `models/`, where that is whole. The other files of the
-    run's settings, of which a manifest has the names alone, are looked for where this is called.
+    run's settings, of which a manifest has the names alone, are looked for where this is called
+    and beside the dataset.
 
     Args:
         verification: what was found.
@@ -152,7 +153,7 @@ def repair(
     manifest = read_manifest(folder)
     changes = {"workers": workers, "adapter": adapter}
     given = {name: value for name, value in changes.items() if value is not None}
-    config = config_of(manifest, folder, **given)
+    config = where_files_are(config_of(manifest, folder, **given), folder)
     again = {file.shard for file in verification.bad if file.shard is not None}
     return make_dataset(config, on_progress, again, own_models(folder, manifest))
 

@@ -60,14 +60,16 @@ def test_fidelity_is_fishers_combination_of_what_is_known() -> None:
     nan = np.nan
     known = scores([0.5, 0.5, 1.0, nan, 0.2], [0.5, nan, 1.0, nan, nan], [0.9, 0.8, 1.0, nan, nan])
     # 0.225 (1 + 1.49165 + 1.11252), 0.4 (1 + 0.9163), nothing wrong, nothing known, one part alone.
-    np.testing.assert_allclose(known.fidelity, [0.810939, 0.766516, 1.0, nan, 0.2], atol=1e-6)
+    # 0.810939 and 0.766516, to three digits.
+    np.testing.assert_array_equal(known.fidelity, [0.811, 0.767, 1.0, nan, 0.2])
 
 
 @given(st.lists(st.floats(1e-60, 1.0), min_size=3, max_size=3))
 def test_fidelity_agrees_with_the_chi_squared_distribution(parts: list[float]) -> None:
     surprise = -2 * np.log(parts).sum()
     expected = stats.chi2.sf(surprise, 6)
-    np.testing.assert_allclose(scores(*parts).fidelity, expected, rtol=1e-6)
+    # To three digits.
+    np.testing.assert_allclose(scores(*parts).fidelity, expected, rtol=5.001e-3)
 
 
 def test_one_in_a_hundred_is_below_a_hundredth_where_parts_have_nothing_in_common() -> None:

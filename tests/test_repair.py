@@ -14,9 +14,18 @@ import numpy as np
 import pytest
 import trimesh
 
-from adapter import SHIPPED_ADAPTER, AdapterError
+from adapter import SHIPPED_ADAPTER
 from cad_models import ModelError
-from render_adapt import DatasetError, RunConfig, generate, load, repair, verify, write_report
+from render_adapt import (
+    ConfigError,
+    DatasetError,
+    RunConfig,
+    generate,
+    load,
+    repair,
+    verify,
+    write_report,
+)
 from render_adapt._cli import main
 from render_adapt._manifest import RunFolder, sweep_held
 from tests.test_dataset import tree_hash
@@ -388,11 +397,12 @@ def test_repair_with_an_adapter_that_was_moved(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED_ADAPTER, tmp_path / "mine")
     dataset = made(tmp_path / "d", n=4, adapter=str(tmp_path / "mine"), format=("bop",))
     before = tree_hash(dataset)
-    (tmp_path / "mine").rename(tmp_path / "moved")
+    (tmp_path / "away").mkdir()
+    (tmp_path / "mine").rename(tmp_path / "away/moved")
     (dataset / "train/000000/rgb/000003.png").unlink()
     found = check(dataset)
-    with pytest.raises(AdapterError, match="mine is not an adapter"):
+    with pytest.raises(ConfigError, match=r"adapter, mine, is neither here nor .* --adapter"):
         repair(found, workers=1)
     assert (dataset / "shards/000000.json").exists(), "what is there stays until more is there"
-    repair(found, adapter=str(tmp_path / "moved"), workers=1)
+    repair(found, adapter=str(tmp_path / "away/moved"), workers=1)
     assert tree_hash(dataset) == before

@@ -480,9 +480,10 @@ def test_a_setting_that_no_message_can_quote(tmp_path: Path) -> None:
 def test_a_quaternion_that_squares_to_nothing(tmp_path: Path) -> None:
     rows = parquet.read_table(io.BytesIO(index())).to_pylist()
     rows[0]["quaternion"] = [1e-320, 0.0, 0.0, 0.0]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "000000.parquet")
+    (tmp_path / "index").mkdir()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "index/000000.parquet")
     with pytest.raises(DatasetError, match="without number, pose or object"):
-        _read_table(tmp_path / "000000.parquet")
+        _read_table(tmp_path, 0)
 
 
 def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:
