@@ -161,9 +161,7 @@ def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
     return replace(
         config,
         adapter=adapter,
-        objects=tuple(
-            f"{name}={found(file)}" if equals else name for name, equals, file in entries
-        ),
+        objects=objects,
         models=config.models and found(config.models),
         randomize=replace(config.randomization, **changes),
     )
