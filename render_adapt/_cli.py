@@ -30,7 +30,7 @@ from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
 from render_adapt._description import config_of, where_files_are
 from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
-from render_adapt._manifest import MANIFEST, read_manifest
+from render_adapt._manifest import LISTING, MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, own_models, source_renderer
@@ -180,8 +180,13 @@ def verify(
             summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
         for note in summary.notes:
             output.print(f"note: {note}", soft_wrap=True, markup=False)
-        if found.sha256 not in (None, summary.sha256):
-            output.print("note: the dataset is not the one that it was before", soft_wrap=True)
+        listed = all(file.path != folder / LISTING for file in found.bad)
+        if listed and found.sha256 != summary.sha256:
+            output.print(
+                "note: what was made anew is not to the bit what was there, as with another "
+                "version of render-adapt or its libraries: the dataset has another hash now",
+                soft_wrap=True,
+            )
         found = _verified(folder, expected, workers)
     if found.bad:
         can_mend = not repair and not all(file.unlisted for file in found.bad)

@@ -94,11 +94,11 @@ class Judge:
         network: an ONNX file; the package's own by default.
 
     Raises:
-        ConfigError: the calibration is of another network.
+        ConfigError: the calibration is of another network, or the package's own is damaged.
     """
 
     def __init__(self, calibration: Calibration, network: Path = JUDGE) -> None:
-        if calibration.judge_sha256 != hash_file(network):
+        if calibration.judge_sha256 != hash_of_judge(network):
             raise ConfigError(
                 "the fidelity calibration was made with another judge than this version's: "
                 "calibrate the adapter anew with render-adapt calibrate"
@@ -193,6 +193,21 @@ def _verdicts(
         (verdict,) = session.run(["verdict"], {"planes": chunk})
         result[start : start + _CHUNK] = verdict[: len(part), :2].sum(axis=1)
     return result
+
+
+def hash_of_judge(network: Path) -> str:
+    """SHA-256 of a judge's file.
+
+    Raises:
+        ConfigError: it is the package's own, and not as it came with it.
+    """
+    found = hash_file(network)
+    if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
+        raise ConfigError(
+            f"{network} is not the file that came with this version (its SHA-256 differs): install "
+            "render-adapt again"
+        )
+    return found
 
 
 def open_judge(network: Path) -> onnxruntime.InferenceSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy import stats
 from adapter import SHIPPED_ADAPTER, Adapter, IdentityAdapter, draw_noise, load_adapter
 from cad_models import load_models
 from render_adapt import ConfigError, adapt_crops
+from render_adapt._calibrate import calibrate
 from render_adapt._calibration import (
     CALIBRATION,
     SHARES,
@@ -30,6 +32,7 @@ from render_adapt._faithful import adapt_faithfully
 from render_adapt._faults import erased, shifted, swapped, turned
 from render_adapt._fidelity import JUDGE, FidelityScores, Judge, make_judge
 from renderer import CropBatch, PlanConfig, Plans, angle_between, make_plans, make_renderer
+from tests.damage import DAMAGES
 
 OBJECTS = ("ape", "benchvise", "cam", "cat", "duck")
 
@@ -163,6 +166,21 @@ def test_an_endless_calibration_is_refused_unread(tmp_path: Path) -> None:
         stream.truncate(1 << 40)
     with pytest.raises(ConfigError, match="no fidelity calibration"):
         read_calibration(file)
+
+
+def test_a_damaged_judge_is_neither_taken_nor_calibrated_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(JUDGE.parent, tmp_path / "judge")
+    damaged = tmp_path / "judge/judge.onnx"
+    damaged.write_bytes(DAMAGES["a flipped bit"](damaged.read_bytes()))
+    monkeypatch.setattr("render_adapt._fidelity.JUDGE", damaged)
+    general = read_calibration(JUDGE.with_name("fidelity.json"))
+    said = r"judge\.onnx is not the file that came with this version .* install render-adapt again"
+    with pytest.raises(ConfigError, match=said):
+        Judge(general, damaged)
+    with pytest.raises(ConfigError, match=said):
+        calibrate(lambda renders: renders, None, load_models(["ape"]), PlanConfig(), 10, damaged)
 
 
 def test_a_judge_refuses_another_judges_calibration() -> None:
