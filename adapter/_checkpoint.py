@@ -127,6 +127,16 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
         ) from error
 
 
+def note_on(path: Path, metadata: Mapping[str, str]) -> str:
+    """What is to be said of a checkpoint that could not be compared with its hash; else nothing."""
+    if metadata["format"] == FORMAT:
+        return ""
+    return (
+        f"{path} was written before checkpoints carried a hash, so that nobody can say whether it "
+        "is as it was; the next one carries one"
+    )
+
+
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The state of the network called `name`, from a checkpoint's tensors."""
     prefix = f"{name}."

@@ -26,6 +26,7 @@ from adapter._checkpoint import (
     check_same_run,
     describe,
     fingerprint_of,
+    note_on,
     part,
     read_checkpoint,
     restore,
@@ -154,6 +155,7 @@ class _Run:
         self.config = config
         self.step = 0
         self.low_checks = 0  # of `CollapseWatch`
+        self.note = ""  # on the checkpoint that the run goes on from
         self.channels, self.size = source.images.shape[1:3]
         self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
@@ -257,6 +259,7 @@ def _fit(
             if due:
                 save()
             note = discriminator.note(run.step, values["accuracy_real"], values["accuracy_fake"])
+            note, run.note = run.note or note, ""
             progress = _progress(run, values, first, time.monotonic() - started, note)
             if tensorboard is not None and run.step % SCALARS_EVERY == 0:
                 tensorboard.curves(progress, _learning_rates(run))
@@ -638,6 +641,7 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
         free.discard("steps")  # the learning rate depends on it
     check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
     run.low_checks = int(metadata.get("low_checks", "0"))
+    run.note = note_on(checkpoint, metadata)
     run.step = restore(checkpoint, tensors, metadata, run.stored(), run.optimizers())
 
 

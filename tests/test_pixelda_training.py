@@ -308,7 +308,11 @@ def test_a_checkpoint_from_before_they_carried_a_hash_is_continued(tmp_path: Pat
     tensors, metadata = read_checkpoint(checkpoint)
     save_file(tensors, checkpoint, metadata | WITHOUT_HASH)
     assert b'"sha256"' not in checkpoint.read_bytes()
-    train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path)
+    notes: list[str] = []
+    longer = replace(TOY, steps=8)
+    train(SOURCE, TARGET, longer, tmp_path, on_progress=lambda state: notes.append(state.note))
+    assert "was written before checkpoints carried a hash" in notes[0]
+    assert not any("carried a hash" in note for note in notes[1:])
     assert b'"sha256"' in checkpoint.read_bytes()
     save_file(tensors, checkpoint, metadata)
     with pytest.raises(AdapterError, match="not a training checkpoint of this version"):
