@@ -315,8 +315,8 @@ def present_shards(folder: Path, suffix: str, shards: int) -> list[int]:
         suffix: of the files.
         shards: how many the run has.
     """
-    names = (f"{folder.name}/{path.name}" for path in folder.glob(f"*{suffix}"))
-    return sorted(int(name[-len(suffix) - 6 :][:6]) for name in names if is_part(name, shards))
+    paths = folder.glob(f"*{suffix}")
+    return sorted(int(path.stem) for path in paths if is_part(f"{folder.name}/{path.name}", shards))
 
 
 def _is_shard(whole: Path, shard: int) -> bool:

@@ -27,6 +27,7 @@ from render_adapt._manifest import (
     RunFolder,
     ShardEntry,
     read_manifest,
+    refuse_changed_manifest,
     refuse_other_run,
 )
 from render_adapt._prepared_shard import PreparedShard
@@ -157,7 +158,7 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
 
     Raises:
         ConfigError: the run has no such crop.
-        DatasetError: the run's folder holds another run.
+        DatasetError: the run's folder holds another run, or its manifest was changed.
     """
     if not 0 <= index < config.n:
         raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
@@ -165,6 +166,7 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
     config = studio.config
     run = describe_run(studio)
     if (config.out / MANIFEST).exists():
+        refuse_changed_manifest(config.out)
         refuse_other_run(read_manifest(config.out), run, config.out)
     folder = RunFolder(config.out.with_name(f"{config.out.name}-only-{index}"))
     with writing(folder.path, "make room for it beside the dataset"):

@@ -27,7 +27,9 @@ from render_adapt import (
     write_report,
 )
 from render_adapt._cli import main
-from render_adapt._manifest import RunFolder, sweep_held
+from render_adapt._description import config_of
+from render_adapt._manifest import RunFolder, present_shards, read_manifest, sweep_held
+from render_adapt._pipeline import make_only
 from tests.test_dataset import tree_hash
 from tests.test_verify import CLUTTER, check, made, sha256, sign_again
 
@@ -84,9 +86,12 @@ def test_nothing_is_made_by_a_manifest_that_was_changed(
         (dataset / "dataset.sha256").unlink()
     before, found = tree_hash(dataset), check(dataset)
     assert found.bad[0].path.name == ("manifest.json" if listed else "dataset.sha256")
-    for mend in (lambda: repair(found, workers=1), lambda: again(dataset)):
+    config = config_of(read_manifest(dataset), dataset)
+    for make in (
+        lambda: repair(found, workers=1), lambda: again(dataset), lambda: make_only(config, 3),
+    ):  # fmt: skip
         with pytest.raises(DatasetError, match=r"manifest\.json is not the file that was written"):
-            mend()
+            make()
     (dataset / "INCOMPLETE").unlink()
     assert tree_hash(dataset) == before
 
@@ -183,6 +188,16 @@ def test_files_that_nobody_listed_are_named_and_not_read(
     # Not blessed: the list is what it was.
     assert sha256(dataset / "dataset.sha256") == sha256(sound / "dataset.sha256")
     assert bool(check(dataset).bad) is not name.startswith(".whole")
+
+
+def test_shards_are_known_by_their_whole_names(tmp_path: Path) -> None:
+    """From the millionth on, by seven digits."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name in ("000000", "000007", "1000007", "0000001", "00001", "000008", "x000001", "-00001"):
+        (folder / f"{name}.parquet").touch()
+    assert present_shards(folder, ".parquet", 8) == [0, 7]
+    assert present_shards(folder, ".parquet", 2_000_000) == [0, 7, 8, 1_000_007]
 
 
 def test_an_index_that_leads_to_files_of_no_shard_is_refused(dataset: Path) -> None:
