@@ -289,6 +289,9 @@ def files_below(
         folder: the dataset's, which names are relative to.
         name: of the folder to look in.
         leave_out: says of a name whether it, and what is below it, does not matter.
+
+    Raises:
+        BadFileError: a folder cannot be read.
     """
     waiting = [name]
     while waiting:
@@ -297,7 +300,12 @@ def files_below(
             if here.exists() or here.is_symlink():
                 yield here.relative_to(folder).as_posix()
             continue
-        below = [(here / entry).relative_to(folder).as_posix() for entry in os.listdir(here)]
+        try:
+            entries = os.listdir(here)
+        except OSError as error:
+            name = here.relative_to(folder).as_posix()
+            raise BadFileError(name, f"cannot be read: {error.strerror}") from None
+        below = [(here / entry).relative_to(folder).as_posix() for entry in entries]
         waiting += sorted((name for name in below if not leave_out(name)), reverse=True)
 
 

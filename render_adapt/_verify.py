@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -200,9 +201,11 @@ def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
             or (not listed and (name in _SHARED or PurePosixPath(name).parts[0] in _SHARED))
         )
 
-    names = files_below(folder, leave_out=belongs)
-    found = [BadFile(folder / name, UNLISTED, unlisted=True) for name in names]
-    return found[:_MOST_UNLISTED]
+    names = itertools.islice(files_below(folder, leave_out=belongs), _MOST_UNLISTED)
+    try:
+        return [BadFile(folder / name, UNLISTED, unlisted=True) for name in names]
+    except BadFileError as bad:
+        return [BadFile(folder / bad.name, bad.problem)]
 
 
 def _check_shared(folder: Path, facts: RunFacts) -> tuple[BadFile, ...]:

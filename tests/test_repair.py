@@ -190,6 +190,24 @@ def test_files_that_nobody_listed_are_named_and_not_read(
     assert bool(check(dataset).bad) is not name.startswith(".whole")
 
 
+@pytest.mark.parametrize("name", ["train/000001/mask", "other"])
+def test_a_folder_that_cannot_be_read_is_named(
+    name: str, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dataset / name).mkdir(exist_ok=True)
+    listdir = os.listdir
+
+    def refuse(path: Path) -> list[str]:
+        if path == dataset / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    # A test that is run by root may read everything.
+    monkeypatch.setattr("render_adapt._shard_checks.os.listdir", refuse)
+    (bad,) = check(dataset).bad
+    assert (bad.path, bad.problem) == (dataset / name, "cannot be read: Permission denied")
+
+
 def test_shards_are_known_by_their_whole_names(tmp_path: Path) -> None:
     """From the millionth on, by seven digits."""
     folder = tmp_path / "index"
