@@ -163,7 +163,10 @@ class RunFolder:
 
     def begin_shard(self, shard: int) -> PreparedShard:
         """An empty folder to prepare a shard in."""
-        folder = self.path / f".shard-{shard:06d}"
+        folder, whole = self.path / f".shard-{shard:06d}", self.path / f"{_WHOLE}{shard:06d}"
+        if whole.exists():
+            # Of a worker that died among its moves, and in whose place this one is.
+            self.place(whole)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir()

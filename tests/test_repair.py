@@ -316,6 +316,34 @@ def test_a_repair_that_is_killed_among_its_moves_ends_as_if_it_were_not(
     assert tree_hash(dataset) == before
 
 
+def test_a_worker_that_dies_among_its_moves_leaves_its_shard_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+
+    def commit() -> None:
+        prepared = folder.begin_shard(3)
+        (prepared.path / "index").mkdir()
+        (prepared.path / "train/000003").mkdir(parents=True)
+        prepared.write("index/000003.parquet", b"rows")
+        prepared.write("train/000003/scene_gt.json", b"{}")
+        folder.commit_shard(prepared, 3, 750, 1000)
+
+    def die(source: Path, target: Path) -> None:
+        if source.name == "000003" and source.parent.name == "train":
+            raise Killed
+        os.rename(source, target)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr("render_adapt._manifest.os.replace", die)
+            with pytest.raises(Killed):
+                commit()
+        commit()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "shards", "train"]
+        assert (tmp_path / "train/000003/scene_gt.json").read_bytes() == b"{}"
+
+
 def test_only_what_a_killed_run_left_is_taken_up(dataset: Path, in_fours: None) -> None:
     """Not what a stranger's dataset brings along, and never through a link."""
     before, mine = tree_hash(dataset), dataset.parent / "mine"
