@@ -34,7 +34,7 @@ from adapter._coral import CoralHead, check_every_class, fit_coral, import_svm
 from adapter._device import Images, labelled_batches
 from adapter._dsn import DomainSeparation
 from adapter._errors import AdapterError
-from adapter._files import make_folder
+from adapter._lock import only_training
 from adapter._loop import (
     autocast,
     average_share,
@@ -91,8 +91,7 @@ def train_baseline(
     _check(source, target, labelled_target, config)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
-    with torch_of(config):
-        make_folder(out)
+    with torch_of(config), only_training(out):
         fingerprint = _fingerprint(crops, config)
         run = _Run(source, config)
         if checkpoint.exists():

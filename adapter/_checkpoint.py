@@ -20,7 +20,11 @@ from adapter._errors import AdapterError, brief
 from adapter._files import write_atomically
 
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = "render-adapt training 1"
+FORMAT = "render-adapt training 2"
+_WITHOUT_HASH = "render-adapt training 1"
+"""As written before checkpoints carried a hash."""
+_NO_HASH = "0" * 64
+"""In place of the hash, while it is taken."""
 
 FREE_SETTINGS = frozenset(
     {"steps", "max_minutes", "checkpoint_every", "threads", "device", "compile", "tensorboard"}
@@ -49,18 +53,47 @@ def write_checkpoint(
             present = {k: v for k, v in state.items() if isinstance(v, Tensor)}
             tensors |= {f"optimizer.{name}.{index}.{k}": v for k, v in present.items()}
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    write_atomically(path, save(plain, {"format": FORMAT, **metadata}))
+    unsigned = save(plain, {"format": FORMAT, "sha256": _NO_HASH, **metadata})
+    digest = hashlib.sha256(unsigned).hexdigest()
+    write_atomically(path, unsigned.replace(_named(_NO_HASH), _named(digest), 1))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a training checkpoint.
 
+    Its hash, which is of all of the file but the hash itself, is compared; one that was written
+    before checkpoints carried a hash has none, and is taken as it is.
+
     Raises:
-        AdapterError: it cannot be read or is no training checkpoint.
+        AdapterError: it cannot be read, is damaged or is no training checkpoint.
     """
     with _opened(path) as (file, metadata):
+        recorded = metadata.pop("sha256", None)
+        if recorded != _hash_without_itself(path, recorded):
+            raise AdapterError(
+                f"{path} is not the file that was written: its SHA-256 differs; take it from a "
+                "copy, or delete it to start the training again"
+            )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
     return tensors, metadata
+
+
+def _named(digest: str) -> bytes:
+    """A hash as the header of a checkpoint has it."""
+    return f'"sha256":"{digest}"'.encode()
+
+
+def _hash_without_itself(path: Path, recorded: str | None) -> str | None:
+    """The hash of a checkpoint in which the hash stands as it did when it was taken."""
+    if recorded is None:
+        return None
+    with path.open("rb") as file:
+        length = file.read(8)
+        header = file.read(int.from_bytes(length, "little"))
+        digest = hashlib.sha256(length + header.replace(_named(recorded), _named(_NO_HASH), 1))
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -80,7 +113,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            has_hash = "sha256" in metadata
+            if metadata.get("format") != (FORMAT if has_hash else _WITHOUT_HASH):
                 raise AdapterError(
                     f"{path} is not a training checkpoint of this version ({FORMAT}); delete it "
                     "to start the training again"
@@ -91,6 +125,16 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
             f"{path} cannot be read as a training checkpoint ({brief(error)}); delete it to start "
             "the training again"
         ) from error
+
+
+def note_on(path: Path, metadata: Mapping[str, str]) -> str:
+    """What is to be said of a checkpoint that could not be compared with its hash; else nothing."""
+    if metadata["format"] == FORMAT:
+        return ""
+    return (
+        f"{path} was written before checkpoints carried a hash, so that nobody can say whether it "
+        "is as it was; the next one carries one"
+    )
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ from adapter._checkpoint import (
 from adapter._config import LabelledCrops, Progress, require
 from adapter._device import Images, labelled_batches
 from adapter._errors import AdapterError
-from adapter._files import make_folder
+from adapter._lock import only_training
 from adapter._loop import (
     autocast,
     average_share,
@@ -275,8 +275,7 @@ def train_cogan(
     """
     _check_crops(source, target)
     checkpoint = out / CHECKPOINT
-    with torch_of(config):
-        make_folder(out)
+    with torch_of(config), only_training(out):
         fingerprint = _fingerprint(source, target, config)
         run = _Run(source, config)
         if checkpoint.exists():

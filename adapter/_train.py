@@ -26,6 +26,7 @@ from adapter._checkpoint import (
     check_same_run,
     describe,
     fingerprint_of,
+    note_on,
     part,
     read_checkpoint,
     restore,
@@ -34,7 +35,7 @@ from adapter._checkpoint import (
 from adapter._config import LabelledCrops, Progress, TrainConfig
 from adapter._device import Images, labelled_batches, to_device
 from adapter._errors import AdapterError
-from adapter._files import make_folder
+from adapter._lock import only_training
 from adapter._loop import (
     autocast,
     average_share,
@@ -96,8 +97,7 @@ def train(
         check_labelled_target(source, labelled_target)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
-    with torch_of(config):
-        make_folder(out)
+    with torch_of(config), only_training(out):
         fingerprint = _fingerprint(crops, config)
         run = _Run(source, config)
         if checkpoint.exists():
@@ -155,6 +155,7 @@ class _Run:
         self.config = config
         self.step = 0
         self.low_checks = 0  # of `CollapseWatch`
+        self.note = ""  # on the checkpoint that the run goes on from
         self.channels, self.size = source.images.shape[1:3]
         self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
@@ -258,6 +259,7 @@ def _fit(
             if due:
                 save()
             note = discriminator.note(run.step, values["accuracy_real"], values["accuracy_fake"])
+            note, run.note = run.note or note, ""
             progress = _progress(run, values, first, time.monotonic() - started, note)
             if tensorboard is not None and run.step % SCALARS_EVERY == 0:
                 tensorboard.curves(progress, _learning_rates(run))
@@ -639,6 +641,7 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
         free.discard("steps")  # the learning rate depends on it
     check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
     run.low_checks = int(metadata.get("low_checks", "0"))
+    run.note = note_on(checkpoint, metadata)
     run.step = restore(checkpoint, tensors, metadata, run.stored(), run.optimizers())
 
 

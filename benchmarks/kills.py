@@ -5,7 +5,8 @@
 Each kill is a SIGKILL, in turn to the main process alone, to one worker (the run goes on with
 another in its place), and to all processes while one of them is in the midst of a commit. A run
 whose main process was killed is continued by the same command; one that ends is compared with the
-undisturbed run, deleted and begun anew, until all kills are done. Linux.
+undisturbed run, deleted and begun anew, until all kills are done. Last, pictures of the whole
+dataset are damaged, and its repair is killed as it moves a shard into the place of another. Linux.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> None:
     """Kill, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--repairs", type=int, default=20, help="kills of repairs")
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -61,6 +63,7 @@ def main() -> None:
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill(settings, Path(folder), arguments.kills, arguments.seed, print)
+        kill_repairs(Path(folder) / "undisturbed", arguments.repairs, arguments.seed, outcome)
     report = {"n": arguments.n, "seed": arguments.seed, **vars(outcome)}
     print(json.dumps(report))
     if arguments.json:
@@ -115,6 +118,53 @@ def kill(
                 return outcome
 
 
+def kill_repairs(dataset: Path, kills: int, seed: int, outcome: Outcome) -> None:
+    """Damage a picture, kill the repair among its moves or at any moment, and repair again.
+
+    Args:
+        dataset: a whole one, which is whole again after that.
+        kills: how many.
+        seed: of the pictures and of the moments.
+        outcome: counts them, as `repair`.
+    """
+    expected, drawn = hash_of(dataset), random.Random(seed)
+    repair = [sys.executable, "-m", "render_adapt", "verify", str(dataset), "--repair"]
+    while outcome.kills["repair"] < kills:
+        picture = drawn.choice(sorted(dataset.glob("train/*/rgb/*.png")))
+        content = picture.read_bytes()
+        picture.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        began = time.time_ns()
+        moment = None if drawn.random() < 0.7 else time.monotonic() + drawn.uniform(3.0, 15.0)
+        process = subprocess.Popen(
+            repair, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not (
+            commits(dataset, began) or (moment and time.monotonic() > moment)
+        ):
+            time.sleep(0.001)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            outcome.kills["repair"] += 1
+            outcome.not_whole += not all_kept(dataset)
+        subprocess.run(repair, check=True, capture_output=True)
+        outcome.endings += 1
+        outcome.different += hash_of(dataset) != expected
+
+
+def all_kept(dataset: Path) -> bool:
+    """Whether all files of all shards are in their places, or in those that they are moved from."""
+    for listing in [*dataset.glob("shards/*.sha256"), *dataset.glob(".whole-*/shards/*.sha256")]:
+        whole = dataset / f".whole-{listing.stem}"
+        for line in listing.read_text().splitlines():
+            name = line.split("  ")[1]
+            kind, _, within = name.partition("/")
+            places = (dataset / name, whole / name, whole / f"before/{kind}-{within}")
+            if not any(place.exists() for place in places):
+                return False
+    return True
+
+
 def command(settings: list[str], out: Path) -> list[str]:
     """The run's command line."""
     return [sys.executable, "-m", "render_adapt", *settings, "--out", str(out)]
@@ -151,11 +201,7 @@ def workers_of(pid: int) -> list[int]:
 def commits(out: Path, began: int) -> bool:
     """Whether a shard is being moved to its place now; not one of before, in nanoseconds."""
     try:
-        return any(
-            prepared.stat().st_ctime_ns > began and not any((prepared / "index").iterdir())
-            for prepared in out.glob(".shard-*")
-            if (prepared / "shards").exists()
-        )
+        return any(whole.stat().st_ctime_ns > began for whole in out.glob(".whole-*"))
     except FileNotFoundError:
         # It has just been moved on.
         return True

@@ -15,6 +15,7 @@ from render_adapt._bop_image import DEPTH_SCALE, BopImage, bop_image, png
 from render_adapt._coco import coco_annotation, coco_image
 from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
 
@@ -24,7 +25,7 @@ FOLDERS = ("rgb", "depth", "mask", "mask_visib")
 
 def write_dataset_files(
     folder: Path, models: Sequence[CadModel], camera: NDArray[np.float64], width: int, height: int
-) -> None:
+) -> list[str]:
     """Write what all shards share in both formats: `camera.json` and `models/`.
 
     Args:
@@ -32,6 +33,9 @@ def write_dataset_files(
         models: the run's objects.
         camera: (3, 3), the frames' K, or one that stands for the crops', which have their own.
         width, height: pixels.
+
+    Returns:
+        The names of the files, relative to the folder.
     """
     content = {
         "cx": camera[0, 2], "cy": camera[1, 2], "depth_scale": DEPTH_SCALE,
@@ -39,10 +43,18 @@ def write_dataset_files(
     }  # fmt: skip
     write_atomically(folder / "camera.json", json.dumps(content, indent=2) + "\n")
     write_models(models, folder / "models")
+    meshes = [f"models/obj_{model.object_id:06d}" for model in models]
+    textured = [model.mesh.texture is not None for model in models]
+    return [
+        "camera.json",
+        "models/models_info.json",
+        *(f"{mesh}.ply" for mesh in meshes),
+        *(f"{mesh}.png" for mesh, has in zip(meshes, textured, strict=True) if has),
+    ]
 
 
 class SceneWriter(ShardWriter):
-    """Writes the crops of one scene into a folder; `close` writes its JSON files.
+    """Writes the crops of one scene into a folder of a shard; `close` writes its JSON files.
 
     Convention:
         The k-th crop that is added is image k. Its target is instance 0, its other objects those
@@ -50,8 +62,9 @@ class SceneWriter(ShardWriter):
         `mask_visib/%06d_%06d.png` % (k, g), 0 or 255. What is not seen at all is listed too.
     """
 
-    def __init__(self, folder: Path, models: Sequence[CadModel]) -> None:
-        self._folder = folder
+    def __init__(self, prepared: PreparedShard, scene: str, models: Sequence[CadModel]) -> None:
+        self._prepared = prepared
+        self._scene = scene
         self._models = models
         self._camera: dict[str, Any] = {}
         self._gt: dict[str, Any] = {}
@@ -59,7 +72,7 @@ class SceneWriter(ShardWriter):
         self._coco_images: list[dict[str, Any]] = []
         self._coco_annotations: list[dict[str, Any]] = []
         for name in FOLDERS:
-            (folder / name).mkdir(parents=True)
+            (prepared.path / scene / name).mkdir(parents=True)
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Write a batch of crops with the labels of all their objects."""
@@ -73,17 +86,17 @@ class SceneWriter(ShardWriter):
             ("scene_gt", self._gt),
             ("scene_gt_info", self._gt_info),
         ):
-            (self._folder / f"{name}.json").write_text(_one_entry_per_line(content))
-        (self._folder / "scene_gt_coco.json").write_text(json.dumps(self._coco()) + "\n")
+            self._write(f"{name}.json", _one_entry_per_line(content).encode())
+        self._write("scene_gt_coco.json", (json.dumps(self._coco()) + "\n").encode())
 
     def _add_one(self, image: BopImage) -> None:
         image_id = len(self._gt)
         name, key = f"{image_id:06d}", str(image_id)
-        self._write("rgb", name, image.rgb)
-        self._write("depth", name, image.depth)
+        self._write(f"rgb/{name}.png", image.rgb)
+        self._write(f"depth/{name}.png", image.depth)
         for number, (whole, visible) in enumerate(zip(image.masks, image.masks_visib, strict=True)):
-            self._write("mask", f"{name}_{number:06d}", _mask_png(whole))
-            self._write("mask_visib", f"{name}_{number:06d}", _mask_png(visible))
+            self._write(f"mask/{name}_{number:06d}.png", _mask_png(whole))
+            self._write(f"mask_visib/{name}_{number:06d}.png", _mask_png(visible))
         self._camera[key] = image.camera
         self._gt[key] = image.gt
         self._gt_info[key] = image.gt_info
@@ -120,8 +133,8 @@ class SceneWriter(ShardWriter):
             "annotations": self._coco_annotations,
         }
 
-    def _write(self, kind: str, name: str, content: bytes) -> None:
-        (self._folder / kind / f"{name}.png").write_bytes(content)
+    def _write(self, name: str, content: bytes) -> None:
+        self._prepared.write(f"{self._scene}/{name}", content)
 
 
 def _mask_png(mask: NDArray[np.bool_]) -> bytes:

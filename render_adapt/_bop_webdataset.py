@@ -19,6 +19,7 @@ from render_adapt._bop_image import bop_image
 from render_adapt._coco import encode_mask
 from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
 
@@ -41,36 +42,42 @@ class TarWriter(ShardWriter):
         bytes.
     """
 
-    def __init__(self, path: Path, shard: int, models: Sequence[CadModel]) -> None:
-        self._path = path
+    def __init__(
+        self, prepared: PreparedShard, name: str, shard: int, models: Sequence[CadModel]
+    ) -> None:
+        self._prepared = prepared
+        self._name = name
         self._shard = shard
         self._models = models
         self._images = 0
+        self._bytes = 0
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Append a batch of crops with the labels of all their objects."""
-        with self._path.open("ab") as file:
-            for row, of_crop in enumerate(labels):
-                image = bop_image(crops, row, of_crop, self._models)
-                contents = {
-                    "rgb.png": image.rgb,
-                    "depth.png": image.depth,
-                    "camera.json": _json(image.camera),
-                    "gt.json": _json(image.gt),
-                    "gt_info.json": _json(image.gt_info),
-                    "mask.json": _masks(image.masks),
-                    "mask_visib.json": _masks(image.masks_visib),
-                }
-                key = key_of(self._shard, self._images)
-                for kind, content in contents.items():
-                    file.write(_member(f"{key}.{kind}", content))
-                self._images += 1
+        for row, of_crop in enumerate(labels):
+            image = bop_image(crops, row, of_crop, self._models)
+            contents = {
+                "rgb.png": image.rgb,
+                "depth.png": image.depth,
+                "camera.json": _json(image.camera),
+                "gt.json": _json(image.gt),
+                "gt_info.json": _json(image.gt_info),
+                "mask.json": _masks(image.masks),
+                "mask_visib.json": _masks(image.masks_visib),
+            }
+            key = key_of(self._shard, self._images)
+            members = (_member(f"{key}.{kind}", content) for kind, content in contents.items())
+            self._write(b"".join(members))
+            self._images += 1
 
     def close(self) -> None:
         """End the tar file: two empty blocks, and more up to a whole record."""
-        with self._path.open("ab") as file:
-            file.write(bytes(2 * tarfile.BLOCKSIZE))
-            file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
+        self._write(bytes(2 * tarfile.BLOCKSIZE))
+        self._write(bytes(-self._bytes % tarfile.RECORDSIZE))
+
+    def _write(self, content: bytes) -> None:
+        self._prepared.write(self._name, content)
+        self._bytes += len(content)
 
 
 def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:

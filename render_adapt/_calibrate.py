@@ -12,8 +12,8 @@ from adapter import SHIPPED_ADAPTER, Adapter, load_adapter
 from cad_models import CadModel
 from render_adapt._calibration import CALIBRATION, Calibration, measure, write_calibration
 from render_adapt._coupling import adapt_crops
-from render_adapt._fidelity import JUDGE, measure_parts, open_judge
-from render_adapt._files import hash_file, write_atomically, writing
+from render_adapt._fidelity import JUDGE, hash_of_judge, measure_parts, open_judge
+from render_adapt._files import write_atomically, writing
 from renderer import CropBatch, PlanConfig, Renderer, make_plans, make_renderer
 
 CROPS = 4000
@@ -78,6 +78,7 @@ def calibrate(
         network: the judge, an ONNX file.
         renderer: of these models; raster if not given.
     """
+    judge_sha256 = hash_of_judge(network)
     renderer = renderer or make_renderer("raster", models, levels=False)
     session = open_judge(network)
     parts: dict[str, list[NDArray[np.float64]]] = {}
@@ -91,6 +92,6 @@ def calibrate(
     return measure(
         {part: np.concatenate(values) for part, values in parts.items()},
         adapter_sha256=adapter.info.sha256["generator.onnx"] if adapter else None,
-        judge_sha256=hash_file(network),
+        judge_sha256=judge_sha256,
         objects=tuple(model.name for model in models),
     )

@@ -9,6 +9,7 @@ any more.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -35,12 +36,12 @@ from render_adapt._cli_streams import (
 )
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
-from render_adapt._description import config_of
+from render_adapt._description import config_of, where_files_are
 from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
-from render_adapt._manifest import MANIFEST, read_manifest
+from render_adapt._manifest import LISTING, MANIFEST, read_manifest
 from render_adapt._pipeline import SHEET, RunSummary, generate, make_only
 from render_adapt._printable import printable
-from render_adapt._run_models import load_run_models, source_renderer
+from render_adapt._run_models import load_run_models, own_models, source_renderer
 from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
 from render_adapt._verify import Verification
 from render_adapt._verify import repair as repair_dataset
@@ -107,12 +108,14 @@ def run(
     if only is not None:
         out = Path(given.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
-        config = (
-            config_of(read_manifest(out), out, **given)
-            if began
-            else RunConfig(**{"objects": (), **given, "out": out})
-        )
-        folder = make_only(config, only)
+        own = None
+        if began:
+            manifest = read_manifest(out)
+            config = where_files_are(config_of(manifest, out, **given), out)
+            own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
+        else:
+            config = RunConfig(**{"objects": (), **given, "out": out})
+        folder = make_only(config, only, own)
         output.print(f"crop {only}: {folder}", soft_wrap=True)
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
@@ -150,6 +153,8 @@ def verify(
     /,
     *,
     repair: Annotated[bool, Parameter(negative=())] = False,
+    sha256: str | None = None,
+    adapter: str | None = None,
     workers: int | None = None,
 ) -> None:
     """Check that a dataset is what was written, file by file, and that its labels are true.
@@ -161,21 +166,38 @@ def verify(
     folder
         The dataset's.
     repair
-        Make bad shards anew, with the same bytes; paths in the run's settings are looked for from
-        here.
+        Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
+        run was made of are looked for by their names here and beside the dataset.
+    sha256
+        What the dataset's run printed under this name: proves that it is that very dataset.
+    adapter
+        Where the run's adapter is now, for --repair.
     workers
         Processes side by side [default: all cores].
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers is {workers}: it must be at least 1")
-    found = _verified(folder, workers)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("--sha256 must be the 64 hexadecimal digits that the run printed")
+    expected = sha256 and sha256.lower()
+    found = _verified(folder, expected, workers)
     if found.bad and repair:
         errors.print(f"mending {_bad_files(found)}", soft_wrap=True)
         with CropsBar() as show:
-            repair_dataset(found, workers=workers, on_progress=show)
-        found = _verified(folder, workers)
+            summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
+        for note in summary.notes:
+            output.print(f"note: {note}", soft_wrap=True)
+        listed = all(file.path != folder / LISTING for file in found.bad)
+        if listed and found.sha256 != summary.sha256:
+            output.print(
+                "note: what was made anew is not to the bit what was there, as with another "
+                "version of render-adapt or its libraries: the dataset has another hash now",
+                soft_wrap=True,
+            )
+        found = _verified(folder, expected, workers)
     if found.bad:
-        mend = "" if repair else f"; render-adapt verify {folder} --repair makes them anew"
+        can_mend = not repair and not all(file.unlisted for file in found.bad)
+        mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
         raise DatasetError(f"{_bad_files(found)}{mend}")
     rate = found.crops / found.seconds
     output.print(
@@ -183,11 +205,12 @@ def verify(
         f"true ({rate:.0f} crops/s)",
         soft_wrap=True,
     )
+    output.print(f"sha256: {found.sha256}", style="dim")
 
 
-def _verified(folder: Path, workers: int | None) -> Verification:
+def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verification:
     with CropsBar() as show:
-        return verify_dataset(folder, workers=workers, on_progress=show)
+        return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
 
 
 def _bad_files(found: Verification) -> str:

@@ -265,6 +265,11 @@ class RunConfig:
         )  # fmt: skip
 
     @property
+    def shard_size(self) -> int:
+        """Crops in a shard, but for the last."""
+        return SHARD_SIZE
+
+    @property
     def shards(self) -> int:
         """Number of shards."""
         return -(-self.n // SHARD_SIZE)

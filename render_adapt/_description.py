@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter._runtime import DESCRIPTION
 from cad_models import CadModel
 from render_adapt._calibration import write_calibration
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import ConfigError, DatasetError
 from render_adapt._files import hash_file
-from render_adapt._manifest import MANIFEST
+from render_adapt._manifest import MANIFEST, config_hash
 from render_adapt._studio import Studio
 from renderer import Randomization, RenderError
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers")
+_FOLDERS = ("environments", "photographs", "textures")
+"""Of a randomization."""
 _LONG = ("adapter", "models", "objects", "randomize")
 _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "centre": (None, "box"),
@@ -56,10 +60,9 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "units": config.units,
         "version": version("render-adapt"),
     }
-    text = json.dumps(decisive, sort_keys=True)
     described = {
         **decisive,
-        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "config_sha256": config_hash(decisive),
         "conventions": {
             "axes": "OpenCV: x right, y down, z forward; right-handed",
             "depth": "z in millimetres = PNG value * depth_scale; 0 = no measurement",
@@ -68,6 +71,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
             "quaternion": "w, x, y, z; unit; w >= 0",
         },
         "settings": _describe_settings(studio),
+        "shard_size": config.shard_size,
         "shards": config.shards,
         "versions": _versions(),
     }
@@ -90,7 +94,7 @@ def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:
 def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunConfig:
     """The settings that a run was given, for its command to be given again.
 
-    Paths are as they were given: relative ones are looked for from where this is called.
+    Of files and folders it knows the names alone: see `where_files_are`.
 
     Args:
         manifest: the run's.
@@ -107,7 +111,7 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
         if isinstance(settings["models"], str):
             settings["models"] = Path(settings["models"])
         randomization = {**settings["randomize"]}
-        for name in ("environments", "photographs", "textures"):
+        for name in _FOLDERS:
             if isinstance(randomization[name], str):
                 randomization[name] = Path(randomization[name])
         settings["randomize"] = Randomization(**randomization)
@@ -119,6 +123,48 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
             f"the settings in {folder / MANIFEST} are damaged ({error}): give the run's own "
             "command, or take the file from a copy"
         ) from None
+
+
+def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
+    """A run's settings with its files found by their names: here, or beside the dataset.
+
+    Whether they are those that the run was made of is for `refuse_other_run` to say.
+
+    Args:
+        config: of `config_of`.
+        folder: the dataset's.
+
+    Raises:
+        ConfigError: the adapter is in neither place.
+    """
+
+    def found(name: str | Path, holds: str = "") -> Path:
+        beside = folder.absolute().parent / name
+        here_is_none = not (Path(name) / holds).exists()
+        return beside if here_is_none and (beside / holds).exists() else Path(name)
+
+    changes: dict[str, Any] = {
+        name: found(place) for name in _FOLDERS if (place := getattr(config.randomization, name))
+    }
+    objects = tuple(
+        f"{name}={found(file)}" if equals else name
+        for name, equals, file in (entry.partition("=") for entry in config.objects)
+    )
+    adapter = config.adapter
+    if adapter not in ("none", "shipped"):
+        adapter = str(found(adapter, DESCRIPTION))
+        if not (Path(adapter) / DESCRIPTION).exists():
+            raise ConfigError(
+                f"the run's adapter, {adapter}, is neither here nor beside {folder}: say where it "
+                "is with --adapter"
+            )
+    return replace(
+        config,
+        adapter=adapter,
+        objects=objects,
+        models=config.models and found(config.models),
+        randomize=replace(config.randomization, **changes),
+    )
 
 
 def _refuse_endless(settings: Mapping[str, Any]) -> None:
@@ -133,15 +179,32 @@ def _refuse_endless(settings: Mapping[str, Any]) -> None:
 
 
 def _describe_settings(studio: Studio) -> dict[str, Any]:
-    """As given, but for where it is written and by how many."""
+    """As given, but for where it is written and by how many, and without the folders in which
+    files lie: they say nothing of the crops, but something of their maker."""
     config = studio.config
     settings = {name: value for name, value in vars(config).items() if name not in _NOT_KEPT}
+    settings["objects"] = tuple(map(_without_folder, config.objects))
+    settings["models"] = config.models and _last_name(config.models)
+    if config.adapter not in ("none", "shipped"):
+        settings["adapter"] = _last_name(config.adapter)
     if settings["window"] is None:
         settings["window"] = config.plan.window
     if studio.adapter is None or studio.adapter.info.cut is None:
         # Another adapter would have its own cut in place of what is left out.
         settings = _without_defaults(settings)
-    return settings | {"randomize": asdict(config.randomization)}
+    randomize = asdict(config.randomization)
+    randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
+    return settings | {"randomize": randomize}
+
+
+def _without_folder(entry: str) -> str:
+    """`part=/home/me/part.stl` as `part=part.stl`."""
+    name, equals, file = entry.partition("=")
+    return f"{name}={_last_name(file.strip())}" if equals else entry
+
+
+def _last_name(path: Path | str) -> str:
+    return os.path.basename(os.path.abspath(path)) or str(path)
 
 
 def _describe_plan(config: RunConfig) -> dict[str, Any]:

@@ -31,6 +31,9 @@ JUDGE = Path(__file__).parent / "judge" / "judge.onnx"
 """The network that comes with the package."""
 FEWEST_PIXELS = 16
 """Of 64 x 64: a target that is seen less than this has nothing to judge by."""
+DIGITS = 3
+"""Significant ones of a score, which is known no better: calibrations are of some 4,000 crops. What
+processors compute otherwise lies below, and so do differences in what is kept and what is not."""
 MOST_JUDGE_BYTES = 2**26
 _LEAST = 1e-300
 _CHUNK = 16
@@ -43,7 +46,7 @@ class FidelityScores:
 
     A part's number is the share of faithful crops that agree with their labels no better by that
     part: 0.01 is exceeded by 99 % of them. NaN where there is nothing to judge by: a target that is
-    hidden, or depth that the adapter does not make.
+    hidden, or depth that the adapter does not make. `Judge` rounds them to three digits.
     """
 
     edges: NDArray[np.float64]
@@ -67,7 +70,7 @@ class FidelityScores:
         count = known.sum(axis=0)
         surprise = -np.log(np.maximum(np.where(known, parts, 1.0), _LEAST)).sum(axis=0)
         terms = sum(np.where(count > j, surprise**j / math.factorial(j), 0.0) for j in range(3))
-        return np.where(count > 0, np.exp(-surprise) * terms, np.nan)
+        return significant(np.where(count > 0, np.exp(-surprise) * terms, np.nan))
 
     def __len__(self) -> int:
         return len(self.edges)
@@ -90,11 +93,11 @@ class Judge:
         network: an ONNX file; the package's own by default.
 
     Raises:
-        ConfigError: the calibration is of another network.
+        ConfigError: the calibration is of another network, or the package's own is damaged.
     """
 
     def __init__(self, calibration: Calibration, network: Path = JUDGE) -> None:
-        if calibration.judge_sha256 != hash_file(network):
+        if calibration.judge_sha256 != hash_of_judge(network):
             raise ConfigError(
                 "the fidelity calibration was made with another judge than this version's: "
                 "calibrate the adapter anew with render-adapt calibrate"
@@ -113,8 +116,18 @@ class Judge:
         known = self.calibration.quantiles
         nothing = np.full(len(crops), np.nan)
         return FidelityScores(
-            *(self.calibration.share(p, values[p]) if p in known else nothing for p in PARTS)
+            *(
+                significant(self.calibration.share(p, values[p])) if p in known else nothing
+                for p in PARTS
+            )
         )
+
+
+def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores to as many digits as mean something; NaN stays NaN."""
+    return np.array([float(f"{score:.{DIGITS}g}") for score in scores.ravel()]).reshape(
+        scores.shape
+    )
 
 
 def make_judge(path: Path | str, adapter: Adapter) -> Judge:
@@ -177,6 +190,21 @@ def _verdicts(rgb: NDArray[np.uint8], label: Label, session: Any) -> NDArray[np.
         (verdict,) = session.run(["verdict"], {"planes": chunk})
         result[start : start + _CHUNK] = verdict[: len(part), :2].sum(axis=1)
     return result
+
+
+def hash_of_judge(network: Path) -> str:
+    """SHA-256 of a judge's file.
+
+    Raises:
+        ConfigError: it is the package's own, and not as it came with it.
+    """
+    found = hash_file(network)
+    if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
+        raise ConfigError(
+            f"{network} is not the file that came with this version (its SHA-256 differs): install "
+            "render-adapt again"
+        )
+    return found
 
 
 def open_judge(network: Path) -> Any:

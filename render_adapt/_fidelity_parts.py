@@ -1,6 +1,7 @@
 """How well crops agree with their labels, by edges and by depth: numbers, the greater the better.
 
-Nothing here was trained, and nothing is known of objects but their renders.
+Nothing here was trained, and nothing is known of objects but their renders. All is computed in
+double precision, so that what processors round otherwise is far below what is written of it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _MISSING = 1.0
 """Windows: what a pixel of the outline counts where no depth was measured."""
 _SURFACE_WEIGHT = 0.5
 
-_ALL_COLORS = np.ones((1, 3), np.float32)
+_ALL_COLORS = np.ones((1, 3))
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -54,7 +55,7 @@ def _edge_agreement(
     edges = _edges(rgb, _SOFT, _AROUND)
     for plane in edges:
         # 0.9: where there is nothing but edges all one way, these still count a little.
-        plane -= np.float32(0.9) * cv2.blur(plane, (_WITHIN, _WITHIN))
+        plane -= 0.9 * cv2.blur(plane, (_WITHIN, _WITHIN))
     inside = seen.astype(np.uint8)
     outline = _tensor(*_gradients(inside))
     strength = cv2.sqrt(outline[0] + outline[2])
@@ -67,23 +68,23 @@ def _edge_agreement(
     return _sum(edges, outline) + _sum(edges, inner) * _INNER_WEIGHT / max(norm, 3.0)
 
 
-def _edges(rgb: NDArray[np.uint8], soft: float, around: float) -> NDArray[np.float32]:
+def _edges(rgb: NDArray[np.uint8], soft: float, around: float) -> NDArray[np.float64]:
     """(3, 64, 64): structure tensors xx, xy, yy whose trace is the gradient's relative strength."""
     tensor = _tensor(*_gradients(rgb))
     strength = cv2.sqrt(tensor[0] + tensor[2])
-    nearby = cv2.GaussianBlur(strength, (0, 0), around) + np.float32(soft)
-    tensor /= strength * nearby + np.float32(1e-6)
+    nearby = cv2.GaussianBlur(strength, (0, 0), around) + soft
+    tensor /= strength * nearby + 1e-6
     return tensor
 
 
-def _gradients(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _gradients(image: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # Replicated, the crop's border is no edge.
-    across = cv2.Sobel(image, cv2.CV_32F, 1, 0, borderType=cv2.BORDER_REPLICATE)
-    down = cv2.Sobel(image, cv2.CV_32F, 0, 1, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(across, np.float32), np.asarray(down, np.float32)
+    across = cv2.Sobel(image, cv2.CV_64F, 1, 0, borderType=cv2.BORDER_REPLICATE)
+    down = cv2.Sobel(image, cv2.CV_64F, 0, 1, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(across, np.float64), np.asarray(down, np.float64)
 
 
-def _tensor(across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
+def _tensor(across: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 64, 64): xx, xy, yy, summed over colours."""
     products = across * across, across * down, down * down
     if across.ndim == 2:
@@ -91,9 +92,10 @@ def _tensor(across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[n
     return np.stack([cv2.transform(product, _ALL_COLORS) for product in products])
 
 
-def _sum(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+def _sum(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Over all pixels, of the product of two tensors."""
-    xx, xy, yy = (float(np.vdot(a, b)) for a, b in zip(first, second, strict=True))
+    # Not by BLAS, whose sums depend on the processor.
+    xx, xy, yy = (float((a * b).sum()) for a, b in zip(first, second, strict=True))
     return xx + 2 * xy + yy
 
 

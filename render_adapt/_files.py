@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from render_adapt._exceptions import DatasetError
@@ -64,19 +64,13 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_listing(folder: Path, files: Iterable[Path]) -> str:
-    """Hashes and names of files, in order of name, as `sha256sum --check` takes them.
-
-    Args:
-        folder: what names are relative to.
-        files: within it.
-    """
-    names = sorted((path.relative_to(folder).as_posix(), path) for path in files)
-    return "".join(f"{hash_file(path)}  {name}\n" for name, path in names)
+def listing_text(hashes: Mapping[str, str]) -> str:
+    """Hashes by name, in order of name, as `sha256sum --check` takes them."""
+    return "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
 
 
 def read_listing(text: str) -> Mapping[str, str]:
-    """Hashes by name, as `make_listing` wrote them.
+    """Hashes by name, as `listing_text` has them.
 
     Raises:
         ValueError: it is no such list, or names a file outside the folder.

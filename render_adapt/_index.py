@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from cad_models import CadModel
 from render_adapt._fidelity import FidelityScores
 from render_adapt._labels import InstanceLabel, box_corners
 from renderer import CropBatch, quaternion_from_matrix
-from safe_files import create_file
 
 
 @dataclass(frozen=True)
@@ -133,8 +131,8 @@ def index_rows(
     return rows
 
 
-def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as a Parquet file."""
+def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The Parquet file of rows."""
     # Blender's Python has no pyarrow, and numpy of before 2, which today's pyarrow refuses.
     from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
     from arro3.io import write_parquet
@@ -152,4 +150,4 @@ def write_index(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
     file = io.BytesIO()
     write_parquet(Table.from_pydict(columns), file, compression="snappy")
-    create_file(path, file.getvalue())
+    return file.getvalue()

@@ -117,6 +117,8 @@ class Dataset:
     stage_seconds: dict[str, float]
     contact_sheet: str
     notes: list[str]
+    sha256: str = ""
+    """Of the whole dataset, for `render-adapt verify --sha256`."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adapter._checkpoint import read_checkpoint, restore, write_checkpoint
+from adapter._lock import only_training
 from cad_models import CadModel, load_models
 from render_adapt._calibrate import calibrate
 from render_adapt._calibration import CALIBRATION, Calibration, write_calibration
@@ -86,7 +87,13 @@ def train_judge(
         checkpoint_every: steps.
         stop_at: a step to stop at before the last.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with only_training(out):
+        return _train_judge(pairs, steps, out, checkpoint_every, stop_at)
+
+
+def _train_judge(
+    pairs: Pairs, steps: int, out: Path, checkpoint_every: int, stop_at: int | None
+) -> JudgeNetwork:
     torch.manual_seed(0)
     network = JudgeNetwork()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from render_adapt._bop_read import CropReader, SceneReader, TarReader
 from render_adapt._exceptions import DatasetError
 from render_adapt._labelled_crop import LabelledCrop
-from render_adapt._manifest import INCOMPLETE, read_manifest
-from render_adapt._parquet import read_columns
+from render_adapt._manifest import INCOMPLETE, present_shards, read_manifest
+from render_adapt._parquet import are_of_shard, read_columns
 
 _READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
+_KEYS = ("scene_id", "im_id")
 
 
 def load(path: Path | str, format: str | None = None) -> Dataset:
@@ -58,7 +59,8 @@ class Dataset(Sequence[LabelledCrop]):
             raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
         self.path = path
         self._reader = _READERS[format or formats[0]](path)
-        self._keys = np.stack(list(_read_index(path, ["scene_id", "im_id"]).values()), axis=1)
+        self._files = _index_files(path, manifest)
+        self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -89,20 +91,34 @@ class Dataset(Sequence[LabelledCrop]):
 
         docs/datasets.md says what each is.
         """
-        return _read_index(self.path)
+        return self._read_index()
+
+    def _read_index(self, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        try:
+            shards = [read_columns(file, names, inside=self.path) for file in self._files]
+            for number, shard in enumerate(shards):
+                if not are_of_shard(shard, number):
+                    raise ValueError(f"that of shard {number} has crops of another")
+            return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
+        except (ValueError, KeyError, OSError) as error:
+            raise DatasetError(
+                f"the index of {self.path} is damaged ({error}): render-adapt verify {self.path} "
+                "names the file"
+            ) from None
 
 
-def _read_index(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-    files = sorted((path / "index").glob("*.parquet"))
-    if not files:
-        raise DatasetError(f"{path} has no index: render-adapt verify {path} --repair makes it")
-    try:
-        shards = [read_columns(file, names, inside=path) for file in files]
-        return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
-    except (ValueError, KeyError, OSError) as error:
+def _index_files(path: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """One for each shard of the run, in order; other files are none of the dataset's."""
+    shards = manifest.get("shards")
+    if type(shards) is not int or shards < 1:
+        raise DatasetError(f"the manifest of {path} does not say how many shards there are")
+    present = present_shards(path / "index", ".parquet", shards)
+    if len(present) < shards:
+        missing = next(k for k, number in enumerate([*present, shards]) if k != number)
         raise DatasetError(
-            f"the index of {path} is damaged ({error}): render-adapt verify {path} names the file"
-        ) from None
+            f"{path} has no index of shard {missing}: render-adapt verify {path} --repair makes it"
+        )
+    return [path / f"index/{shard:06d}.parquet" for shard in present]
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

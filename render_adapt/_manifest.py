@@ -8,41 +8,54 @@ index/000000.parquet     the shard's rows of the index
 dataset.sha256           a hash for every file that is not in a shard, and for the shards' own
                          lists: its own hash is that of the whole dataset
 INCOMPLETE               a note to people, present until all is done, and the lock of the run
+.shard-000000/           a shard in the making
+.whole-000000/           a shard that is made, on its way to the places above
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapter._lock import FolderLock
+from render_adapt._bop import SPLIT
+from render_adapt._bop_webdataset import WEB_SPLIT
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import (
     flush_all,
     flush_folder,
-    make_listing,
+    hash_file,
+    listing_text,
     partial,
+    read_listing,
     write_atomically,
     writing,
 )
-from render_adapt._lock import FolderLock
+from render_adapt._prepared_shard import PreparedShard
 
 MANIFEST = "manifest.json"
 INCOMPLETE = "INCOMPLETE"
 LISTING = "dataset.sha256"
-_SHARED = (
-    MANIFEST, "camera.json", "contact_sheet.png", "models/*", "*/key_to_shard.json",
-    "shards/*.json", "shards/*.sha256",
-)  # fmt: skip
+OLD_SHARD_SIZE = 250
+"""Crops in a shard where a manifest does not say it, as was so before it did."""
 _NOT_DECISIVE = ("settings", "versions")
 """Of a manifest: where things lay, and with what it was made."""
 _FOLLOWING = ("config_sha256", "conventions", "shards")
 """Of a manifest: what says nothing that its other entries do not."""
+_LAYOUT = ("shard_size",)
+"""Of a manifest: how crops are put into files, which changes no crop."""
+_WHOLE = ".whole-"
+_held: set[RunFolder] = set()
+"""Those whose locks this process holds."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,18 @@ class ShardEntry:
         """Crops in the dataset."""
         return self.stop - self.start - self.dropped
 
+    def text(self) -> str:
+        """What its file holds."""
+        return json.dumps(asdict(self), sort_keys=True) + "\n"
+
+    def hashes(self) -> dict[str, str]:
+        """Of its file and of its list's, by name."""
+        name = f"shards/{self.shard:06d}"
+        return {
+            f"{name}.json": hashlib.sha256(self.text().encode()).hexdigest(),
+            f"{name}.sha256": self.sha256,
+        }
+
 
 class RunFolder:
     """A dataset's folder. Whoever works in it holds its lock, from `open` to `close`."""
@@ -80,8 +105,8 @@ class RunFolder:
         """Start a run here, or continue it.
 
         Raises:
-            DatasetError: the folder holds another run or other files, another run is at work in
-                it, or it cannot be written.
+            DatasetError: the folder holds another run or other files, its manifest is not what was
+                written, another run is at work in it, or it cannot be written.
         """
         manifest = self.path / MANIFEST
         with writing(self.path, "give --out a folder that can be written"):
@@ -90,71 +115,128 @@ class RunFolder:
             else:
                 self._refuse_other_files()
                 self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = FolderLock(self.path / INCOMPLETE)
+            interrupted = (self.path / INCOMPLETE).exists()
+            self._lock = FolderLock(self.path / INCOMPLETE, self._in_use())
+            _held.add(self)
             if manifest.exists():
+                refuse_changed_manifest(self.path)
                 # Another run may have begun meanwhile.
                 refuse_other_run(read_manifest(self.path), run, self.path)
             else:
                 write_atomically(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
-            (self.path / "shards").mkdir(exist_ok=True)
             (self.path / INCOMPLETE).write_text(
                 "This run has not finished. Give the same command again to continue it.\n"
             )
+            self._take_up(interrupted)
 
-    def finished(self) -> dict[int, ShardEntry]:
-        """Entries of the shards that are done.
+    def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
+        """Entries of the shards that are done, and how many more were done once.
 
-        Raises:
-            DatasetError: one of them is damaged.
+        Of these something is gone, or of another size: they are to be made again. What has changed
+        within a file is for `verify` to find.
         """
-        paths = sorted((self.path / "shards").glob("*.json"))
-        return {entry.shard: entry for entry in map(read_entry, paths)}
+        listed = listed_hashes(self.path)
+        present = present_shards(self.path / "shards", ".json", run["shards"])
+        known = {f"shards/{shard:06d}.json" for shard in present}
+        known |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
+        sound = {}
+        for shard in present:
+            with contextlib.suppress(DatasetError, OSError, ValueError):
+                entry = read_entry(entry_of(self.path, shard))
+                if self._is_whole(entry, run, listed):
+                    sound[shard] = entry
+        return sound, len(known) - len(sound)
 
-    def begin_shard(self, shard: int) -> Path:
+    def _is_whole(
+        self, entry: ShardEntry, run: Mapping[str, Any], listed: Mapping[str, str]
+    ) -> bool:
+        text = listing_of(self.path, entry.shard).read_bytes()
+        there = [os.lstat(self.path / name) for name in read_listing(text.decode())]
+        return (
+            (entry.start, entry.stop) == shard_range(entry.shard, run)
+            and hashlib.sha256(text).hexdigest() == entry.sha256
+            and (not listed or entry.hashes().items() <= listed.items())
+            and all(stat.S_ISREG(file.st_mode) for file in there)
+            and len(there) == entry.files
+            and sum(file.st_size for file in there) == entry.bytes
+        )
+
+    def begin_shard(self, shard: int) -> PreparedShard:
         """An empty folder to prepare a shard in."""
-        folder = self.path / f".shard-{shard:06d}"
+        folder, whole = self.path / f".shard-{shard:06d}", self.path / f"{_WHOLE}{shard:06d}"
+        if whole.exists():
+            # Of a worker that died among its moves, and in whose place this one is.
+            self.place(whole)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir()
-        return folder
+        return PreparedShard(folder)
 
     def commit_shard(
-        self, prepared: Path, shard: int, start: int, stop: int, redrawn: int = 0, dropped: int = 0
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        start: int,
+        stop: int,
+        redrawn: int = 0,
+        dropped: int = 0,
     ) -> ShardEntry:
-        """Move a prepared shard to its place; it counts only once its entry is there."""
-        files = [path for path in prepared.rglob("*") if path.is_file()]
-        listing = make_listing(prepared, files)
+        """Move a prepared shard to its place; it counts only once its entry is there.
+
+        Raises:
+            DatasetError: what lies in the folder is not what was written.
+        """
+        prepared.check()
+        listing = prepared.listing()
         entry = ShardEntry(
-            shard, start, stop, len(files), sum(path.stat().st_size for path in files),
+            shard, start, stop, prepared.files, prepared.bytes,
             hashlib.sha256(listing.encode()).hexdigest(), redrawn, dropped,
         )  # fmt: skip
-        (prepared / "shards").mkdir()
-        listing_of(prepared, shard).write_text(listing)
+        (prepared.path / "shards").mkdir()
+        listing_of(prepared.path, shard).write_text(listing)
+        entry_of(prepared.path, shard).write_text(entry.text())
         flush_all()
-        self.place(prepared)
-        text = json.dumps(asdict(entry), sort_keys=True) + "\n"
-        write_atomically(entry_of(self.path, shard), text)
+        whole = self.path / f"{_WHOLE}{shard:06d}"
+        os.replace(prepared.path, whole)
+        # From here on the shard is there, whatever happens: the next run moves on what is left.
+        flush_folder(self.path)
+        self.place(whole)
         return entry
 
-    def place(self, prepared: Path) -> None:
-        """Move what is in a prepared folder's folders to the folders of the same names here."""
-        for source in sorted(prepared.iterdir()):
-            folder = self.path / source.name
-            folder.mkdir(exist_ok=True)
-            for item in sorted(source.iterdir()):
-                if (folder / item.name).is_dir():
-                    shutil.rmtree(folder / item.name)
-                os.replace(item, folder / item.name)
-            # Their names must be on the disk before the entry that says they are.
-            flush_folder(folder)
-        shutil.rmtree(prepared)
+    def place(self, whole: Path) -> None:
+        """Put what is in a shard's folders into the folders of the same names here.
 
-    def finish(self) -> str:
-        """Mark the dataset as complete, and return its hash."""
+        What was there of it before is kept until all is in its place. May be called again where it
+        was cut short.
+        """
+        before = whole / "before"
+        before.mkdir(exist_ok=True)
+        folders = sorted(folder for folder in whole.iterdir() if folder != before)
+        items = [item for folder in folders for item in sorted(folder.iterdir())]
+        items.sort(key=lambda item: item.parent.name == "shards" and item.suffix == ".json")
+        for item in items:
+            place = self.path / item.relative_to(whole)
+            place.parent.mkdir(exist_ok=True)
+            if place.is_dir():
+                os.replace(place, before / f"{place.parent.name}-{place.name}")
+            os.replace(item, place)
+            # Their names must be on the disk before the entry that says they are.
+            flush_folder(place.parent)
+        shutil.rmtree(whole)
+
+    def finish(self, entries: Iterable[ShardEntry], shared: Iterable[str]) -> str:
+        """Mark the dataset as complete, and return its hash.
+
+        Args:
+            entries: of all shards.
+            shared: names of the files beside the manifest that are of no shard.
+        """
         self._sweep()
         flush_all()
-        shared = [path for pattern in _SHARED for path in self.path.glob(pattern)]
-        listing = make_listing(self.path, shared)
+        hashes = {name: hash_file(self.path / name) for name in (MANIFEST, *shared)}
+        for entry in entries:
+            hashes |= entry.hashes()
+        listing = listing_text(hashes)
         write_atomically(self.path / LISTING, listing)
         (self.path / INCOMPLETE).unlink(missing_ok=True)
         return hashlib.sha256(listing.encode()).hexdigest()
@@ -163,8 +245,24 @@ class RunFolder:
         """Let other runs work in the folder. All workers must have ended."""
         if self._lock is not None:
             self._sweep()
+            _held.discard(self)
             self._lock.release()
             self._lock = None
+
+    def _in_use(self) -> DatasetError:
+        return DatasetError(
+            f"another run is at work in {self.path}: wait until it has ended, or give --out "
+            "another folder"
+        )
+
+    def _take_up(self, interrupted: bool) -> None:
+        """Move to its place what a run that was killed had made, but not moved yet."""
+        for whole in sorted(self.path.glob(f"{_WHOLE}*")):
+            number = whole.name.removeprefix(_WHOLE)
+            if interrupted and number.isdecimal() and _is_shard(whole, int(number)):
+                self.place(whole)
+            else:
+                shutil.rmtree(whole, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Give back the room of shards that were not committed: the disk may be full."""
@@ -181,6 +279,61 @@ class RunFolder:
                 f"{self.path} holds files that are not a render-adapt run: "
                 "give --out an empty or new folder"
             )
+
+
+def sweep_held() -> None:
+    """Remove what this process has begun and not committed, in folders whose locks it holds."""
+    for folder in list(_held):
+        folder._sweep()
+
+
+def shard_range(shard: int, run: Mapping[str, Any]) -> tuple[int, int]:
+    """First crop of a shard, and the first one after it, by a run's manifest."""
+    size: int = run.get("shard_size", OLD_SHARD_SIZE)
+    return shard * size, min((shard + 1) * size, run["n"])
+
+
+def parts_of(shard: int) -> tuple[str, ...]:
+    """The names of what a shard may have: files, but for the scene, which is a folder."""
+    return (
+        f"index/{shard:06d}.parquet",
+        f"shards/{shard:06d}.json",
+        f"shards/{shard:06d}.sha256",
+        f"{SPLIT}/{shard:06d}",
+        f"{WEB_SPLIT}/shard-{shard:06d}.tar",
+    )
+
+
+def is_part(name: str, shards: int) -> bool:
+    """Whether a name is one of `parts_of` one of a run's shards."""
+    number = re.search(r"(\d{6,9})[^/]*$", name, re.ASCII)
+    return number is not None and int(number[1]) < shards and name in parts_of(int(number[1]))
+
+
+def present_shards(folder: Path, suffix: str, shards: int) -> list[int]:
+    """Numbers of a run's shards that have a file in a folder, in order; other files are left out.
+
+    Args:
+        folder: `shards` or `index` of a dataset.
+        suffix: of the files.
+        shards: how many the run has.
+    """
+    paths = folder.glob(f"*{suffix}")
+    return sorted(int(path.stem) for path in paths if is_part(f"{folder.name}/{path.name}", shards))
+
+
+def _is_shard(whole: Path, shard: int) -> bool:
+    """Whether there is nothing in a folder but what `commit_shard` leaves when it is killed."""
+    if whole.is_symlink() or not whole.is_dir():
+        return False
+    folders = [folder for folder in whole.iterdir() if folder.name != "before"]
+    if any(folder.is_symlink() or not folder.is_dir() for folder in folders):
+        return False
+    items = [item for folder in folders for item in folder.iterdir()]
+    return all(
+        item.relative_to(whole).as_posix() in parts_of(shard) and not item.is_symlink()
+        for item in items
+    )
 
 
 def entry_of(folder: Path, shard: int) -> Path:
@@ -235,6 +388,39 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def listed_hashes(folder: Path) -> Mapping[str, str]:
+    """What `dataset.sha256` lists; nothing where it is not there, or no list."""
+    try:
+        return read_listing((folder / LISTING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def config_hash(manifest: Mapping[str, Any]) -> str:
+    """Of all in a manifest that decides the crops."""
+    left_out = {*_NOT_DECISIVE, *_FOLLOWING, *_LAYOUT}
+    decisive = {key: value for key, value in manifest.items() if key not in left_out}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_changed_manifest(folder: Path) -> None:
+    """Refuse to work by a manifest that is not the one that was written.
+
+    A finished dataset's list has its hash; before that, it has one of what decides the crops.
+
+    Raises:
+        DatasetError: it is not, or there is none.
+    """
+    manifest, listed = read_manifest(folder), listed_hashes(folder)
+    as_listed = not listed or listed.get(MANIFEST) == hash_file(folder / MANIFEST)
+    if not as_listed or manifest.get("config_sha256") != config_hash(manifest):
+        raise DatasetError(
+            f"{folder / MANIFEST} is not the file that was written (its SHA-256 differs), so that "
+            "nothing can be made by it: take it from a copy, or give --out another folder to make "
+            "the dataset anew"
+        )
+
+
 def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """Refuse to work on a run in the folder of another.
 
@@ -255,7 +441,7 @@ def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], fold
 def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's bytes, one level deep."""
     settings: dict[str, Any] = {}
-    for key, value in manifest.items():
+    for key, value in {"shard_size": OLD_SHARD_SIZE, **manifest}.items():
         if key in _FOLLOWING or key in _NOT_DECISIVE:
             continue
         nested = value if isinstance(value, dict) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,19 @@ def read_columns(
         for name, column in zip(table.column_names, table.columns, strict=True)
     }
     return _selected(columns, names)
+
+
+def are_of_shard(columns: Mapping[str, NDArray[Any]], shard: int) -> bool:
+    """Whether an index's crops are images 0, 1 and so on of the shard's scene.
+
+    Others would lead a reader to files that belong to no shard.
+
+    Args:
+        columns: with `scene_id` and `im_id`.
+        shard: its number.
+    """
+    images = np.arange(len(columns["im_id"]))
+    return bool((columns["scene_id"] == shard).all() and (columns["im_id"] == images).all())
 
 
 def _selected(

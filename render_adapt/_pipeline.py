@@ -7,7 +7,7 @@ import functools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cad_models import CadModel
 from render_adapt._bop import write_dataset_files
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
@@ -26,8 +27,10 @@ from render_adapt._manifest import (
     RunFolder,
     ShardEntry,
     read_manifest,
+    refuse_changed_manifest,
     refuse_other_run,
 )
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shards import CONTINUE, ShardMaker, ShardResult
 from render_adapt._sheet import write_contact_sheet
 from render_adapt._studio import Studio
@@ -78,15 +81,27 @@ def generate(
         ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
             each; nothing half-written counts as finished.
     """
+    return make_dataset(config, on_progress)
+
+
+def make_dataset(
+    config: RunConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    again: Collection[int] = (),
+    models: Sequence[CadModel] | None = None,
+) -> RunSummary:
+    """As `generate`; the shards `again` are made anew even where they seem to be there, and with
+    these models, where some are given, in place of those that the settings name."""
     started = time.perf_counter()
-    studio = Studio(config)
+    studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
-            write_dataset_files(config.out, studio.models, *_dataset_camera(config))
-        done = folder.finished()
+            shared = write_dataset_files(config.out, studio.models, *_dataset_camera(config))
+        sound, lost = folder.sound(run)
+        done = {shard: entry for shard, entry in sound.items() if shard not in again}
         results = []
         crops_done = sum(_crops(entry) for entry in done.values())
         if on_progress:
@@ -97,7 +112,7 @@ def generate(
             if on_progress:
                 on_progress(crops_done + of_shard, config.n)
 
-        coming = _make_shards(config, run, folder, studio, todo, show_batch)
+        coming = _make_shards(config, run, folder, studio, models, todo, show_batch)
         with contextlib.closing(coming) as made:
             for result in made:
                 results.append(result)
@@ -106,9 +121,9 @@ def generate(
                     on_progress(crops_done, config.n)
         entries = [*done.values(), *(result.entry for result in results)]
         with writing(config.out, CONTINUE):
-            finish_dataset(config.out, config.format, entries)
+            shared += finish_dataset(config.out, config.format, entries)
             write_contact_sheet(config.out / SHEET, *studio.examples())
-            sha256 = folder.finish()
+            sha256 = folder.finish(entries, [*shared, SHEET])
     return RunSummary(
         folder=config.out,
         crops=sum(entry.crops for entry in entries),
@@ -120,11 +135,15 @@ def generate(
         sha256=sha256,
         contact_sheet=config.out / SHEET,
         stage_seconds=_total_stages(results),
-        notes=(*run_notes(studio), *_other_versions(read_manifest(config.out), run)),
+        notes=(
+            *run_notes(studio),
+            *_lost_shards(0 if again else lost),
+            *_other_versions(read_manifest(config.out), run),
+        ),
     )
 
 
-def make_only(config: RunConfig, index: int) -> Path:
+def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None = None) -> Path:
     """Make one crop of a run alone, in this process, and leave the run's own folder as it is.
 
     The crop has the bytes that it has in the run; its files have the numbers of a shard's first.
@@ -132,20 +151,22 @@ def make_only(config: RunConfig, index: int) -> Path:
     Args:
         config: the run's.
         index: the crop's number in the run.
+        models: the run's objects, where they need not be read.
 
     Returns:
         The folder that it was written to, beside the run's, with a contact sheet.
 
     Raises:
         ConfigError: the run has no such crop.
-        DatasetError: the run's folder holds another run.
+        DatasetError: the run's folder holds another run, or its manifest was changed.
     """
     if not 0 <= index < config.n:
         raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
-    studio = Studio(config)
+    studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
     if (config.out / MANIFEST).exists():
+        refuse_changed_manifest(config.out)
         refuse_other_run(read_manifest(config.out), run, config.out)
     folder = RunFolder(config.out.with_name(f"{config.out.name}-only-{index}"))
     with writing(folder.path, "make room for it beside the dataset"):
@@ -153,7 +174,7 @@ def make_only(config: RunConfig, index: int) -> Path:
         shard = config.shard_of(index)
         prepared = folder.begin_shard(shard)
         ShardMaker(config, run, folder, studio).write(prepared, shard, index, index + 1)
-        folder.place(prepared)
+        folder.place(prepared.path)
         write_contact_sheet(folder.path / SHEET, *studio.examples(index, index + 1))
     return folder.path
 
@@ -163,6 +184,7 @@ def _make_shards(
     run: dict[str, Any],
     folder: RunFolder,
     studio: Studio,
+    models: Sequence[CadModel] | None,
     shards: Sequence[int],
     on_crops: Callable[[int], None],
 ) -> Generator[ShardResult, None, None]:
@@ -170,7 +192,7 @@ def _make_shards(
     executor: Executor[ShardResult]
     if workers > 1:
         executor = ProcessExecutor(workers)
-        make_worker = functools.partial(ShardMaker, config, run, folder)
+        make_worker = functools.partial(ShardMaker, config, run, folder, models=models)
     else:
         executor = SerialExecutor()
         make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
@@ -180,13 +202,19 @@ def _make_shards(
         except WorkerError as error:
             if error.shard is None:
                 raise
-            raise _blame(config, run, error.shard, str(error)) from None
+            raise _blame(config, run, models, error.shard, str(error)) from None
 
 
-def _blame(config: RunConfig, run: dict[str, Any], shard: int, message: str) -> WorkerError:
+def _blame(
+    config: RunConfig,
+    run: dict[str, Any],
+    models: Sequence[CadModel] | None,
+    shard: int,
+    message: str,
+) -> WorkerError:
     """Find the crop that ends the workers: make each of a shard's alone, and see what dies."""
     start, stop = config.shard_range(shard)
-    trial = functools.partial(_CropTrial, config, run)
+    trial = functools.partial(_CropTrial, config, run, models)
     try:
         for _ in ProcessExecutor[None](1, attempts=1).map(trial, range(start, stop)):
             pass
@@ -209,14 +237,16 @@ def _blame(config: RunConfig, run: dict[str, Any], shard: int, message: str) -> 
 class _CropTrial:
     """Makes crops of a run one by one, for nothing."""
 
-    def __init__(self, config: RunConfig, run: dict[str, Any]) -> None:
-        self._maker = ShardMaker(config, run, RunFolder(config.out))
+    def __init__(
+        self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
+    ) -> None:
+        self._maker = ShardMaker(config, run, RunFolder(config.out), models=models)
         self._config = config
 
     def __call__(self, index: int) -> None:
         shard = self._config.shard_of(index)
         with tempfile.TemporaryDirectory() as folder:
-            self._maker.write(Path(folder), shard, index, index + 1)
+            self._maker.write(PreparedShard(Path(folder)), shard, index, index + 1)
 
 
 def _crops(entry: ShardEntry) -> int:
@@ -249,6 +279,16 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
                 "it at their border or not at all: give --centre box"
             )
     return (*notes, *_another_cut(studio))
+
+
+def _lost_shards(lost: int) -> tuple[str, ...]:
+    """A note where shards had to be made a second time."""
+    if not lost:
+        return ()
+    return (
+        f"of {lost} shard{'s' if lost > 1 else ''} that had been finished something was gone or "
+        "not as it was written: made again",
+    )
 
 
 def _another_cut(studio: Studio) -> tuple[str, ...]:

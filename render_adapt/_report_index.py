@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import DatasetError
-from render_adapt._manifest import INCOMPLETE, MANIFEST, RunFolder, read_manifest
-from render_adapt._parquet import read_columns
+from render_adapt._manifest import (
+    INCOMPLETE,
+    MANIFEST,
+    entry_of,
+    present_shards,
+    read_entry,
+    read_manifest,
+)
+from render_adapt._parquet import are_of_shard, read_columns
 from renderer import matrix_from_quaternion
 
 MOST_CROPS = 5_000_000
@@ -108,10 +115,11 @@ def read_dataset(folder: Path) -> Dataset:
         ModelError: its models cannot be read.
     """
     manifest = _checked(read_manifest(folder), folder / MANIFEST)
-    entries = RunFolder(folder).finished()
+    present = present_shards(folder / "shards", ".json", manifest["shards"])
+    entries = [read_entry(entry_of(folder, shard)) for shard in present]
     if not entries:
         raise DatasetError(f"{folder} has no finished crops yet: make some, then report on them")
-    tables = [_read_table(folder, shard) for shard in sorted(entries)]
+    tables = [_read_table(folder, entry.shard) for entry in entries]
     columns: dict[str, Any] = {
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
@@ -135,7 +143,7 @@ def read_dataset(folder: Path) -> Dataset:
         manifest=manifest,
         models=models,
         index=_index(columns, names),
-        bytes=sum(entry.bytes for entry in entries.values()),
+        bytes=sum(entry.bytes for entry in entries),
         complete=not (folder / INCOMPLETE).exists(),
     )
 
@@ -200,6 +208,7 @@ def _read_table(folder: Path, shard: int) -> dict[str, NDArray[Any]]:
         not all(np.isfinite(columns[name]).all() for name in known)
         or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in columns["object"])
         or not _has_length(columns["quaternion"]).all()
+        or not are_of_shard(columns, shard)
     ):
         raise DatasetError(f"{path} is damaged: it has crops without number, pose or object")
     return columns

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from cad_models import load_models
 from render_adapt._bop import SPLIT
 from render_adapt._bop_read import CropReader, SceneReader, TarReader
 from render_adapt._bop_webdataset import WEB_SPLIT, key_of
-from render_adapt._config import SHARD_SIZE
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import hash_file, read_listing
+from render_adapt._index import Provenance
 from render_adapt._label_checks import (
     MASKS,
     LabelChecker,
@@ -29,14 +30,17 @@ from render_adapt._labelled_crop import LabelledCrop
 from render_adapt._manifest import (
     LISTING,
     MANIFEST,
+    OLD_SHARD_SIZE,
     ShardEntry,
     entry_of,
     listing_of,
+    parts_of,
     read_entry,
     read_manifest,
 )
-from render_adapt._parquet import read_columns
+from render_adapt._parquet import are_of_shard, read_columns
 
+UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
 _PIXELS_AT_ONCE = 2**20
 _READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
 _INDEX = (
@@ -55,6 +59,8 @@ class BadFile:
     """What is wrong with it, as it goes on after its name."""
     shard: int | None = None
     """Whose it is; None where it is of no shard."""
+    unlisted: bool = False
+    """Whether it is a file that the dataset does not list, which nothing can make right."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,10 @@ class RunFacts:
 
     crops: int
     shards: int
+    shard_size: int
     formats: list[str]
     object_ids: list[int]
+    provenance: Provenance
     rules: LabelRules
 
     @staticmethod
@@ -77,9 +85,10 @@ class RunFacts:
         manifest = read_manifest(folder)
         try:
             facts = RunFacts(
-                int(manifest["n"]), int(manifest["shards"]), list(manifest["format"]),
+                int(manifest["n"]), int(manifest["shards"]),
+                int(manifest.get("shard_size", OLD_SHARD_SIZE)), list(manifest["format"]),
                 [int(entry["obj_id"]) for entry in manifest["objects"].values()],
-                LabelRules.of_run(manifest),
+                Provenance.of_run(manifest), LabelRules.of_run(manifest),
             )  # fmt: skip
             if not facts._make_sense():
                 raise ValueError("its numbers do not fit together")
@@ -91,10 +100,15 @@ class RunFacts:
 
     def _make_sense(self) -> bool:
         return (
-            self.shards == -(-self.crops // SHARD_SIZE) > 0
+            self.shard_size > 0
+            and self.shards == -(-self.crops // self.shard_size) > 0
             and set() < set(self.formats) <= set(_READERS)
             and min(self.rules.shape) > 0 < len(self.object_ids)
         )
+
+    def range_of(self, shard: int) -> tuple[int, int]:
+        """First crop of a shard, and the first one after it."""
+        return shard * self.shard_size, min((shard + 1) * self.shard_size, self.crops)
 
 
 class ShardChecker:
@@ -131,7 +145,8 @@ class ShardChecker:
             entry = self._check_files(shard)
             return self._check_labels(shard, entry.stop - entry.start - entry.dropped)
         except BadFileError as bad:
-            return BadFile(self._folder / bad.name, bad.problem, shard)
+            file = self._folder / bad.name
+            return BadFile(file, bad.problem, shard, unlisted=bad.problem == UNLISTED)
 
     def _check_files(self, shard: int) -> ShardEntry:
         """Its entry vouches for its list, and its list for all else."""
@@ -145,26 +160,31 @@ class ShardChecker:
             entry = read_entry(entry_file)
         except DatasetError:
             raise BadFileError(entry_name, "is no entry of a shard") from None
-        start = shard * SHARD_SIZE
-        if (entry.shard, entry.start, entry.stop) != (shard, start, self._stop(shard)):
+        if (entry.shard, entry.start, entry.stop) != (shard, *self._facts.range_of(shard)):
             raise BadFileError(entry_name, "is the entry of another shard")
         for name in (entry_name, list_name) if self._vouched else ():
             if name not in self._vouched:
                 raise BadFileError(LISTING, f"does not list {name}")
             check_hashes(self._folder, {name: self._vouched[name]})
         check_hashes(self._folder, {list_name: entry.sha256})
-        check_hashes(self._folder, read_hashes(self._folder, list_name))
+        listed = read_hashes(self._folder, list_name)
+        for part in parts_of(shard):
+            for name in files_below(self._folder, part):
+                if name not in listed and not name.startswith("shards/"):
+                    raise BadFileError(name, UNLISTED)
+        check_hashes(self._folder, listed)
         return entry
 
     def _check_labels(self, shard: int, wanted: int) -> int:
         """Returns the number of crops, which are checked in each of the formats."""
         index_name = f"index/{shard:06d}.parquet"
         index = _read_index(self._folder, index_name)
-        count, before = len(index["index"]), shard * SHARD_SIZE - 1
-        in_order = np.diff(index["index"], prepend=before, append=self._stop(shard)) > 0
-        numbered = (index["scene_id"] == shard) & (index["im_id"] == np.arange(count))
-        if count != wanted or not (in_order.all() and numbered.all()):
+        start, stop = self._facts.range_of(shard)
+        count = len(index["index"])
+        in_order = np.diff(index["index"], prepend=start - 1, append=stop) > 0
+        if count != wanted or not (in_order.all() and are_of_shard(index, shard)):
             raise BadFileError(index_name, "does not have the numbers of this shard's crops")
+        self._check_provenance(index_name)
         for name in self._facts.formats if self._labels is not None else ():
             reader = _READERS[name](self._folder)
             annotations = _read_annotations(self._folder, shard) if name == "bop" else None
@@ -212,8 +232,16 @@ class ShardChecker:
                 file = _file_of("bop", "coco", shard, crop.im_id)
                 raise BadFileError(file, f"{problem} (image {crop.im_id})")
 
-    def _stop(self, shard: int) -> int:
-        return min((shard + 1) * SHARD_SIZE, self._facts.crops)
+    def _check_provenance(self, name: str) -> None:
+        """A shard that another run made may be in order in itself."""
+        wanted = asdict(self._facts.provenance)
+        try:
+            read = read_columns(self._folder / name, list(wanted), inside=self._folder)
+        except (OSError, ValueError) as error:
+            raise BadFileError(name, f"is no index: {error}") from None
+        for column, value in wanted.items():
+            if any(entry != value for entry in read[column].tolist()):
+                raise BadFileError(name, f"is of another run: {column} is not the manifest's")
 
 
 class BadFileError(Exception):
@@ -248,6 +276,37 @@ def check_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
             raise BadFileError(name, f"cannot be read: {error.strerror}") from None
         if found != hashes[name]:
             raise BadFileError(name, "is not the file that was written: its SHA-256 differs")
+
+
+def files_below(
+    folder: Path, name: str = "", leave_out: Callable[[str], bool] = lambda name: False
+) -> Iterator[str]:
+    """Names of the files in a folder and in those below it; of a file, its own.
+
+    A link is a file, whatever it leads to.
+
+    Args:
+        folder: the dataset's, which names are relative to.
+        name: of the folder to look in.
+        leave_out: says of a name whether it, and what is below it, does not matter.
+
+    Raises:
+        BadFileError: a folder cannot be read.
+    """
+    waiting = [name]
+    while waiting:
+        here = folder / waiting.pop()
+        if not here.is_dir() or (here.is_symlink() and here != folder):
+            if here.exists() or here.is_symlink():
+                yield here.relative_to(folder).as_posix()
+            continue
+        try:
+            entries = os.listdir(here)
+        except OSError as error:
+            name = here.relative_to(folder).as_posix()
+            raise BadFileError(name, f"cannot be read: {error.strerror}") from None
+        below = [(here / entry).relative_to(folder).as_posix() for entry in entries]
+        waiting += sorted((name for name in below if not leave_out(name)), reverse=True)
 
 
 def read_hashes(folder: Path, name: str) -> Mapping[str, str]:

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from cad_models import CadModel
 from render_adapt._config import RunConfig
 from render_adapt._description import describe_run
 from render_adapt._faithful import FaithfulCrops
 from render_adapt._files import writing
-from render_adapt._index import Provenance, index_rows, write_index
+from render_adapt._index import Provenance, index_file, index_rows
 from render_adapt._labels import label_crops
 from render_adapt._manifest import RunFolder, ShardEntry, refuse_other_run
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from render_adapt._studio import Studio
 from render_adapt._writers import make_writers
@@ -57,6 +58,7 @@ class ShardMaker:
         run: what `describe_run` said of it as it began.
         folder: the run's, held by its lock.
         studio: the run's, where it can be shared; else it is loaded here.
+        models: the run's objects, where they need not be read.
         on_crops: called with the number of each shard's crops that are made, time and again.
 
     Raises:
@@ -70,13 +72,14 @@ class ShardMaker:
         folder: RunFolder,
         studio: Studio | None = None,
         on_crops: Callable[[int], None] | None = None,
+        models: Sequence[CadModel] | None = None,
     ) -> None:
         self._config = config
         self._on_crops = on_crops
         self._folder = folder
         self._provenance = Provenance.of_run(run)
         if studio is None:
-            studio = Studio(config)
+            studio = Studio(config, models)
             # Also a worker that starts late, in place of one that died, must make the same crops.
             refuse_other_run(run, describe_run(studio), config.out)
         self._studio = studio
@@ -93,8 +96,8 @@ class ShardMaker:
                 )
         return ShardResult(entry, tally.seconds)
 
-    def write(self, prepared: Path, shard: int, start: int, stop: int) -> ShardTally:
-        """Write crops `start` to `stop` of a shard into an empty folder, but for the dropped."""
+    def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
+        """Write crops `start` to `stop` of a shard, but for the dropped."""
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
         writers = make_writers(self._config.format, prepared, shard, self._studio.models)
         rows: list[dict[str, Any]] = []
@@ -108,8 +111,8 @@ class ShardMaker:
         with _timed(tally.seconds, "write"):
             for writer in writers:
                 writer.close()
-            (prepared / "index").mkdir()
-            write_index(prepared / "index" / f"{shard:06d}.parquet", rows)
+            (prepared.path / "index").mkdir()
+            prepared.write(f"index/{shard:06d}.parquet", index_file(rows))
         return tally
 
     def _adapted(

@@ -26,9 +26,14 @@ from renderer import (
 
 
 class Studio:
-    """A run's models, renderer and adapter, loaded; makes crops for any part of the run."""
+    """A run's models, renderer and adapter, loaded; makes crops for any part of the run.
 
-    def __init__(self, config: RunConfig) -> None:
+    Args:
+        config: the run's.
+        models: its objects, where they need not be read.
+    """
+
+    def __init__(self, config: RunConfig, models: Sequence[CadModel] | None = None) -> None:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
         # Only Blender, which draws in one process where a user interface has it, may have them all.
         cv2.setNumThreads(1)
@@ -38,7 +43,11 @@ class Studio:
         config = config.fitted_to(None if self.adapter is None else self.adapter.info)
         self.config = config
         """With what was left to the adapter."""
-        self.models: list[CadModel] = load_run_models(config.objects, config.models, config.units)
+        self.models: list[CadModel] = (
+            load_run_models(config.objects, config.models, config.units)
+            if models is None
+            else list(models)
+        )
         refuse_too_near(self.models, config.plan)
         self.judge: Judge | None = (
             None if self.adapter is None else make_judge(config.adapter, self.adapter)

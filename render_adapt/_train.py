@@ -21,6 +21,7 @@ from adapter import (
     encode,
     read_target,
 )
+from adapter._lock import only_training
 from cad_models import CadModel
 from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import WINDOW, Units, refuse_too_near, split_names
@@ -198,18 +199,25 @@ def train_adapter(
     if on_target is not None:
         on_target(found)
     cut, plan = run.cut(target.cut), run.plan(target.cut)
-    renderer = source_renderer(models, run.objects, run.models)
-    plans = make_plans(plan, models, config.seed, 0, run.source_crops)
-    source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
-    checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
-    provenance = (
-        f"{len(source)} renders of {', '.join(run.objects)}; "
-        f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
-    )
-    info = save_adapter(
-        checkpoint, run.out, preset=preset, provenance=provenance, window_mm=plan.window, cut=cut
-    )
-    calibrate_adapter(run.out, models, plan, renderer=renderer)
+    # The training's own lock would let go before the adapter is saved and calibrated.
+    with only_training(run.working, "adapter.lock"):
+        renderer = source_renderer(models, run.objects, run.models)
+        plans = make_plans(plan, models, config.seed, 0, run.source_crops)
+        source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
+        checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
+        provenance = (
+            f"{len(source)} renders of {', '.join(model.name for model in models)}; "
+            f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
+        )
+        info = save_adapter(
+            checkpoint,
+            run.out,
+            preset=preset,
+            provenance=provenance,
+            window_mm=plan.window,
+            cut=cut,
+        )
+        calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
 
 

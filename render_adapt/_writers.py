@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cad_models import CadModel
 from render_adapt._bop import SPLIT, SceneWriter
-from render_adapt._bop_webdataset import WEB_SPLIT, TarWriter, write_key_to_shard
+from render_adapt._bop_webdataset import KEY_TO_SHARD, WEB_SPLIT, TarWriter, write_key_to_shard
 from render_adapt._manifest import ShardEntry
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 
 FORMATS = ("bop", "bop-webdataset")
@@ -16,34 +17,40 @@ FORMATS = ("bop", "bop-webdataset")
 
 
 def make_writers(
-    formats: Sequence[str], prepared: Path, shard: int, models: Sequence[CadModel]
+    formats: Sequence[str], prepared: PreparedShard, shard: int, models: Sequence[CadModel]
 ) -> list[ShardWriter]:
     """A writer for each format, which all take the same batches.
 
     Args:
         formats: of `FORMATS`.
-        prepared: an empty folder; each writer fills one entry of `prepared/<folder>/`, which
-            belongs at `<folder>/` of the dataset.
+        prepared: an empty one; each writer fills one entry of its `<folder>/`, which belongs at
+            `<folder>/` of the dataset.
         shard: its number.
         models: the run's.
     """
     writers: list[ShardWriter] = []
     if "bop" in formats:
-        writers.append(SceneWriter(prepared / SPLIT / f"{shard:06d}", models))
+        writers.append(SceneWriter(prepared, f"{SPLIT}/{shard:06d}", models))
     if "bop-webdataset" in formats:
-        (prepared / WEB_SPLIT).mkdir()
-        writers.append(TarWriter(prepared / WEB_SPLIT / f"shard-{shard:06d}.tar", shard, models))
+        (prepared.path / WEB_SPLIT).mkdir()
+        name = f"{WEB_SPLIT}/shard-{shard:06d}.tar"
+        writers.append(TarWriter(prepared, name, shard, models))
     return writers
 
 
-def finish_dataset(out: Path, formats: Sequence[str], entries: Sequence[ShardEntry]) -> None:
+def finish_dataset(out: Path, formats: Sequence[str], entries: Sequence[ShardEntry]) -> list[str]:
     """Write what belongs to all shards, the same bytes whenever it is called.
 
     Args:
         out: the dataset's folder, its shards committed and their index written.
         formats: of `FORMATS`.
         entries: of all shards, in any order.
+
+    Returns:
+        The names of the files, relative to the folder.
     """
-    if "bop-webdataset" in formats:
-        crops = {entry.shard: entry.crops for entry in entries}
-        write_key_to_shard(out, dict(sorted(crops.items())))
+    if "bop-webdataset" not in formats:
+        return []
+    crops = {entry.shard: entry.crops for entry in entries}
+    write_key_to_shard(out, dict(sorted(crops.items())))
+    return [f"{WEB_SPLIT}/{KEY_TO_SHARD}"]

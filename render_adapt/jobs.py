@@ -13,7 +13,6 @@ import dataclasses
 import importlib.util
 import os
 import platform
-import shutil
 import signal
 import sys
 import threading
@@ -41,6 +40,7 @@ from render_adapt._job_messages import (
     read_job,
     write_job,
 )
+from render_adapt._manifest import sweep_held
 from render_adapt._pipeline import generate, run_notes
 from render_adapt._settings_from_json import settings_from_json
 from render_adapt._sheet import write_contact_sheet
@@ -85,7 +85,7 @@ def main(job_file: str) -> None:
     try:
         job = read_job(Path(job_file))
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Thread(target=_stop_with_input, args=(job,), daemon=True).start()
+        threading.Thread(target=_stop_with_input, daemon=True).start()
         _WORK[job.kind](job, tell)
         code = 0
     except USER_ERRORS as error:
@@ -102,15 +102,15 @@ def main(job_file: str) -> None:
         os._exit(code)
 
 
-def _stop_with_input(job: Job) -> None:
+def _stop_with_input() -> None:
     """End the process when whoever asked for the job closes its input, or is gone."""
     while os.read(0, 1024):
         pass
     _thread.interrupt_main()
     time.sleep(_PATIENCE)
-    # In the midst of something long. What is finished counts, what is not goes.
-    for leftover in Path(str(job.settings.get("out", os.devnull))).glob(".shard-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    # In the midst of something long. What is finished counts, what is not goes, but never what
+    # another run is at.
+    sweep_held()
     os._exit(130)
 
 
@@ -123,7 +123,7 @@ def _generate(job: Job, tell: Callable[[Message], None]) -> None:
             folder=str(summary.folder), crops=summary.crops, redrawn=summary.redrawn,
             dropped=summary.dropped, seconds=summary.seconds,
             stage_seconds=summary.stage_seconds, contact_sheet=str(summary.contact_sheet),
-            notes=list(summary.notes),
+            notes=list(summary.notes), sha256=summary.sha256,
         )
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -91,6 +92,22 @@ def test_verify_says_what_is_bad_and_repair_mends_it(cli, tmp_path: Path) -> Non
         cli("verify", tmp_path), r"is no dataset of render-adapt: it has no manifest\.json"
     )
     one_sentence(cli("verify", out, "--workers", 0), r"--workers is 0")
+
+
+def test_verify_by_the_hash_that_the_run_printed(cli, tmp_path: Path) -> None:
+    out = tmp_path / "dataset"
+    made = cli("--objects", "ape", "--n", 2, "--adapter", "none", "--out", out)
+    (root,) = re.findall(r"sha256: ([0-9a-f]{64})", made.out)
+    assert hashlib.sha256((out / "dataset.sha256").read_bytes()).hexdigest() == root
+    sound = cli("verify", out, "--sha256", root.upper())
+    assert sound.code == 0, sound.error
+    assert f"sha256: {root}" in sound.out
+    other = root[:-1] + ("0" if root[-1] != "0" else "1")
+    one_sentence(cli("verify", out, "--sha256", other), rf"its SHA-256 is {root}, and not {other}")
+    one_sentence(cli("verify", out, "--sha256", other, "--repair"), "this is another dataset")
+    one_sentence(cli("verify", out, "--sha256", "12"), "--sha256 must be the 64 hexadecimal digits")
+    (out / "notes.txt").write_text("mine")
+    one_sentence(cli("verify", out), r"notes\.txt is listed nowhere.*; 0 of 1 shards are bad$")
 
 
 def test_one_crop_alone(cli, tmp_path: Path) -> None:

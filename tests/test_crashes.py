@@ -20,13 +20,14 @@ from typing import Any
 import pytest
 
 from adapter import SHIPPED_ADAPTER, AdapterError
-from benchmarks.kills import kill
+from adapter._lock import FolderLock
+from benchmarks.kills import kill, kill_repairs
 from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._lock import FolderLock
 from render_adapt._pipeline import make_only
 from tests.test_dataset import tree_hash
 
 CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
+IN_USE = DatasetError("in use")
 SETTINGS = ("--objects", "ape,duck", "--n", "260", "--seed", "7", "--adapter", "none")
 
 
@@ -59,7 +60,7 @@ def command(out: Path, *more: str, module: str = "render_adapt") -> list[str]:
 def test_two_runs_in_one_folder_at_once_are_refused(
     tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("render_adapt._lock.PATIENCE", 0.1)
+    monkeypatch.setattr("adapter._lock.PATIENCE", 0.1)
     config = dataclasses.replace(CONFIG, out=tmp_path / "d")
 
     def begin_another() -> None:
@@ -80,19 +81,19 @@ def test_a_lock_is_held_until_the_last_worker_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was killed may have workers that still write."""
-    monkeypatch.setattr("render_adapt._lock.PATIENCE", 0.1)
+    monkeypatch.setattr("adapter._lock.PATIENCE", 0.1)
     context = multiprocessing.get_context("spawn")
     held, let_go = context.Event(), context.Event()
-    lock = FolderLock(tmp_path / "lock")
+    lock = FolderLock(tmp_path / "lock", IN_USE)
     worker = context.Process(target=hold, args=(lock, held, let_go))
     worker.start()
     assert held.wait(60)
     lock.release()
-    with pytest.raises(DatasetError, match="another run is at work"):
-        FolderLock(tmp_path / "lock")
+    with pytest.raises(DatasetError, match="in use"):
+        FolderLock(tmp_path / "lock", IN_USE)
     let_go.set()
     worker.join()
-    FolderLock(tmp_path / "lock").release()
+    FolderLock(tmp_path / "lock", IN_USE).release()
 
 
 def test_a_worker_that_dies_costs_its_shard_and_nothing_else(
@@ -219,4 +220,6 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     outcome = kill(settings, tmp_path, kills=3, seed=random.randrange(10**6))
     assert outcome.kills == {"run": 1, "worker": 1, "commit": 1}
     assert outcome.endings >= 1
+    kill_repairs(tmp_path / "undisturbed", 1, random.randrange(10**6), outcome)
+    assert outcome.kills["repair"] == 1
     assert outcome.not_whole == outcome.different == 0

@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import trimesh
 
-from adapter import TargetCut, TrainConfig, read_info
+from adapter import AdapterError, Progress, TargetCut, TrainConfig, read_info
 from cad_models import load_models
 from render_adapt import _train as training
 from render_adapt._train import TrainRun, train_adapter
@@ -128,3 +129,21 @@ def test_a_cut_that_cannot_be_is_refused_by_its_flag(
 ) -> None:
     with pytest.raises(RenderError, match=message):
         TrainRun(("ape",), target=Path(), out=Path(), **settings)
+
+
+def test_an_adapter_says_nothing_of_folders_and_is_trained_by_one_at_a_time(
+    crops: Path, sources: list[Plans], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapter._lock.PATIENCE", 0.1)
+    mesh = tmp_path / "part.stl"
+    trimesh.creation.box((60, 40, 30)).export(mesh)
+    run = TrainRun((f"part={mesh}",), target=crops, out=tmp_path / "a", source_crops=20)
+
+    def begin_another(state: Progress) -> None:
+        with pytest.raises(AdapterError, match=r"another training is at work in .*a\.training"):
+            train_adapter(run, TINY, "fast")
+
+    info = train_adapter(run, TINY, "fast", begin_another)
+    assert info.provenance == "20 renders of part; 20 unlabelled crops: crops"
+    assert str(tmp_path) not in (tmp_path / "a/adapter.json").read_text()
+    assert train_adapter(run, TINY, "fast").steps == TINY.steps

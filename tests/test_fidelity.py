@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy import stats
 from adapter import SHIPPED_ADAPTER, Adapter, IdentityAdapter, draw_noise, load_adapter
 from cad_models import load_models
 from render_adapt import ConfigError, adapt_crops
+from render_adapt._calibrate import calibrate
 from render_adapt._calibration import (
     CALIBRATION,
     SHARES,
@@ -30,6 +32,7 @@ from render_adapt._faithful import adapt_faithfully
 from render_adapt._faults import erased, shifted, swapped, turned
 from render_adapt._fidelity import JUDGE, FidelityScores, Judge, make_judge
 from renderer import CropBatch, PlanConfig, Plans, angle_between, make_plans, make_renderer
+from tests.damage import DAMAGES
 
 OBJECTS = ("ape", "benchvise", "cam", "cat", "duck")
 
@@ -60,14 +63,16 @@ def test_fidelity_is_fishers_combination_of_what_is_known() -> None:
     nan = np.nan
     known = scores([0.5, 0.5, 1.0, nan, 0.2], [0.5, nan, 1.0, nan, nan], [0.9, 0.8, 1.0, nan, nan])
     # 0.225 (1 + 1.49165 + 1.11252), 0.4 (1 + 0.9163), nothing wrong, nothing known, one part alone.
-    np.testing.assert_allclose(known.fidelity, [0.810939, 0.766516, 1.0, nan, 0.2], atol=1e-6)
+    # 0.810939 and 0.766516, to three digits.
+    np.testing.assert_array_equal(known.fidelity, [0.811, 0.767, 1.0, nan, 0.2])
 
 
 @given(st.lists(st.floats(1e-60, 1.0), min_size=3, max_size=3))
 def test_fidelity_agrees_with_the_chi_squared_distribution(parts: list[float]) -> None:
     surprise = -2 * np.log(parts).sum()
     expected = stats.chi2.sf(surprise, 6)
-    np.testing.assert_allclose(scores(*parts).fidelity, expected, rtol=1e-6)
+    # To three digits.
+    np.testing.assert_allclose(scores(*parts).fidelity, expected, rtol=5.001e-3)
 
 
 def test_one_in_a_hundred_is_below_a_hundredth_where_parts_have_nothing_in_common() -> None:
@@ -161,6 +166,21 @@ def test_an_endless_calibration_is_refused_unread(tmp_path: Path) -> None:
         stream.truncate(1 << 40)
     with pytest.raises(ConfigError, match="larger than 1 MiB"):
         read_calibration(file)
+
+
+def test_a_damaged_judge_is_neither_taken_nor_calibrated_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(JUDGE.parent, tmp_path / "judge")
+    damaged = tmp_path / "judge/judge.onnx"
+    damaged.write_bytes(DAMAGES["a flipped bit"](damaged.read_bytes()))
+    monkeypatch.setattr("render_adapt._fidelity.JUDGE", damaged)
+    general = read_calibration(JUDGE.with_name("fidelity.json"))
+    said = r"judge\.onnx is not the file that came with this version .* install render-adapt again"
+    with pytest.raises(ConfigError, match=said):
+        Judge(general, damaged)
+    with pytest.raises(ConfigError, match=said):
+        calibrate(lambda renders: renders, None, load_models(["ape"]), PlanConfig(), 10, damaged)
 
 
 def test_a_judge_refuses_another_judges_calibration() -> None:

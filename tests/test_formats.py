@@ -24,6 +24,7 @@ from render_adapt import ConfigError, RunConfig, generate
 from render_adapt._coco import decode_mask, encode_mask
 from render_adapt._labels import label_crops
 from render_adapt._manifest import ShardEntry
+from render_adapt._prepared_shard import PreparedShard
 from render_adapt._studio import Studio
 from render_adapt._writers import finish_dataset, make_writers
 from renderer import RANDOMIZATIONS
@@ -170,7 +171,8 @@ def test_what_is_written_does_not_depend_on_batches(tmp_path: Path) -> None:
     labels = label_crops(crops, studio.renderer, studio.models)
     for name, bounds in (("whole", [0, 6]), ("parts", [0, 1, 4, 6])):
         (tmp_path / name).mkdir()
-        writers = make_writers(("bop", "bop-webdataset"), tmp_path / name, 5, studio.models)
+        prepared = PreparedShard(tmp_path / name)
+        writers = make_writers(("bop", "bop-webdataset"), prepared, 5, studio.models)
         for writer in writers:
             for first, last in itertools.pairwise(bounds):
                 writer.add(crops[first:last], labels[first:last])

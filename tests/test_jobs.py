@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_adapt import ConfigError, jobs, verify
+from render_adapt import ConfigError, RunConfig, generate, jobs, verify
 
 SMALL = {"objects": ["ape", "cat"], "n": 20, "adapter": "none", "workers": 1}
 
@@ -72,7 +72,27 @@ def test_a_dataset_is_made_and_told_of(tmp_path: Path) -> None:
     assert isinstance(last, jobs.Dataset)
     assert (last.crops, last.folder) == (150, str(tmp_path / "d"))
     assert Path(last.contact_sheet).is_file()
-    assert not verify(tmp_path / "d").bad
+    assert not verify(tmp_path / "d", sha256=last.sha256).bad
+
+
+def test_a_job_that_is_stopped_leaves_the_shards_of_another_run_alone(tmp_path: Path) -> None:
+    out, theirs = tmp_path / "d", tmp_path / "d/.shard-000001"
+    job = jobs.Job("generate", {**SMALL, "out": str(out), "n": 260})
+
+    def stop_another(done: int, total: int) -> None:
+        if theirs.exists() and not stopped:
+            with started(tmp_path, job) as waiting:
+                next(waiting.messages())
+                # By now it reads the objects, or waits for the folder.
+                time.sleep(4)
+                waiting.cancel()
+                stopped.append(waiting.process.wait(20))
+            assert theirs.exists()
+
+    stopped: list[int] = []
+    generate(RunConfig(("ape", "cat"), n=260, adapter="none", workers=1, out=out), stop_another)
+    assert stopped == [130]
+    assert not verify(out, workers=1).bad
 
 
 def test_a_preview_is_a_picture_and_nothing_else(tmp_path: Path) -> None:

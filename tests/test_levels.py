@@ -14,6 +14,7 @@ from cad_models import CadModel, load_models
 from renderer import Instances, PlanConfig, Plans, RasterRenderer, Surfaces, make_plans
 from renderer._closest import ClosestPoints
 from renderer._levels import ERRORS, Level, Levels, error_allowed
+from tests.damage import DAMAGES
 from tests.shapes import ball, lopsided, model_of
 
 SETTINGS = PlanConfig(viewpoints="so3")
@@ -275,16 +276,25 @@ def assert_same(first: Level, second: Level) -> None:
 def test_levels_are_kept_on_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = bumpy()
     made = level_of(model)
-    (file,) = cache.rglob("*.npz")
+    assert len(list(cache.rglob("*.levels"))) == 1
     with monkeypatch.context() as patch:
         patch.setattr("renderer._levels._candidate", None)
         assert_same(level_of(model), made)
     other = dataclasses.replace(model.mesh, colors=255 - model.mesh.colors)
     changed = level_of(dataclasses.replace(model, mesh=other))
     assert np.abs(changed.looks[:, 3:] + made.looks[:, 3:] - 255).max() < 0.1
-    assert len(list(cache.rglob("*.npz"))) == 2
-    file.write_bytes(file.read_bytes()[:1000])
+    assert len(list(cache.rglob("*.levels"))) == 2
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_level_is_made_again(damage: str, cache: Path) -> None:
+    model = bumpy()
+    made = level_of(model)
+    (file,) = cache.rglob("*.levels")
+    sound = file.read_bytes()
+    file.write_bytes(DAMAGES[damage](sound))
     assert_same(level_of(model), made)
+    assert file.read_bytes() == sound
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(

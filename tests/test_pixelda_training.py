@@ -26,9 +26,11 @@ from adapter import (
 from adapter import _train as training
 from adapter._batches import Rows
 from adapter._checkpoint import CHECKPOINT, read_checkpoint
+from tests.damage import DAMAGES
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
+WITHOUT_HASH = {"format": "render-adapt training 1"}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_a_checkpoint_that_lacks_state_is_refused(tmp_path: Path, missing: str) 
     tensors, metadata = read_checkpoint(checkpoint)
     less = {name: value for name, value in tensors.items() if not name.startswith(missing)}
     assert len(less) < len(tensors)
-    save_file(less, checkpoint, metadata)
+    save_file(less, checkpoint, metadata | WITHOUT_HASH)
     with pytest.raises(AdapterError, match="does not hold the whole state"):
         train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path)
 
@@ -272,6 +274,66 @@ def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None
     (tmp_path / CHECKPOINT).write_bytes(content)
     with pytest.raises(AdapterError, match="cannot be read as a training checkpoint"):
         train(SOURCE, TARGET, TOY, tmp_path)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_that_is_not_what_was_written_is_refused(damage: str, tmp_path: Path) -> None:
+    checkpoint = train(SOURCE, TARGET, TOY, tmp_path)
+    sound = checkpoint.read_bytes()
+    checkpoint.write_bytes(DAMAGES[damage](sound))
+    with pytest.raises(AdapterError, match=r"checkpoint\.safetensors .*delete it to start the"):
+        train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path)
+    with pytest.raises(AdapterError, match=r"checkpoint\.safetensors"):
+        save_adapter(checkpoint, tmp_path / "adapter", preset="toy", provenance="")
+    checkpoint.write_bytes(sound)
+    assert read_checkpoint(train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path))[1]["step"] == "8"
+
+
+def test_any_changed_byte_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    """Also in its header: names, shapes, settings and the hash itself."""
+    checkpoint = train(SOURCE, TARGET, TOY, tmp_path)
+    sound = checkpoint.read_bytes()
+    random = np.random.default_rng(0)
+    header = int.from_bytes(sound[:8], "little")
+    for at in (*random.integers(0, 8 + header, 200), *random.integers(8 + header, len(sound), 50)):
+        damaged = bytearray(sound)
+        damaged[at] ^= int(random.integers(1, 256))
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(AdapterError, match=r"checkpoint\.safetensors"):
+            read_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_from_before_they_carried_a_hash_is_continued(tmp_path: Path) -> None:
+    checkpoint = train(SOURCE, TARGET, TOY, tmp_path)
+    tensors, metadata = read_checkpoint(checkpoint)
+    save_file(tensors, checkpoint, metadata | WITHOUT_HASH)
+    assert b'"sha256"' not in checkpoint.read_bytes()
+    notes: list[str] = []
+    longer = replace(TOY, steps=8)
+    train(SOURCE, TARGET, longer, tmp_path, on_progress=lambda state: notes.append(state.note))
+    assert "was written before checkpoints carried a hash" in notes[0]
+    assert not any("carried a hash" in note for note in notes[1:])
+    assert b'"sha256"' in checkpoint.read_bytes()
+    save_file(tensors, checkpoint, metadata)
+    with pytest.raises(AdapterError, match="not a training checkpoint of this version"):
+        train(SOURCE, TARGET, replace(TOY, steps=8), tmp_path)
+
+
+def test_two_trainings_in_one_folder_at_once_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapter._lock.PATIENCE", 0.1)
+    tried = []
+
+    def begin_another(state: Progress) -> None:
+        tried.append(state.step)
+        with pytest.raises(AdapterError, match=r"another training is at work in .*: wait until"):
+            train(SOURCE, TARGET, TOY, tmp_path)
+
+    checkpoint = train(SOURCE, TARGET, TOY, tmp_path, on_progress=begin_another)
+    assert tried == list(range(1, TOY.steps + 1))
+    alone = train(SOURCE, TARGET, TOY, tmp_path / "alone")
+    assert checkpoint.read_bytes()[-4096:] == alone.read_bytes()[-4096:]
 
 
 def test_a_file_of_other_tensors_is_refused_as_checkpoint(tmp_path: Path) -> None:

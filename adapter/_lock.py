@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""One run, or one training, at a time in a folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import multiprocessing.reduction
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from render_adapt._exceptions import DatasetError
+from adapter._errors import AdapterError
+from adapter._files import make_folder
 
 PATIENCE = 10.0
 """Seconds: the workers of a run that was killed are gone by then."""
@@ -27,12 +30,10 @@ class FolderLock:
 
     Args:
         path: the file to lock, which is made where it is not there.
-
-    Raises:
-        DatasetError: another run holds it.
+        refusal: what is raised where another run holds it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refusal: Exception) -> None:
         self._descriptor: int | None = None
         deadline = time.monotonic() + PATIENCE
         while self._descriptor is None:
@@ -40,10 +41,7 @@ class FolderLock:
             if not _lock(descriptor):
                 os.close(descriptor)
                 if time.monotonic() > deadline:
-                    raise DatasetError(
-                        f"another run is at work in {path.parent}: wait until it has ended, or "
-                        "give --out another folder"
-                    )
+                    raise refusal
                 time.sleep(0.1)
             elif path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 self._descriptor = descriptor
@@ -82,3 +80,29 @@ def _lock(descriptor: int) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
     return True
+
+
+@contextmanager
+def only_training(folder: Path, name: str = "training.lock") -> Iterator[None]:
+    """No other training works in a folder meanwhile.
+
+    Args:
+        folder: the training's; made if absent.
+        name: of the file that is locked, and stays there.
+
+    Raises:
+        AdapterError: another one is at work there, or the folder cannot be written.
+    """
+    make_folder(folder)
+    refusal = AdapterError(
+        f"another training is at work in {folder}: wait until it has ended, or give --out another "
+        "folder"
+    )
+    try:
+        lock = FolderLock(folder / name, refusal)
+    except OSError as error:
+        raise AdapterError(f"{folder / name} cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
