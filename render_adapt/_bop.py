@@ -15,6 +15,7 @@ from render_adapt._bop_image import DEPTH_SCALE, BopImage, bop_image, png
 from render_adapt._coco import coco_annotation, coco_image
 from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
+from render_adapt._pixel_centre import INSIDE, camera_entry, recounted
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
 
@@ -23,7 +24,12 @@ FOLDERS = ("rgb", "depth", "mask", "mask_visib")
 
 
 def write_dataset_files(
-    folder: Path, models: Sequence[CadModel], camera: NDArray[np.float64], width: int, height: int
+    folder: Path,
+    models: Sequence[CadModel],
+    camera: NDArray[np.float64],
+    width: int,
+    height: int,
+    pixel_centre: float,
 ) -> None:
     """Write what all shards share in both formats: `camera.json` and `models/`.
 
@@ -32,10 +38,12 @@ def write_dataset_files(
         models: the run's objects.
         camera: (3, 3), the frames' K, or one that stands for the crops', which have their own.
         width, height: pixels.
+        pixel_centre: the run's (`RunConfig.pixel_centre`).
     """
+    k = recounted(camera, INSIDE, pixel_centre)
     content = {
-        "cx": camera[0, 2], "cy": camera[1, 2], "depth_scale": DEPTH_SCALE,
-        "fx": camera[0, 0], "fy": camera[1, 1], "height": height, "width": width,
+        "cx": k[0, 2], "cy": k[1, 2], "depth_scale": DEPTH_SCALE, "fx": k[0, 0], "fy": k[1, 1],
+        "height": height, **camera_entry(pixel_centre), "width": width,
     }  # fmt: skip
     write_atomically(folder / "camera.json", json.dumps(content, indent=2) + "\n")
     write_models(models, folder / "models")
@@ -50,9 +58,10 @@ class SceneWriter(ShardWriter):
         `mask_visib/%06d_%06d.png` % (k, g), 0 or 255. What is not seen at all is listed too.
     """
 
-    def __init__(self, folder: Path, models: Sequence[CadModel]) -> None:
+    def __init__(self, folder: Path, models: Sequence[CadModel], pixel_centre: float) -> None:
         self._folder = folder
         self._models = models
+        self._pixel_centre = pixel_centre
         self._camera: dict[str, Any] = {}
         self._gt: dict[str, Any] = {}
         self._gt_info: dict[str, Any] = {}
@@ -64,7 +73,7 @@ class SceneWriter(ShardWriter):
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Write a batch of crops with the labels of all their objects."""
         for row, of_crop in enumerate(labels):
-            self._add_one(bop_image(crops, row, of_crop, self._models))
+            self._add_one(bop_image(crops, row, of_crop, self._models, self._pixel_centre))
 
     def close(self) -> None:
         """Write the scene's camera, pose, count and COCO files."""

@@ -41,17 +41,20 @@ class TarWriter(ShardWriter):
         bytes.
     """
 
-    def __init__(self, path: Path, shard: int, models: Sequence[CadModel]) -> None:
+    def __init__(
+        self, path: Path, shard: int, models: Sequence[CadModel], pixel_centre: float
+    ) -> None:
         self._path = path
         self._shard = shard
         self._models = models
+        self._pixel_centre = pixel_centre
         self._images = 0
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Append a batch of crops with the labels of all their objects."""
         with self._path.open("ab") as file:
             for row, of_crop in enumerate(labels):
-                image = bop_image(crops, row, of_crop, self._models)
+                image = bop_image(crops, row, of_crop, self._models, self._pixel_centre)
                 contents = {
                     "rgb.png": image.rgb,
                     "depth.png": image.depth,

@@ -15,10 +15,12 @@ import numpy as np
 from adapter import AdapterInfo
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
+from render_adapt._pixel_centre import CENTRES, INSIDE
 from render_adapt._writers import FORMATS
 from renderer import (
     CLEARANCE,
     ENGINES,
+    CameraSettings,
     Centre,
     FrameConfig,
     PlanConfig,
@@ -161,6 +163,9 @@ class RunConfig:
     camera: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
     given."""
+    pixel_centre: float = 0.0
+    """Where the first pixel's centre is in the coordinates of K, that of --camera and those that
+    are written: 0 as in OpenCV's calibrations and nearly all readers, or 0.5 as in renderers."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
@@ -190,6 +195,8 @@ class RunConfig:
                 "--min-fidelity judges what an adapter made, and there is none: leave it out, or "
                 "leave out --adapter none"
             )
+        if self.pixel_centre not in CENTRES:
+            raise ConfigError(f"--pixel-centre is {self.pixel_centre:g}: it must be 0 or 0.5")
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
         if not 1 <= self.samples <= MOST_SAMPLES:
@@ -229,7 +236,7 @@ class RunConfig:
         picture, camera = None, None
         if self.cut_from is not None:
             picture = _sides("--cut-from", self.cut_from)
-            camera = linemod_camera(*picture) if self.camera is None else self.camera
+            camera = linemod_camera(*picture) if self.camera is None else self._camera_from_corner()
         return PlanConfig(
             size=self.size, window=WINDOW if self.window is None else self.window,
             centre="box" if self.centre is None else self.centre, off_axis=self.off_axis,
@@ -259,10 +266,17 @@ class RunConfig:
             return None
         width, height = _sides("--frames", self.frames)
         return FrameConfig(
-            width=width, height=height, camera=self.camera,
+            width=width, height=height, camera=self._camera_from_corner(),
             objects=self.objects_per_frame, subdivisions=self.subdivisions,
             in_plane=self.in_plane, distance=self.distance,
         )  # fmt: skip
+
+    def _camera_from_corner(self) -> CameraSettings | None:
+        """--camera as plans count pixels."""
+        if self.camera is None or len(self.camera) != 4 or min(self.camera[:2]) <= 0:
+            return self.camera  # which plans refuse, as it was given
+        fx, fy, cx, cy = self.camera
+        return fx, fy, cx + INSIDE - self.pixel_centre, cy + INSIDE - self.pixel_centre
 
     @property
     def shards(self) -> int:

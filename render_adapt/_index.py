@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from render_adapt._fidelity import FidelityScores
 from render_adapt._labels import InstanceLabel, box_corners
+from render_adapt._pixel_centre import INSIDE, recounted
 from renderer import CropBatch, quaternion_from_matrix
 
 
@@ -79,14 +80,16 @@ def index_rows(
     *,
     shard: int,
     first_image: int,
+    pixel_centre: float,
 ) -> list[dict[str, Any]]:
     """Rows for a batch of crops: of each its target, and how many other objects it shows.
 
     Convention:
         `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
-        is row-major and has pixel centres at +0.5. `box_corners` holds u and v of the bounding
-        box's eight projected corners in turn, from the least x, y, z to the greatest, z changing
-        first and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
+        is row-major, and the first pixel's centre is at (`pixel_centre`, `pixel_centre`) in its
+        coordinates. `box_corners` holds u and v, in the same coordinates, of the bounding box's
+        eight projected corners in turn, from the least x, y, z to the greatest, z changing first
+        and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
         `index` redraw the crop: its plan is stream 0 (scene 3, surfaces 4) and its noise vector
         stream 2 of `numpy.random.default_rng([seed, index, stream])`, and if `noise_attempt` is
         above 0, of `default_rng([seed, index, 2, noise_attempt])`. `fidelity` and its parts are
@@ -98,7 +101,8 @@ def index_rows(
 
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
-    corners = box_corners(plans, models).reshape(len(plans), 16)
+    corners = box_corners(plans, models).reshape(len(plans), 16) + (pixel_centre - INSIDE)
+    cameras = recounted(plans.camera_matrix, INSIDE, pixel_centre)
     rows = []
     for row, (label, *others) in enumerate(labels):
         lit = plans.light_color[row].any(axis=1)
@@ -112,7 +116,7 @@ def index_rows(
                 "obj_id": model.object_id,
                 "quaternion": quaternions[row].tolist(),
                 "translation": plans.translation[row].tolist(),
-                "camera_matrix": plans.camera_matrix[row].ravel().tolist(),
+                "camera_matrix": cameras[row].ravel().tolist(),
                 "centre_depth": float(plans.centre_depth[row]),
                 "bbox_obj": list(label.bbox_obj),
                 "bbox_visib": list(label.bbox_visib),

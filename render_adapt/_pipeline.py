@@ -85,7 +85,10 @@ def generate(
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
-            write_dataset_files(config.out, studio.models, *_dataset_camera(config))
+            camera, width, height = _dataset_camera(config)
+            write_dataset_files(
+                config.out, studio.models, camera, width, height, config.pixel_centre
+            )
         done = folder.finished()
         results = []
         crops_done = sum(_crops(entry) for entry in done.values())

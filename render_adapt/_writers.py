@@ -16,7 +16,11 @@ FORMATS = ("bop", "bop-webdataset")
 
 
 def make_writers(
-    formats: Sequence[str], prepared: Path, shard: int, models: Sequence[CadModel]
+    formats: Sequence[str],
+    prepared: Path,
+    shard: int,
+    models: Sequence[CadModel],
+    pixel_centre: float,
 ) -> list[ShardWriter]:
     """A writer for each format, which all take the same batches.
 
@@ -26,13 +30,15 @@ def make_writers(
             belongs at `<folder>/` of the dataset.
         shard: its number.
         models: the run's.
+        pixel_centre: the run's (`RunConfig.pixel_centre`).
     """
     writers: list[ShardWriter] = []
     if "bop" in formats:
-        writers.append(SceneWriter(prepared / SPLIT / f"{shard:06d}", models))
+        writers.append(SceneWriter(prepared / SPLIT / f"{shard:06d}", models, pixel_centre))
     if "bop-webdataset" in formats:
         (prepared / WEB_SPLIT).mkdir()
-        writers.append(TarWriter(prepared / WEB_SPLIT / f"shard-{shard:06d}.tar", shard, models))
+        path = prepared / WEB_SPLIT / f"shard-{shard:06d}.tar"
+        writers.append(TarWriter(path, shard, models, pixel_centre))
     return writers
 
 

@@ -19,14 +19,15 @@ from renderer._randomization import RANDOMIZATIONS, Randomization
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at
 
 LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
-"""fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels (BOP, `camera.json`)."""
+"""fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels as they are published (`camera.json` of
+BOP): by a calibration, in which the first pixel's centre is at (0, 0)."""
 
 
 def linemod_camera(width: int, height: int) -> CameraSettings:
-    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size."""
+    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size, from their corner."""
     across, down = width / 640, height / 480
     fx, fy, cx, cy = LINEMOD_CAMERA
-    return fx * across, fy * down, cx * across, cy * down
+    return fx * across, fy * down, (cx + 0.5) * across, (cy + 0.5) * down
 
 
 _SPREAD = 0.45
@@ -46,7 +47,8 @@ class FrameConfig:
     height: int = 480
     """Pixels."""
     camera: tuple[float, float, float, float] | None = None
-    """fx, fy, cx, cy in pixels; LINEMOD's camera, scaled to the picture, if not given."""
+    """fx, fy, cx, cy in pixels from the picture's corner; LINEMOD's camera, scaled to the picture,
+    if not given."""
     objects: int = 6
     """How many objects stand on the board, fewer where they find no room in the picture."""
     subdivisions: int = 4

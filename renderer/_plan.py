@@ -73,7 +73,8 @@ class PlanConfig:
     """Crops are cut from pictures of this many pixels across and down, on whole pixels, windows
     wholly inside."""
     camera: CameraSettings | None = None
-    """fx, fy, cx, cy of the camera that took the pictures, pixels; needed with `picture`."""
+    """fx, fy, cx, cy of the camera that took the pictures, pixels from their corner; needed with
+    `picture`."""
     distance: tuple[float, float] = (650.0, 1100.0)
     """Least and greatest z of the crop's centre in the camera's frame, millimetres.
 

@@ -195,7 +195,7 @@ def test_crops_that_are_cut_from_a_cameras_pictures(cli, tmp_path: Path) -> None
     assert outcome.code == 0, outcome.error
     plan = json.loads((out / "manifest.json").read_text())["plan"]
     assert (plan["centre"], plan["off_axis"], plan["picture"]) == ("mean", 10.0, [640, 480])
-    assert plan["camera"] == [600, 610, 310, 250]
+    assert plan["camera"] == [600, 610, 310.5, 250.5]
     for entry in json.loads((out / "train/000000/scene_camera.json").read_text()).values():
         assert entry["cam_K"][4] / entry["cam_K"][0] == pytest.approx(610 / 600)
 

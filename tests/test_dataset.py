@@ -137,7 +137,7 @@ def ray_cast(
         rows - margin * height // (1 + 2 * margin),
         columns - margin * width // (1 + 2 * margin),
     )
-    pixels = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5, np.ones(height * width)])
+    pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
     rays = (np.linalg.inv(matrix) @ pixels).T
     points, hit, _ = placed.ray.intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
     depth = np.zeros(height * width)
@@ -264,7 +264,8 @@ def test_index_has_the_targets_and_where_their_boxes_are(
 
 def test_frames_are_written_with_the_cameras_own_matrix(frames: Path) -> None:
     scene = Scene(frames)
-    expected = np.array([572.4114, 573.57043, 325.2611, 242.04899]) / 4
+    # Quartered from the picture's corner, which lies at (-0.5, -0.5).
+    expected = np.array([572.4114, 573.57043, 325.7611, 242.54899]) / 4 - [0, 0, 0.5, 0.5]
     for image in scene.images:
         matrix = scene.pose(image)[0]
         np.testing.assert_allclose(matrix[[0, 1, 0, 1], [0, 1, 2, 2]], expected, rtol=1e-12)

@@ -24,7 +24,7 @@ from renderer import (
 from tests.test_placing import BRICK, MODELS, gap, others_of, target_of
 from tests.test_plan import EVERYTHING, assert_same
 
-LINEMOD_K = [[572.4114, 0, 325.2611], [0, 573.57043, 242.04899], [0, 0, 1]]
+LINEMOD_K = [[572.4114, 0, 325.7611], [0, 573.57043, 242.54899], [0, 0, 1]]
 
 
 @given(
