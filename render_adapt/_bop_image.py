@@ -65,8 +65,8 @@ def bop_image(
         which, rotation, translation = pose_of(crops.plans, place)
         gt.append(
             {
-                "cam_R_m2c": rotation.ravel().tolist(),
-                "cam_t_m2c": translation.tolist(),
+                "cam_R_m2c": numbers(rotation),
+                "cam_t_m2c": numbers(translation),
                 "obj_id": models[which].object_id,
             }
         )
@@ -76,7 +76,7 @@ def bop_image(
         rgb=png(cv2.cvtColor(crops.rgb[row], cv2.COLOR_RGB2BGR)),
         depth=png(depth),
         camera={
-            "cam_K": recounted(camera_matrix, INSIDE, pixel_centre).ravel().tolist(),
+            "cam_K": numbers(recounted(camera_matrix, INSIDE, pixel_centre)),
             "depth_scale": DEPTH_SCALE,
             **camera_entry(pixel_centre),
         },
@@ -85,6 +85,12 @@ def bop_image(
         masks=list(masks),
         masks_visib=list(masks_visib),
     )
+
+
+def numbers(values: NDArray[Any]) -> list[float]:
+    """As they are written, row by row: a zero has no sign."""
+    plain: list[float] = (values.astype(np.float64) + 0.0).ravel().tolist()
+    return plain
 
 
 def png(image: NDArray[Any]) -> bytes:

@@ -160,6 +160,9 @@ class RunConfig:
     board, seen by one camera. Without adapter."""
     objects_per_frame: int = FrameConfig().objects
     """How many objects a frame shows, fewer where they find no room."""
+    repeat_objects: bool = False
+    """A crop or frame may show several of one object, whether or not others are left. If not, it
+    does where --objects names too few; many readers expect one of each."""
     camera: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
     given."""
@@ -196,7 +199,7 @@ class RunConfig:
                 "leave out --adapter none"
             )
         if self.pixel_centre not in CENTRES:
-            raise ConfigError(f"--pixel-centre is {self.pixel_centre:g}: it must be 0 or 0.5")
+            raise ConfigError(f"--pixel-centre is {self.pixel_centre}: it must be 0 or 0.5")
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
         if not 1 <= self.samples <= MOST_SAMPLES:
@@ -243,6 +246,7 @@ class RunConfig:
             picture=picture, camera=camera,
             viewpoints=self.viewpoints, subdivisions=self.subdivisions, in_plane=self.in_plane,
             in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
+            repeat_objects=self.repeat_objects,
         )  # fmt: skip
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
@@ -268,7 +272,7 @@ class RunConfig:
         return FrameConfig(
             width=width, height=height, camera=self._camera_from_corner(),
             objects=self.objects_per_frame, subdivisions=self.subdivisions,
-            in_plane=self.in_plane, distance=self.distance,
+            in_plane=self.in_plane, distance=self.distance, repeat_objects=self.repeat_objects,
         )  # fmt: skip
 
     def _camera_from_corner(self) -> CameraSettings | None:

@@ -41,9 +41,10 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "cut_from": (None,),
     "picture": (None,),
     "pixel_centre": (INSIDE,),
+    "repeat_objects": (True,),
 }
 """Settings, each with what was the case before there was a choice."""
-_BEFORE = {"pixel_centre": INSIDE}
+_BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
 """Of these, those whose default is another now: settings always have them, and where they do not,
 they are of a run from before."""
 _LONGEST = 300
@@ -125,8 +126,9 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
             if isinstance(randomization[name], str):
                 randomization[name] = Path(randomization[name])
         settings["randomize"] = Randomization(**randomization)
-        if not _BEFORE.keys() <= settings.keys():
-            settings = {**_BEFORE, **settings, "camera": _camera_before(settings)}
+        if "pixel_centre" not in settings:
+            settings = {**settings, "camera": _camera_before(settings)}
+        settings = {**_BEFORE, **settings}
         return RunConfig(**{**settings, "out": folder, **changes})
     except (ConfigError, RenderError):
         raise
@@ -175,7 +177,7 @@ def _describe_frames(plan: FrameConfig) -> dict[str, Any]:
     counted from the picture's corner."""
     camera = plan.camera or linemod_camera(plan.width, plan.height)
     before = camera == _published_camera(plan.width, plan.height)
-    return asdict(plan) | {"camera": None if before else camera}
+    return _without_defaults(asdict(plan)) | {"camera": None if before else camera}
 
 
 def _camera_before(settings: Mapping[str, Any]) -> Any:

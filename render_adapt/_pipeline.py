@@ -234,6 +234,7 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
 def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
     notes = [note for model in studio.models for note in model.notes]
+    notes += _too_few_objects(studio)
     if studio.config.frames is not None:
         return tuple(notes)
     plan = studio.config.plan
@@ -252,6 +253,21 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
                 "it at their border or not at all: give --centre box"
             )
     return (*notes, *_another_cut(studio))
+
+
+def _too_few_objects(studio: Studio) -> tuple[str, ...]:
+    """A note where there are too few objects for each to show but once."""
+    config, randomization = studio.config, studio.config.randomization
+    what, most = "crop", 1 + randomization.occluders[1] + randomization.neighbours[1]
+    if config.frames is not None:
+        what, most = "frame", config.objects_per_frame
+    if config.repeat_objects or most <= len(studio.models):
+        return ()
+    return (
+        f"a {what} shows up to {most} objects and --objects names {len(studio.models)}, so that "
+        "some show more than once, which readers that expect one of each may not take: name more, "
+        "or let fewer show",
+    )
 
 
 def _another_cut(studio: Studio) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class FrameConfig:
     if not given."""
     objects: int = 6
     """How many objects stand on the board, fewer where they find no room in the picture."""
+    repeat_objects: bool = False
+    """Objects may show more than once, whether or not others are left."""
     subdivisions: int = 4
     """How fine the viewpoints above the board are: 3 gives 301 of them, 4 gives 1241."""
     in_plane: float = 45.0
@@ -102,9 +104,9 @@ def make_frame_plans(
     """The plans of frames `start` to `stop` of a run.
 
     Objects take turns as the target, which stands near the middle; the others are drawn from the
-    models. None intersects another: the upright cylinders that hold them are apart. Of the
-    randomisation, lights and surfaces are planned here; its occluders, neighbours, off-centre and
-    zoom are settings of crops.
+    models, none twice while others are left unless `repeat_objects` says so. None intersects
+    another: the upright cylinders that hold them are apart. Of the randomisation, lights and
+    surfaces are planned here; its occluders, neighbours, off-centre and zoom are settings of crops.
 
     Convention:
         The camera looks from above at a point over the middle of the board, as high as the
@@ -153,6 +155,7 @@ def make_frame_plans(
     matrix = config.camera_matrix
     spread = _SPREAD * min(config.width / matrix[0, 0], config.height / matrix[1, 1]) * distance
     plans, roles = place_on_board(
-        models, plans, board, middle, spread, config.objects, scene.neighbours
-    )
+        models, plans, board, middle, spread, config.objects, scene.neighbours,
+        repeat_objects=config.repeat_objects,
+    )  # fmt: skip
     return replace(plans, surfaces=draw_surfaces(randomization, seed, index, roles, textures))

@@ -245,14 +245,17 @@ def as_before(folder: Path, **settings: Any) -> None:
     """The manifest as it was before there was a choice."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["settings"]["pixel_centre"]
+    for name in ("pixel_centre", "repeat_objects"):
+        assert name not in manifest
+        assert name not in manifest["plan"]
+        del manifest["settings"][name]
     manifest["settings"] |= settings
     path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
 BEFORE: dict[str, dict[str, Any]] = {
-    "crops": {"off_axis": 8.0},
-    "frames": {"frames": "160x120", "objects_per_frame": 1},
+    "crops": {"off_axis": 8.0, "randomize": "strong"},
+    "frames": {"frames": "160x120", "objects_per_frame": 3},
     "cut": {"cut_from": "320x240", "window": 150.0},
 }
 """Whose default camera was LINEMOD's published numbers, taken from the picture's corner."""
@@ -264,12 +267,13 @@ def test_a_dataset_of_before_is_mended_as_it_was(kind: str, pebble: Path, tmp_pa
     scale = {"frames": 4, "cut": 2}.get(kind)
     if scale:
         changes["camera"] = tuple(v / scale for v in (572.4114, 573.57043, 325.2611, 242.04899))
-    folder = made(tmp_path / "d", pebble, pixel_centre=0.5, **changes)
+    folder = made(tmp_path / "d", pebble, pixel_centre=0.5, repeat_objects=True, **changes)
     plan = json.loads((folder / "manifest.json").read_text())["plan"]
     if kind == "frames":
         assert plan["camera"] is None
     as_before(folder, camera=None)
     files = {path: path.read_bytes() for path in folder.glob("train/*/*/*")}
+    assert len(files) >= 3 * 4
     assert {crop.pixel_centre for crop in load(folder)} == {0.5}
     (folder / "train/000000/rgb/000001.png").write_bytes(b"")
     repair(verify(folder, workers=1), workers=1)
@@ -277,19 +281,20 @@ def test_a_dataset_of_before_is_mended_as_it_was(kind: str, pebble: Path, tmp_pa
     assert verify(folder, workers=1).bad == ()
 
 
-def test_a_run_goes_on_in_one_way_only(
-    both: dict[float, Path], pebble: Path, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(both[0.5], tmp_path / "d"))
+def test_a_run_goes_on_as_it_began_only(pebble: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"pixel_centre": 0.5, "repeat_objects": True}
+    folder = made(tmp_path / "d", pebble, n=4, off_axis=8.0, **settings)
     as_before(folder)
     before = tree_hash(folder)
-    same: dict[str, Any] = {"n": 4, "off_axis": 8.0, "format": ("bop", "bop-webdataset")}
-    with pytest.raises(DatasetError, match="pixel_centre only here"):
-        made(folder, pebble, **same)
+    with pytest.raises(DatasetError, match=r"pixel_centre only here, plan\.repeat_objects"):
+        made(folder, pebble, n=4, off_axis=8.0)
+    with pytest.raises(DatasetError, match=r"\(pixel_centre only here\)"):
+        made(folder, pebble, n=4, off_axis=8.0, repeat_objects=True)
     assert tree_hash(folder) == before
-    made(folder, pebble, pixel_centre=0.5, **same)
-    with pytest.raises(DatasetError, match="pixel_centre only there"):
-        made(both[0.0], pebble, pixel_centre=0.5, **same)
+    made(folder, pebble, n=4, off_axis=8.0, **settings)
+    now = made(tmp_path / "now", pebble, n=4, off_axis=8.0)
+    with pytest.raises(DatasetError, match=r"pixel_centre only there, plan\.repeat_obj"):
+        made(now, pebble, n=4, off_axis=8.0, **settings)
 
 
 def test_a_k_that_is_counted_otherwise_than_its_run_is_found(
