@@ -372,7 +372,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MOST_JSON_BYTES:
             raise AdapterError(f"{file} is larger than 1 GiB; give a part of the dataset")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except AdapterError:
         raise
     except (OSError, ValueError, RecursionError) as error:

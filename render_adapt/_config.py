@@ -183,6 +183,8 @@ class RunConfig:
         plan, _ = self.plan, self.frame_plan  # which check what they are made of
         if self.n == 0 and plan.poses:
             object.__setattr__(self, "n", plan.poses * len(self.objects))
+        if self.n == 0:
+            raise ConfigError("--n is missing: give the number of crops, as in --n 1000")
         if self.n < 1:
             raise ConfigError(f"--n is {self.n}: it must be at least 1")
         if self.seed < 0:

@@ -264,7 +264,7 @@ def _too_few_objects(studio: Studio) -> tuple[str, ...]:
     if config.repeat_objects or most <= len(studio.models):
         return ()
     return (
-        f"a {what} shows up to {most} objects and --objects names {len(studio.models)}, so that "
+        f"a {what} shows up to {most} objects and the run has {len(studio.models)}, so that "
         "some show more than once, which readers that expect one of each may not take: name more, "
         "or let fewer show",
     )

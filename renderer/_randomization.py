@@ -231,7 +231,7 @@ def read_randomization(name: str | Path) -> Randomization:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise RenderError(f"{path} is larger than 1 MiB: give a file of settings.")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RenderError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -233,6 +233,12 @@ def test_crops_json_says_how_crops_were_cut(tmp_path: Path, with_depth: bool) ->
     assert read_target(tmp_path).cut == TargetCut("visible", 100.0, 12.5)
 
 
+def test_json_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    (tmp_path / "crops.json").write_text(json.dumps({"cut": STATED}), encoding="utf-8-sig")
+    assert read_target(tmp_path).cut == TargetCut("visible", 100.0, 12.5, 90)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
