@@ -273,11 +273,11 @@ def _read_camera(scene: Path, key: str, entry: Any) -> _Camera:
     matrix = _numbers(fields.get("cam_K"), 9)
     scale = _numbers([fields.get("depth_scale", 1.0)], 1)
     # Where the first pixel's centre is: at 0 in calibrations.
-    centre = _numbers([fields.get("pixel_center", 0.0)], 1)
-    if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0 or centre is None:
+    centre = fields.get("pixel_center", 0.0)
+    if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0 or centre not in (0, 0.5):
         raise _malformed(scene / "scene_camera.json", key)
     matrix = matrix.reshape(3, 3)
-    matrix[:2, 2] += 0.5 - centre[0]
+    matrix[:2, 2] += 0.5 - centre
     return _Camera(matrix, float(scale[0]))
 
 

@@ -40,9 +40,9 @@ def read_pixel_centre(entry: Mapping[str, Any]) -> float:
     """Where the first pixel's centre is in the coordinates of a K, by what stands beside it.
 
     Raises:
-        TypeError, ValueError: it is none of `CENTRES`.
+        ValueError: it is none of `CENTRES`.
     """
-    centre = float(entry.get(KEY, INSIDE))
+    centre = entry.get(KEY, INSIDE)
     if centre not in CENTRES:
-        raise ValueError(f"its {KEY} is {centre:g}, not 0 or 0.5")
-    return centre
+        raise ValueError(f"its {KEY} is {centre!r:.40}, not 0 or 0.5")
+    return float(centre)

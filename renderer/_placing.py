@@ -33,6 +33,7 @@ _TRIES = np.arange(12)
 """A place is looked for this often, each time on another side."""
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
+_NUMBERS_AT_ONCE = 2**24
 _DIRECTIONS = 128
 """In which it is known how far a model reaches."""
 
@@ -379,10 +380,11 @@ def _reach(
     along = (np.swapaxes(rotation, 1, 2) @ direction[..., None])[..., 0]
     reach = np.zeros(len(which))
     for number, model in enumerate(models):
-        chosen = which == number
-        if chosen.any():
-            corners = model.hull - model.centre
-            reach[chosen] = (along[chosen] @ corners.T).max(axis=1)
+        rows = np.flatnonzero(which == number)
+        if len(rows):
+            corners = (model.hull - model.centre).T
+            for some in np.array_split(rows, 1 + rows.size * corners.size // _NUMBERS_AT_ONCE):
+                reach[some] = (along[some] @ corners).max(axis=1)
     return reach
 
 
