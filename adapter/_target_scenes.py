@@ -183,7 +183,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Camera:
-    matrix: NDArray[np.float64]  # (3, 3)
+    matrix: NDArray[np.float64]  # (3, 3), pixels counted from the picture's corner
     depth_scale: float
 
 
@@ -196,9 +196,13 @@ def _read_camera(scene: Path, key: str, entry: Any) -> _Camera:
     fields = entry if isinstance(entry, dict) else {}
     matrix = numbers(fields.get("cam_K"), 9)
     scale = numbers([fields.get("depth_scale", 1.0)], 1)
-    if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0:
+    # Where the first pixel's centre is: at 0 in calibrations.
+    centre = fields.get("pixel_center", 0.0)
+    if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0 or centre not in (0, 0.5):
         raise _malformed(scene / "scene_camera.json", key)
-    return _Camera(matrix.reshape(3, 3), float(scale[0]))
+    matrix = matrix.reshape(3, 3)
+    matrix[:2, 2] += 0.5 - centre
+    return _Camera(matrix, float(scale[0]))
 
 
 def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:

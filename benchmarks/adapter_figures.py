@@ -148,11 +148,14 @@ def tower_figures(
 def depth_fidelity(renders: CropBatch, adapted: CropBatch) -> dict[str, float]:
     """Depth on the object after adaptation against depth before, millimetres."""
     measured = renders.mask & (adapted.depth > 0)
-    error = np.abs(adapted.depth - renders.depth)[measured]
+    signed = (adapted.depth - renders.depth)[measured]
+    error = np.abs(signed)
     return {
         "object_pixels_with_depth_percent": round(100 * measured.sum() / renders.mask.sum(), 2),
         "median_depth_error_mm": round(float(np.median(error)), 2),
         "p95_depth_error_mm": round(float(np.percentile(error, 95)), 2),
+        "rms_depth_error_mm": round(float(np.sqrt((signed**2).mean())), 2),
+        "mean_depth_error_mm": round(float(signed.mean()), 2),
     }
 
 

@@ -14,6 +14,9 @@ OpenGL moves every vertex to a whole 256th of a pixel before it draws. So a pixe
 no farther than that from an outline, by a ray cast, may be on either side of it: what differs there
 is explained, all else is not. The pyrender renderer draws through the same OpenGL: where its crops
 differ at all, calc_gt_info says otherwise than calc_gt_masks.
+
+The toolkit's renderers count pixels from the picture's corner, where our K counts them from the
+first one's centre: before they draw, the copies' cx and cy are raised by 0.5.
 """
 
 from __future__ import annotations
@@ -105,11 +108,27 @@ def check(dataset: Path, toolkit: Path, python: Path) -> dict[str, dict[str, int
                 source = ours / name
                 copy = shutil.copytree if source.is_dir() else shutil.copy
                 copy(source, theirs / name)
+            count_from_corner(theirs)
             _run(python, script, "scripts", toolkit, theirs)
             pictures = len(list((theirs.parent / "pictures").rglob("*.jpg")))
             table = {"pictures that vis_poses drew": pictures}
             tables[format] = table | compare(dataset, ours, theirs)
     return tables
+
+
+def count_from_corner(dataset: Path) -> None:
+    """Have K of a scene-wise dataset count pixels as bop_toolkit's renderers do."""
+    for file in (dataset / "camera.json", *dataset.glob("train/*/scene_camera.json")):
+        content = json.loads(file.read_text())
+        for entry in [content] if "cx" in content else content.values():
+            raised = 0.5 - entry.pop("pixel_center", 0.5)
+            if "cam_K" in entry:
+                entry["cam_K"] = [
+                    value + raised * (place in (2, 5)) for place, value in enumerate(entry["cam_K"])
+                ]
+            else:
+                entry |= {axis: entry[axis] + raised for axis in ("cx", "cy")}
+        file.write_text(json.dumps(content))
 
 
 def _run(python: Path, *arguments: object) -> None:
@@ -125,6 +144,7 @@ class _Image:
     """One image, as we wrote it and as the toolkit has it; G objects."""
 
     camera_matrix: NDArray[np.float64]
+    """Pixels counted from the corner."""
     poses: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]
     """Object, rotation and translation."""
     masks: dict[str, tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]]
@@ -299,7 +319,7 @@ def _images(dataset: Path, ours: Path, theirs: Path) -> Iterator[_Image]:
                 for kind in ("mask", "mask_visib")
             }
             yield _Image(
-                camera_matrix=np.reshape(camera[key]["cam_K"], (3, 3)),
+                camera_matrix=_from_corner(camera[key]),
                 poses=[
                     (
                         entry["obj_id"],
@@ -313,6 +333,12 @@ def _images(dataset: Path, ours: Path, theirs: Path) -> Iterator[_Image]:
                 info=(info[key], their_info[key]),
                 annotations=tuple(of_scene.get(int(key), []) for of_scene in coco),
             )
+
+
+def _from_corner(entry: dict[str, Any]) -> NDArray[np.float64]:
+    camera_matrix = np.reshape(entry["cam_K"], (3, 3))
+    camera_matrix[:2, 2] += 0.5 - entry.get("pixel_center", 0.5)
+    return camera_matrix
 
 
 def _read(dataset: Path, scene: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from render_adapt._bop_image import DEPTH_SCALE, BopImage, bop_image, png
 from render_adapt._coco import coco_annotation, coco_image
 from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
+from render_adapt._pixel_centre import INSIDE, camera_entry, recounted
 from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
@@ -24,7 +25,12 @@ FOLDERS = ("rgb", "depth", "mask", "mask_visib")
 
 
 def write_dataset_files(
-    folder: Path, models: Sequence[CadModel], camera: NDArray[np.float64], width: int, height: int
+    folder: Path,
+    models: Sequence[CadModel],
+    camera: NDArray[np.float64],
+    width: int,
+    height: int,
+    pixel_centre: float,
 ) -> list[str]:
     """Write what all shards share in both formats: `camera.json` and `models/`.
 
@@ -33,13 +39,15 @@ def write_dataset_files(
         models: the run's objects.
         camera: (3, 3), the frames' K, or one that stands for the crops', which have their own.
         width, height: pixels.
+        pixel_centre: the run's (`RunConfig.pixel_centre`).
 
     Returns:
         The names of the files, relative to the folder.
     """
+    k = recounted(camera, INSIDE, pixel_centre)
     content = {
-        "cx": camera[0, 2], "cy": camera[1, 2], "depth_scale": DEPTH_SCALE,
-        "fx": camera[0, 0], "fy": camera[1, 1], "height": height, "width": width,
+        "cx": k[0, 2], "cy": k[1, 2], "depth_scale": DEPTH_SCALE, "fx": k[0, 0], "fy": k[1, 1],
+        "height": height, **camera_entry(pixel_centre), "width": width,
     }  # fmt: skip
     write_atomically(folder / "camera.json", json.dumps(content, indent=2) + "\n")
     write_models(models, folder / "models")
@@ -62,10 +70,13 @@ class SceneWriter(ShardWriter):
         `mask_visib/%06d_%06d.png` % (k, g), 0 or 255. What is not seen at all is listed too.
     """
 
-    def __init__(self, prepared: PreparedShard, scene: str, models: Sequence[CadModel]) -> None:
+    def __init__(
+        self, prepared: PreparedShard, scene: str, models: Sequence[CadModel], pixel_centre: float
+    ) -> None:
         self._prepared = prepared
         self._scene = scene
         self._models = models
+        self._pixel_centre = pixel_centre
         self._camera: dict[str, Any] = {}
         self._gt: dict[str, Any] = {}
         self._gt_info: dict[str, Any] = {}
@@ -77,7 +88,7 @@ class SceneWriter(ShardWriter):
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Write a batch of crops with the labels of all their objects."""
         for row, of_crop in enumerate(labels):
-            self._add_one(bop_image(crops, row, of_crop, self._models))
+            self._add_one(bop_image(crops, row, of_crop, self._models, self._pixel_centre))
 
     def close(self) -> None:
         """Write the scene's camera, pose, count and COCO files."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._labels import InstanceLabel, masks_of, places_of, pose_of
+from render_adapt._pixel_centre import INSIDE, camera_entry, recounted
 from renderer import CropBatch
 
 DEPTH_SCALE = 0.1
@@ -42,9 +43,21 @@ class BopImage:
 
 
 def bop_image(
-    crops: CropBatch, row: int, labels: Sequence[InstanceLabel], models: Sequence[CadModel]
+    crops: CropBatch,
+    row: int,
+    labels: Sequence[InstanceLabel],
+    models: Sequence[CadModel],
+    pixel_centre: float,
 ) -> BopImage:
-    """Put one crop of a batch, with the labels of its objects, in BOP's words."""
+    """Put one crop of a batch, with the labels of its objects, in BOP's words.
+
+    Args:
+        crops: the batch.
+        row: which of them.
+        labels: of its objects.
+        models: the run's.
+        pixel_centre: where the first pixel's centre is in the coordinates of the K that is written.
+    """
     depth = np.rint(crops.depth[row] / DEPTH_SCALE).clip(0, 65535).astype(np.uint16)
     places = places_of(crops.plans, row)
     gt = []
@@ -52,24 +65,32 @@ def bop_image(
         which, rotation, translation = pose_of(crops.plans, place)
         gt.append(
             {
-                "cam_R_m2c": rotation.ravel().tolist(),
-                "cam_t_m2c": translation.tolist(),
+                "cam_R_m2c": numbers(rotation),
+                "cam_t_m2c": numbers(translation),
                 "obj_id": models[which].object_id,
             }
         )
+    camera_matrix = crops.plans.camera_matrix[row]
     masks, masks_visib = zip(*(masks_of(crops, place) for place in places), strict=True)
     return BopImage(
         rgb=png(cv2.cvtColor(crops.rgb[row], cv2.COLOR_RGB2BGR)),
         depth=png(depth),
         camera={
-            "cam_K": crops.plans.camera_matrix[row].ravel().tolist(),
+            "cam_K": numbers(recounted(camera_matrix, INSIDE, pixel_centre)),
             "depth_scale": DEPTH_SCALE,
+            **camera_entry(pixel_centre),
         },
         gt=gt,
         gt_info=[asdict(label) for label in labels],
         masks=list(masks),
         masks_visib=list(masks_visib),
     )
+
+
+def numbers(values: NDArray[Any]) -> list[float]:
+    """As they are written, row by row: a zero has no sign."""
+    plain: list[float] = (values.astype(np.float64) + 0.0).ravel().tolist()
+    return plain
 
 
 def png(image: NDArray[Any]) -> bytes:

@@ -43,19 +43,25 @@ class TarWriter(ShardWriter):
     """
 
     def __init__(
-        self, prepared: PreparedShard, name: str, shard: int, models: Sequence[CadModel]
+        self,
+        prepared: PreparedShard,
+        name: str,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
     ) -> None:
         self._prepared = prepared
         self._name = name
         self._shard = shard
         self._models = models
+        self._pixel_centre = pixel_centre
         self._images = 0
         self._bytes = 0
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Append a batch of crops with the labels of all their objects."""
         for row, of_crop in enumerate(labels):
-            image = bop_image(crops, row, of_crop, self._models)
+            image = bop_image(crops, row, of_crop, self._models, self._pixel_centre)
             contents = {
                 "rgb.png": image.rgb,
                 "depth.png": image.depth,

@@ -25,7 +25,7 @@ from cad_models import available_models
 from render_adapt._calibrate import calibrate_adapter
 from render_adapt._cli_bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli_reproduce import reproduce
-from render_adapt._cli_settings import given_settings, optional_fields
+from render_adapt._cli_settings import given_settings, optional_fields, refuse_fractions
 from render_adapt._cli_streams import (
     CONTINUES,
     InterruptedCommand,
@@ -53,6 +53,7 @@ app = App(
     version=version("render-adapt"),
     default_parameter=Parameter(negative_iterable=()),
     suppress_keyboard_interrupt=False,
+    config=refuse_fractions,
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
@@ -105,6 +106,8 @@ def run(
     if preset not in RUN_PRESETS:
         raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
     given = {**RUN_PRESETS[preset], **given_settings(settings)}
+    if given.get("n") == 0:
+        raise ConfigError("--n is 0: it must be at least 1")
     if only is not None:
         out = Path(given.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()

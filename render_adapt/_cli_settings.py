@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import App, ArgumentCollection, Parameter
 from docstring_parser import parse_from_object
+
+from render_adapt._exceptions import ConfigError
 
 
 def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
@@ -40,6 +43,27 @@ def _own_default(field: dataclasses.Field[Any]) -> str:
         return ""
     value = field.default
     return f"[default: {' '.join(map(str, value)) if isinstance(value, tuple) else value}]"
+
+
+def refuse_fractions(app: App, commands: Sequence[str], arguments: ArgumentCollection) -> None:
+    """Refuse 1.5 where a whole number is wanted, which cyclopts rounds.
+
+    Raises:
+        ConfigError: a number is not whole.
+    """
+    for argument in arguments:
+        if int not in (argument.hint, *get_args(argument.hint)):
+            continue
+        for token in argument.tokens:
+            if "." in token.value and not _is_whole(token.value):
+                raise ConfigError(f"{argument.name} is {token.value}: it must be a whole number")
+
+
+def _is_whole(number: str) -> bool:
+    try:
+        return float(number).is_integer()
+    except ValueError:
+        return True  # cyclopts says what is wrong with it
 
 
 def given_settings(settings: Any) -> dict[str, Any]:

@@ -15,10 +15,12 @@ import numpy as np
 from adapter import AdapterInfo
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
+from render_adapt._pixel_centre import CENTRES, INSIDE
 from render_adapt._writers import FORMATS
 from renderer import (
     CLEARANCE,
     ENGINES,
+    CameraSettings,
     Centre,
     FrameConfig,
     PlanConfig,
@@ -158,9 +160,15 @@ class RunConfig:
     board, seen by one camera. Without adapter."""
     objects_per_frame: int = FrameConfig().objects
     """How many objects a frame shows, fewer where they find no room."""
+    repeat_objects: bool = False
+    """A crop or frame may show several of one object, whether or not others are left. If not, it
+    does where --objects names too few; many readers expect one of each."""
     camera: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
     given."""
+    pixel_centre: float = 0.0
+    """Where the first pixel's centre is in the coordinates of K, that of --camera and those that
+    are written: 0 as in OpenCV's calibrations and nearly all readers, or 0.5 as in renderers."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
@@ -175,6 +183,8 @@ class RunConfig:
         plan, _ = self.plan, self.frame_plan  # which check what they are made of
         if self.n == 0 and plan.poses:
             object.__setattr__(self, "n", plan.poses * len(self.objects))
+        if self.n == 0:
+            raise ConfigError("--n is missing: give the number of crops, as in --n 1000")
         if self.n < 1:
             raise ConfigError(f"--n is {self.n}: it must be at least 1")
         if self.seed < 0:
@@ -190,6 +200,8 @@ class RunConfig:
                 "--min-fidelity judges what an adapter made, and there is none: leave it out, or "
                 "leave out --adapter none"
             )
+        if self.pixel_centre not in CENTRES:
+            raise ConfigError(f"--pixel-centre is {self.pixel_centre}: it must be 0 or 0.5")
         if self.workers < 1:
             raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
         if not 1 <= self.samples <= MOST_SAMPLES:
@@ -229,13 +241,14 @@ class RunConfig:
         picture, camera = None, None
         if self.cut_from is not None:
             picture = _sides("--cut-from", self.cut_from)
-            camera = linemod_camera(*picture) if self.camera is None else self.camera
+            camera = linemod_camera(*picture) if self.camera is None else self._camera_from_corner()
         return PlanConfig(
             size=self.size, window=WINDOW if self.window is None else self.window,
             centre="box" if self.centre is None else self.centre, off_axis=self.off_axis,
             picture=picture, camera=camera,
             viewpoints=self.viewpoints, subdivisions=self.subdivisions, in_plane=self.in_plane,
             in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
+            repeat_objects=self.repeat_objects,
         )  # fmt: skip
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
@@ -259,10 +272,17 @@ class RunConfig:
             return None
         width, height = _sides("--frames", self.frames)
         return FrameConfig(
-            width=width, height=height, camera=self.camera,
+            width=width, height=height, camera=self._camera_from_corner(),
             objects=self.objects_per_frame, subdivisions=self.subdivisions,
-            in_plane=self.in_plane, distance=self.distance,
+            in_plane=self.in_plane, distance=self.distance, repeat_objects=self.repeat_objects,
         )  # fmt: skip
+
+    def _camera_from_corner(self) -> CameraSettings | None:
+        """--camera as plans count pixels."""
+        if self.camera is None or len(self.camera) != 4 or min(self.camera[:2]) <= 0:
+            return self.camera  # which plans refuse, as it was given
+        fx, fy, cx, cy = self.camera
+        return fx, fy, cx + INSIDE - self.pixel_centre, cy + INSIDE - self.pixel_centre
 
     @property
     def shard_size(self) -> int:

@@ -22,8 +22,16 @@ from render_adapt._config import RunConfig
 from render_adapt._exceptions import ConfigError, DatasetError
 from render_adapt._files import hash_file
 from render_adapt._manifest import MANIFEST, config_hash
+from render_adapt._pixel_centre import INSIDE, KEY
 from render_adapt._studio import Studio
-from renderer import Randomization, RenderError
+from renderer import (
+    LINEMOD_CAMERA,
+    CameraSettings,
+    FrameConfig,
+    Randomization,
+    RenderError,
+    linemod_camera,
+)
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
@@ -36,7 +44,13 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "off_axis": (None, 0.0),
     "cut_from": (None,),
     "picture": (None,),
+    "pixel_centre": (INSIDE,),
+    "repeat_objects": (True,),
 }
+"""Settings, each with what was the case before there was a choice."""
+_BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
+"""Of these, those whose default is another now: settings always have them, and where they do not,
+they are of a run from before."""
 _LONGEST = 300
 """Characters of a setting that is not in `_LONG`."""
 
@@ -59,6 +73,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),
+        **_without_defaults({"pixel_centre": config.pixel_centre}),
     }
     described = {
         **decisive,
@@ -66,7 +81,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "conventions": {
             "axes": "OpenCV: x right, y down, z forward; right-handed",
             "depth": "z in millimetres = PNG value * depth_scale; 0 = no measurement",
-            "pixel_center": 0.5,
+            KEY: config.pixel_centre,
             "pose": "model to camera, millimetres",
             "quaternion": "w, x, y, z; unit; w >= 0",
         },
@@ -115,6 +130,9 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
             if isinstance(randomization[name], str):
                 randomization[name] = Path(randomization[name])
         settings["randomize"] = Randomization(**randomization)
+        if "pixel_centre" not in settings:
+            settings = {**settings, "camera": _camera_before(settings)}
+        settings = {**_BEFORE, **settings}
         return RunConfig(**{**settings, "out": folder, **changes})
     except (ConfigError, RenderError):
         raise
@@ -194,7 +212,8 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
         settings = _without_defaults(settings)
     randomize = asdict(config.randomization)
     randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
-    return settings | {"randomize": randomize}
+    kept = {name: getattr(config, name) for name in _BEFORE}
+    return settings | kept | {"randomize": randomize}
 
 
 def _without_folder(entry: str) -> str:
@@ -209,11 +228,34 @@ def _last_name(path: Path | str) -> str:
 
 def _describe_plan(config: RunConfig) -> dict[str, Any]:
     if config.frame_plan is not None:
-        return asdict(config.frame_plan)
+        return _describe_frames(config.frame_plan)
     plan = asdict(config.plan)
     if config.plan.picture is None:
         del plan["camera"]
     return _without_defaults(plan)
+
+
+def _describe_frames(plan: FrameConfig) -> dict[str, Any]:
+    """The camera in numbers, but for what it was if none was given: LINEMOD's published numbers,
+    counted from the picture's corner."""
+    camera = plan.camera or linemod_camera(plan.width, plan.height)
+    before = camera == _published_camera(plan.width, plan.height)
+    return _without_defaults(asdict(plan)) | {"camera": None if before else camera}
+
+
+def _camera_before(settings: Mapping[str, Any]) -> Any:
+    """The camera of a run from before K could be counted from the first pixel's centre."""
+    picture = settings.get("frames") or settings.get("cut_from")
+    if settings.get("camera") is not None or not isinstance(picture, str):
+        return settings.get("camera")
+    width, height = map(int, picture.split("x"))
+    return _published_camera(width, height)
+
+
+def _published_camera(width: int, height: int) -> CameraSettings:
+    across, down = width / 640, height / 480
+    fx, fy, cx, cy = LINEMOD_CAMERA
+    return fx * across, fy * down, cx * across, cy * down
 
 
 def _without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from render_adapt._bop_image import numbers
 from render_adapt._fidelity import FidelityScores
 from render_adapt._labels import InstanceLabel, box_corners
+from render_adapt._pixel_centre import INSIDE, recounted
 from renderer import CropBatch, quaternion_from_matrix
 
 
@@ -46,14 +48,14 @@ _COLUMNS = {
     "im_id": "int32",
     "object": "string",
     "obj_id": "int32",
-    "quaternion": "vector",
-    "translation": "vector",
-    "camera_matrix": "vector",
+    "quaternion": "vector[4]",
+    "translation": "vector[3]",
+    "camera_matrix": "vector[9]",
     "centre_depth": "float64",
     "bbox_obj": "box",
     "bbox_visib": "box",
     "visib_fract": "float64",
-    "box_corners": "vector",
+    "box_corners": "vector[16]",
     "others": "int32",
     "light_direction": "vector",
     "fidelity": "float64",
@@ -66,7 +68,8 @@ _COLUMNS = {
     "adapter_sha256": "string",
     "version": "string",
 }
-"""The index's columns; a vector is a list of float64, a box four int32."""
+"""The index's columns; a vector is a list of float64, a number in brackets its length, a box four
+int32."""
 
 
 def index_rows(
@@ -79,14 +82,16 @@ def index_rows(
     *,
     shard: int,
     first_image: int,
+    pixel_centre: float,
 ) -> list[dict[str, Any]]:
     """Rows for a batch of crops: of each its target, and how many other objects it shows.
 
     Convention:
         `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
-        is row-major and has pixel centres at +0.5. `box_corners` holds u and v of the bounding
-        box's eight projected corners in turn, from the least x, y, z to the greatest, z changing
-        first and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
+        is row-major, and the first pixel's centre is at (`pixel_centre`, `pixel_centre`) in its
+        coordinates. `box_corners` holds u and v, in the same coordinates, of the bounding box's
+        eight projected corners in turn, from the least x, y, z to the greatest, z changing first
+        and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
         `index` redraw the crop: its plan is stream 0 (scene 3, surfaces 4) and its noise vector
         stream 2 of `numpy.random.default_rng([seed, index, stream])`, and if `noise_attempt` is
         above 0, of `default_rng([seed, index, 2, noise_attempt])`. `fidelity` and its parts are
@@ -98,7 +103,8 @@ def index_rows(
 
     plans = crops.plans
     quaternions = quaternion_from_matrix(plans.rotation)
-    corners = box_corners(plans, models).reshape(len(plans), 16)
+    corners = box_corners(plans, models).reshape(len(plans), 16) + (pixel_centre - INSIDE)
+    cameras = recounted(plans.camera_matrix, INSIDE, pixel_centre)
     rows = []
     for row, (label, *others) in enumerate(labels):
         lit = plans.light_color[row].any(axis=1)
@@ -110,16 +116,16 @@ def index_rows(
                 "im_id": first_image + row,
                 "object": model.name,
                 "obj_id": model.object_id,
-                "quaternion": quaternions[row].tolist(),
-                "translation": plans.translation[row].tolist(),
-                "camera_matrix": plans.camera_matrix[row].ravel().tolist(),
+                "quaternion": numbers(quaternions[row]),
+                "translation": numbers(plans.translation[row]),
+                "camera_matrix": numbers(cameras[row]),
                 "centre_depth": float(plans.centre_depth[row]),
                 "bbox_obj": list(label.bbox_obj),
                 "bbox_visib": list(label.bbox_visib),
                 "visib_fract": label.visib_fract,
-                "box_corners": corners[row].tolist(),
+                "box_corners": numbers(corners[row]),
                 "others": len(others),
-                "light_direction": plans.light_direction[row, lit].astype(float).ravel().tolist(),
+                "light_direction": numbers(plans.light_direction[row, lit]),
                 "fidelity": known(scores.fidelity[row]),
                 "fidelity_edges": known(scores.edges[row]),
                 "fidelity_depth": known(scores.depth[row]),
@@ -140,12 +146,15 @@ def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
     def column(values: list[Any], kind: str) -> Any:
         if kind == "vector":
             starts = np.cumsum([0, *map(len, values)])
-            flat = Array([float(entry) for row in values for entry in row], DataType.float64())
-            return list_array(Array(starts.astype(np.int32)), flat)
+            return list_array(Array(starts.astype(np.int32)), flat(values, "float64"))
+        if kind.startswith("vector"):
+            return fixed_size_list_array(flat(values, "float64"), int(kind[7:-1]))
         if kind == "box":
-            flat = Array([int(entry) for row in values for entry in row], DataType.int32())
-            return fixed_size_list_array(flat, 4)
+            return fixed_size_list_array(flat(values, "int32"), 4)
         return Array(values, getattr(DataType, kind)())
+
+    def flat(rows: list[Any], kind: str) -> Any:
+        return Array([entry for row in rows for entry in row], getattr(DataType, kind)())
 
     columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
     file = io.BytesIO()

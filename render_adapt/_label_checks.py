@@ -14,6 +14,7 @@ from render_adapt._bop_image import DEPTH_SCALE
 from render_adapt._coco import coco_annotation
 from render_adapt._labelled_crop import LabelledCrop
 from render_adapt._labels import box_corners, label_crops
+from render_adapt._pixel_centre import INSIDE, read_pixel_centre, recounted
 from renderer import (
     Centre,
     CropBatch,
@@ -70,13 +71,15 @@ class LabelRules:
     """Height and width of the crops, pixels."""
     centre: Centre = "box"
     """What of the target is in the middle of a crop, before any jitter."""
+    pixel_centre: float = INSIDE
+    """Where the first pixel's centre is in the coordinates of K."""
 
     @staticmethod
     def of_run(manifest: Mapping[str, Any]) -> LabelRules:
         """Those that follow from a run's manifest.
 
         Raises:
-            KeyError, TypeError: it lacks a setting.
+            KeyError, TypeError, ValueError: it lacks a setting.
         """
         randomization = manifest["randomization"]
         sensor = randomization["depth_sensor"]
@@ -93,6 +96,7 @@ class LabelRules:
             board="board" in randomization["background"],
             shape=(plan.get("height") or plan["size"], plan.get("width") or plan["size"]),
             centre=_centre_of(plan),
+            pixel_centre=read_pixel_centre(manifest["conventions"]),
         )
 
     def depth_limit(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,6 +151,12 @@ class LabelChecker:
         plain = np.array([[k[0, 0], 0, k[0, 2]], [0, k[1, 1], k[1, 2]], [0, 0, 1]])
         if not (np.isfinite(k).all() and (k == plain).all() and k[0, 0] > 0 < k[1, 1]):
             raise WrongLabelError("camera", row, 0, f"has a K that is no camera's: {k.tolist()}")
+        if crop.pixel_centre != self._rules.pixel_centre:
+            raise WrongLabelError(
+                "camera", row, 0,
+                f"has a K with the first pixel's centre at {crop.pixel_centre:g}, and the run has "
+                f"it at {self._rules.pixel_centre:g}",
+            )  # fmt: skip
         for instance, object_id in enumerate(crop.object_id.tolist()):
             rotation, translation = crop.rotation[instance], crop.translation[instance]
             off = np.abs(rotation @ rotation.T - np.eye(3)).max()
@@ -177,7 +187,9 @@ class LabelChecker:
             rotation=rotation[:, 0],
             translation=translation[:, 0],
             others=Instances(which[:, 1:], rotation[:, 1:], translation[:, 1:]),
-            camera_matrix=np.stack([crop.camera_matrix for crop in crops]),
+            camera_matrix=recounted(
+                np.stack([crop.camera_matrix for crop in crops]), self._rules.pixel_centre, INSIDE
+            ),
             centre_depth=(rotation[:, 0] @ centres[:, :, None])[:, 2, 0] + translation[:, 0, 2],
             light_direction=np.tile(np.array([0, 0, -1], np.float32), (count, 1, 1)),
             light_color=np.ones((count, 1, 3), np.float32),
@@ -202,11 +214,13 @@ class LabelChecker:
             "quaternion": (matrix_from_quaternion(quaternions), plans.rotation),
             "translation": (index["translation"], plans.translation),
             "camera_matrix": (
-                index["camera_matrix"].reshape(-1, 3, 3), plans.camera_matrix,
+                index["camera_matrix"].reshape(-1, 3, 3),
+                np.stack([crop.camera_matrix for crop in crops]),
             ),
             "centre_depth": (index["centre_depth"], plans.centre_depth),
             "box_corners": (
-                index["box_corners"].reshape(-1, 8, 2), box_corners(plans, self._models),
+                index["box_corners"].reshape(-1, 8, 2) + (INSIDE - self._rules.pixel_centre),
+                box_corners(plans, self._models),
             ),
             "obj_id": (index["obj_id"], np.array([crop.object_id[0] for crop in crops])),
             "others": (index["others"], np.array([len(crop.object_id) - 1 for crop in crops])),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render_adapt._coco import LARGEST
+from render_adapt._pixel_centre import read_pixel_centre
 from renderer import quaternion_from_matrix
 
 
@@ -20,8 +21,10 @@ class LabelledCrop:
 
     Convention:
         Millimetres. Camera axes as in OpenCV: x right, y down, z forward; poses are
-        model-to-camera. Pixel (0, 0) covers [0, 1) x [0, 1) in the coordinates of K. Boxes are
-        [x, y, width, height] with width = x_max - x_min, as in `scene_gt_info.json`.
+        model-to-camera. The centre of pixel (0, 0) is at (`pixel_centre`, `pixel_centre`) in the
+        coordinates of K: 0 in datasets as they are written by default, so that pixel (column, row)
+        shows what lies along inv(K) (column, row, 1). Boxes are [x, y, width, height] with
+        width = x_max - x_min, as in `scene_gt_info.json`.
     """
 
     scene_id: int
@@ -32,7 +35,9 @@ class LabelledCrop:
     depth: NDArray[np.float32]
     """(H, W), z in millimetres, 0 where there is no measurement."""
     camera_matrix: NDArray[np.float64]
-    """(3, 3), the crop's own K."""
+    """(3, 3), the crop's own K, as it is written."""
+    pixel_centre: float
+    """0 or 0.5; 0.5 in datasets of before there was a choice."""
     object_id: NDArray[np.int64]
     """(G,), BOP's `obj_id`."""
     rotation: NDArray[np.float64]
@@ -119,6 +124,7 @@ def assemble_crop(
         rgb=cv2.cvtColor(color, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False),
         depth=(steps * scale).astype(np.float32),
         camera_matrix=camera_matrix,
+        pixel_centre=read_pixel_centre(camera),
         object_id=np.array([int(entry["obj_id"]) for entry in gt]),
         rotation=rotation,
         translation=translation,

@@ -99,7 +99,10 @@ def make_dataset(
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
-            shared = write_dataset_files(config.out, studio.models, *_dataset_camera(config))
+            camera, width, height = _dataset_camera(config)
+            shared = write_dataset_files(
+                config.out, studio.models, camera, width, height, config.pixel_centre
+            )
         sound, lost = folder.sound(run)
         done = {shard: entry for shard, entry in sound.items() if shard not in again}
         results = []
@@ -261,6 +264,7 @@ def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
 def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
     notes = [note for model in studio.models for note in model.notes]
+    notes += _too_few_objects(studio)
     if studio.config.frames is not None:
         return tuple(notes)
     plan = studio.config.plan
@@ -288,6 +292,21 @@ def _lost_shards(lost: int) -> tuple[str, ...]:
     return (
         f"of {lost} shard{'s' if lost > 1 else ''} that had been finished something was gone or "
         "not as it was written: made again",
+    )
+
+
+def _too_few_objects(studio: Studio) -> tuple[str, ...]:
+    """A note where there are too few objects for each to show but once."""
+    config, randomization = studio.config, studio.config.randomization
+    what, most = "crop", 1 + randomization.occluders[1] + randomization.neighbours[1]
+    if config.frames is not None:
+        what, most = "frame", config.objects_per_frame
+    if config.repeat_objects or most <= len(studio.models):
+        return ()
+    return (
+        f"a {what} shows up to {most} objects and the run has {len(studio.models)}, so that "
+        "some show more than once, which readers that expect one of each may not take: name more, "
+        "or let fewer show",
     )
 
 

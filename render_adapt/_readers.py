@@ -30,8 +30,9 @@ def torch_dataset(
         format: as for `render_adapt.load`.
         transform: makes of each crop what is to be in a batch. If not given, a dict of tensors:
             rgb (3, H, W) uint8; depth (1, H, W) float32, millimetres; mask and mask_visib (H, W)
-            bool; camera_matrix, rotation (3, 3), quaternion (4,), translation (3,) and visib_fract
-            float32, bbox_obj, bbox_visib (4,), object_id, scene_id and im_id int64; of the target.
+            bool; camera_matrix, rotation (3, 3), quaternion (4,), translation (3,), visib_fract
+            and pixel_centre, which says how camera_matrix counts pixels (`LabelledCrop`), float32;
+            bbox_obj, bbox_visib (4,), object_id, scene_id and im_id int64; of the target.
 
     Raises:
         ConfigError: torch is not installed.

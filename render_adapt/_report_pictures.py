@@ -75,6 +75,7 @@ def _as_run(dataset: Dataset) -> RunConfig:
         models=dataset.folder / "models",
         units="mm",
         adapter="none",
+        min_fidelity=0.0,  # which judges adapters
         workers=1,
     )
 

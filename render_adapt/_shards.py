@@ -99,7 +99,9 @@ class ShardMaker:
     def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
         """Write crops `start` to `stop` of a shard, but for the dropped."""
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
-        writers = make_writers(self._config.format, prepared, shard, self._studio.models)
+        writers = make_writers(
+            self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre
+        )
         rows: list[dict[str, Any]] = []
         for last, adapted in self._adapted(start, stop, tally):
             tally.redrawn += adapted.redrawn
@@ -162,6 +164,7 @@ class ShardMaker:
             adapted.attempt,
             shard=shard,
             first_image=first_image,
+            pixel_centre=self._config.pixel_centre,
         )
 
 

@@ -34,12 +34,13 @@ def target_tensors(crop: LabelledCrop) -> dict[str, torch.Tensor]:
 
     Returns:
         rgb (3, H, W) uint8; depth (1, H, W) float32, millimetres, 0 = no measurement; mask and
-        mask_visib (H, W) bool; camera_matrix (3, 3), rotation (3, 3), quaternion (4,),
-        translation (3,), visib_fract () float32; bbox_obj and bbox_visib (4,), object_id,
+        mask_visib (H, W) bool; camera_matrix (3, 3), pixel_centre (), rotation (3, 3), quaternion
+        (4,), translation (3,), visib_fract () float32; bbox_obj and bbox_visib (4,), object_id,
         scene_id and im_id () int64.
     """
     labels = {
         "camera_matrix": crop.camera_matrix,
+        "pixel_centre": crop.pixel_centre,
         "rotation": crop.rotation[0],
         "quaternion": crop.quaternion[0],
         "translation": crop.translation[0],

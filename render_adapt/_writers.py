@@ -17,7 +17,11 @@ FORMATS = ("bop", "bop-webdataset")
 
 
 def make_writers(
-    formats: Sequence[str], prepared: PreparedShard, shard: int, models: Sequence[CadModel]
+    formats: Sequence[str],
+    prepared: PreparedShard,
+    shard: int,
+    models: Sequence[CadModel],
+    pixel_centre: float,
 ) -> list[ShardWriter]:
     """A writer for each format, which all take the same batches.
 
@@ -27,14 +31,15 @@ def make_writers(
             `<folder>/` of the dataset.
         shard: its number.
         models: the run's.
+        pixel_centre: the run's (`RunConfig.pixel_centre`).
     """
     writers: list[ShardWriter] = []
     if "bop" in formats:
-        writers.append(SceneWriter(prepared, f"{SPLIT}/{shard:06d}", models))
+        writers.append(SceneWriter(prepared, f"{SPLIT}/{shard:06d}", models, pixel_centre))
     if "bop-webdataset" in formats:
         (prepared.path / WEB_SPLIT).mkdir()
         name = f"{WEB_SPLIT}/shard-{shard:06d}.tar"
-        writers.append(TarWriter(prepared, name, shard, models))
+        writers.append(TarWriter(prepared, name, shard, models, pixel_centre))
     return writers
 
 

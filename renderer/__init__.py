@@ -8,10 +8,17 @@ from renderer._blend_models import load_blend_models
 from renderer._blender import BlendFile
 from renderer._capture import capture
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
-from renderer._cutting import Centre, centre_points, cut_camera, turn_towards, window_pixels
+from renderer._cutting import (
+    CameraSettings,
+    Centre,
+    centre_points,
+    cut_camera,
+    turn_towards,
+    window_pixels,
+)
 from renderer._engines import ENGINES, EngineCheck, check_engine, make_renderer
 from renderer._fake import FakeRenderer
-from renderer._frames import FrameConfig, linemod_camera, make_frame_plans
+from renderer._frames import LINEMOD_CAMERA, FrameConfig, linemod_camera, make_frame_plans
 from renderer._geometry import (
     angle_between,
     matrix_from_quaternion,
@@ -38,8 +45,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CLEARANCE",
     "ENGINES",
+    "LINEMOD_CAMERA",
     "RANDOMIZATIONS",
     "BlendFile",
+    "CameraSettings",
     "Centre",
     "CropBatch",
     "CropTensors",

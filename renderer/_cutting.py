@@ -24,7 +24,8 @@ from renderer._geometry import rotation_about
 Centre = Literal["mean", "box", "origin", "visible"]
 
 CameraSettings = tuple[float, float, float, float]
-"""fx, fy, cx, cy in pixels."""
+"""fx, fy, cx, cy in pixels, counted from the picture's corner: the first pixel's centre is at
+(0.5, 0.5)."""
 
 _TRIES = 64
 """Rays that are drawn for a crop until one lies in the picture and near enough to the axis."""

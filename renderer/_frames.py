@@ -19,14 +19,15 @@ from renderer._randomization import RANDOMIZATIONS, Randomization
 from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at
 
 LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
-"""fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels (BOP, `camera.json`)."""
+"""fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels as they are published (`camera.json` of
+BOP): by a calibration, in which the first pixel's centre is at (0, 0)."""
 
 
 def linemod_camera(width: int, height: int) -> CameraSettings:
-    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size."""
+    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size, from their corner."""
     across, down = width / 640, height / 480
     fx, fy, cx, cy = LINEMOD_CAMERA
-    return fx * across, fy * down, cx * across, cy * down
+    return fx * across, fy * down, (cx + 0.5) * across, (cy + 0.5) * down
 
 
 _SPREAD = 0.45
@@ -46,9 +47,12 @@ class FrameConfig:
     height: int = 480
     """Pixels."""
     camera: tuple[float, float, float, float] | None = None
-    """fx, fy, cx, cy in pixels; LINEMOD's camera, scaled to the picture, if not given."""
+    """fx, fy, cx, cy in pixels from the picture's corner; LINEMOD's camera, scaled to the picture,
+    if not given."""
     objects: int = 6
     """How many objects stand on the board, fewer where they find no room in the picture."""
+    repeat_objects: bool = False
+    """Objects may show more than once, whether or not others are left."""
     subdivisions: int = 4
     """How fine the viewpoints above the board are: 3 gives 301 of them, 4 gives 1241."""
     in_plane: float = 45.0
@@ -100,9 +104,9 @@ def make_frame_plans(
     """The plans of frames `start` to `stop` of a run.
 
     Objects take turns as the target, which stands near the middle; the others are drawn from the
-    models. None intersects another: the upright cylinders that hold them are apart. Of the
-    randomisation, lights and surfaces are planned here; its occluders, neighbours, off-centre and
-    zoom are settings of crops.
+    models, none twice while others are left unless `repeat_objects` says so. None intersects
+    another: the upright cylinders that hold them are apart. Of the randomisation, lights and
+    surfaces are planned here; its occluders, neighbours, off-centre and zoom are settings of crops.
 
     Convention:
         The camera looks from above at a point over the middle of the board, as high as the
@@ -151,6 +155,7 @@ def make_frame_plans(
     matrix = config.camera_matrix
     spread = _SPREAD * min(config.width / matrix[0, 0], config.height / matrix[1, 1]) * distance
     plans, roles = place_on_board(
-        models, plans, board, middle, spread, config.objects, scene.neighbours
-    )
+        models, plans, board, middle, spread, config.objects, scene.neighbours,
+        repeat_objects=config.repeat_objects,
+    )  # fmt: skip
     return replace(plans, surfaces=draw_surfaces(randomization, seed, index, roles, textures))

@@ -33,6 +33,7 @@ _TRIES = np.arange(12)
 """A place is looked for this often, each time on another side."""
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
+_NUMBERS_AT_ONCE = 2**24
 _DIRECTIONS = 128
 """In which it is known how far a model reaches."""
 
@@ -112,6 +113,8 @@ def place_around(
     plans: Plans,
     scene: SceneDraws,
     middle: NDArray[np.float64] | None = None,
+    *,
+    repeat_objects: bool = False,
 ) -> tuple[Instances, NDArray[np.int64]]:
     """Occluders before each crop's target and neighbours beside it, as many as are drawn.
 
@@ -120,8 +123,9 @@ def place_around(
     target's board (`board_under`), its own z up, and if it is nearer than the target reaches over
     it by no more than the greatest share. Widths are measured along the line from the target's
     centre towards the other's, and each of the others is looked at alone. Nothing intersects
-    anything: occluders are kept apart by the balls that hold them, what stands on the board by
-    upright cylinders. What finds no room on any of twelve sides is left out.
+    anything: occluders are kept apart by the balls that hold them and stay above the board, what
+    stands on the board is kept apart by upright cylinders. What finds no room on any of twelve
+    sides is left out.
 
     Args:
         randomization: `occluders`, `occlusion` and `neighbours`.
@@ -130,6 +134,7 @@ def place_around(
         scene: their numbers of stream 3.
         middle: (N, 3), the centres of the targets' bounding boxes, camera frame; on the optical
             axis at `centre_depth` if not given.
+        repeat_objects: objects may show more than once, whether or not others are left.
 
     Returns:
         The others (K is the greatest numbers of occluders and of neighbours together), and
@@ -149,17 +154,23 @@ def place_around(
         )
     up, foot = board_under(plans, models)
     most = randomization.occluders[1], randomization.neighbours[1]
-    placed = _Placed(extents, plans, sum(most), view)
+    placed = _Placed(extents, plans, sum(most), view, repeat_objects=repeat_objects)
     count = whole_between(randomization.occluders, scene.occluder_count)
     for number in range(most[0]):
         draws = scene.occluders[:, number]
-        _put_before(placed, 1 + number, number < count, draws, randomization.occlusion)
+        which, rotation = placed.choose(draws[:, 0]), uniform_rotation(draws[:, 1:4])
+        spots, good = _spots_before(
+            placed, 1 + number, which, rotation, draws, randomization.occlusion
+        )
+        height = ((spots - foot[:, None]) * up[:, None]).sum(axis=2)
+        good &= height >= _reach(models, which, rotation, -up)[:, None] + _GAP
+        placed.put(1 + number, number < count, which, rotation, spots, good)
     board = np.stack([plans.rotation[:, :, 0], np.cross(up, plans.rotation[:, :, 0]), up], axis=2)
     beside = _GAP + extents.footprint[plans.object_index]
     count = whole_between(randomization.neighbours, scene.neighbour_count)
     for number in range(most[1]):
         draws = scene.neighbours[:, number]
-        which = (draws[:, 0] * len(models)).astype(np.int64)
+        which = placed.choose(draws[:, 0])
         start = beside + extents.footprint[which] + _FARTHEST_BESIDE * draws[:, 3]
         spots = _free_spots(placed, 1 + most[0], which, board, foot, draws[:, 2], start)
         good = _clear_of_camera(placed, which, spots)
@@ -179,6 +190,8 @@ def place_on_board(
     spread: NDArray[np.float64],
     places: int,
     draws: NDArray[np.float64],
+    *,
+    repeat_objects: bool = False,
 ) -> tuple[Plans, NDArray[np.int64]]:
     """Objects that stand on a board without intersecting, the target among them.
 
@@ -194,19 +207,18 @@ def place_on_board(
         spread: (N,), radius of the disc about it that objects stand on, millimetres.
         places: how many objects there are, the target included.
         draws: (N, places, 4), in [0, 1): object (not for the target), heading, side, distance.
+        repeat_objects: as for `place_around`.
 
     Returns:
         The plans with their targets' poses and others, and (N, places), as for `place_around`.
     """
     extents = measure(models)
-    placed = _Placed(extents, plans, places - 1)
+    placed = _Placed(extents, plans, places - 1, repeat_objects=repeat_objects)
     placed.object_index[:, 0] = -1
     everywhere = np.ones(len(plans), bool)
     for place in range(places):
         object_draw, heading, side, distance = draws[:, place].T
-        which = (object_draw * len(models)).astype(np.int64)
-        if place == 0:
-            which = plans.object_index.astype(np.int64)
+        which = placed.choose(object_draw) if place else plans.object_index.astype(np.int64)
         start = spread * np.sqrt(distance) * (0.5 if place == 0 else 1.0)
         spots = _free_spots(placed, 0, which, board, middle, side, start)
         good = _clear_of_camera(placed, which, spots)
@@ -238,9 +250,12 @@ class _Placed:
         plans: Plans,
         others: int,
         view: NDArray[np.float64] | None = None,
+        *,
+        repeat_objects: bool,
     ) -> None:
         count = len(plans)
         self.extents = extents
+        self.repeat_objects = repeat_objects
         self.view = view
         """(N, 3, 3), how the camera is turned against the frame in which objects are placed; not
         at all if None."""
@@ -251,6 +266,17 @@ class _Placed:
         self.centre = np.zeros((count, 1 + others, 3))
         """Of the bounding boxes, camera frame."""
         self.centre[:, 0, 2] = plans.centre_depth
+
+    def choose(self, draws: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(N,), which object comes next, by numbers in [0, 1): one of those that a crop shows least
+        often, so that none shows twice while others are left; of all if objects may repeat."""
+        models = np.arange(len(self.extents.radius))
+        if self.repeat_objects:
+            return (draws * len(models)).astype(np.int64)
+        shown = (self.object_index[:, :, None] == models).sum(axis=1)
+        rare = shown == shown.min(axis=1, keepdims=True)
+        number = (draws * rare.sum(axis=1)).astype(np.int64)
+        return np.asarray(np.argmax(np.cumsum(rare, axis=1) > number[:, None], axis=1))
 
     def put(
         self,
@@ -307,18 +333,18 @@ class _Placed:
         return instances, np.concatenate([target + roles[0], roles[1:][order]], axis=1)
 
 
-def _put_before(
+def _spots_before(
     placed: _Placed,
     place: int,
-    wanted: NDArray[np.bool_],
+    which: NDArray[np.int64],
+    rotation: NDArray[np.float64],
     draws: NDArray[np.float64],
     occlusion: float,
-) -> None:
-    """Put an occluder where its picture ends at a line that cuts a share off the target's."""
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(N, T, 3), where the picture of an occluder ends at a line that cuts a share off the
+    target's; and (N, T), whether it is free there of what was placed before."""
     extents = placed.extents
-    which = (draws[:, 0] * len(extents.radius)).astype(np.int64)
     radius = extents.radius[which]
-    rotation = uniform_rotation(draws[:, 1:4])
     depth = placed.centre[:, 0, 2]
     least = radius + CLEARANCE
     most = depth - extents.radius[placed.object_index[:, 0]] - radius - _GAP
@@ -341,7 +367,25 @@ def _put_before(
     good = (apart >= needed[:, None]).all(axis=2) & (least <= most)[:, None]
     # Off the optical axis what is before the target may still be beside the camera.
     good &= _clear_of_camera(placed, which, spots)
-    placed.put(place, wanted, which, rotation, spots, good)
+    return spots, np.asarray(good)
+
+
+def _reach(
+    models: Sequence[CadModel],
+    which: NDArray[np.int64],
+    rotation: NDArray[np.float64],
+    direction: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(N,), how far objects reach from the centres of their bounding boxes in (N, 3) directions."""
+    along = (np.swapaxes(rotation, 1, 2) @ direction[..., None])[..., 0]
+    reach = np.zeros(len(which))
+    for number, model in enumerate(models):
+        rows = np.flatnonzero(which == number)
+        if len(rows):
+            corners = (model.hull - model.centre).T
+            for some in np.array_split(rows, 1 + rows.size * corners.size // _NUMBERS_AT_ONCE):
+                reach[some] = (along[some] @ corners).max(axis=1)
+    return reach
 
 
 def _hides_target(

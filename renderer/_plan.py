@@ -73,7 +73,11 @@ class PlanConfig:
     """Crops are cut from pictures of this many pixels across and down, on whole pixels, windows
     wholly inside."""
     camera: CameraSettings | None = None
-    """fx, fy, cx, cy of the camera that took the pictures, pixels; needed with `picture`."""
+    """fx, fy, cx, cy of the camera that took the pictures, pixels from their corner; needed with
+    `picture`."""
+    repeat_objects: bool = False
+    """Occluders and neighbours may be of the target's own kind, and of each other's, whether or not
+    others are left; many readers expect one instance of each object."""
     distance: tuple[float, float] = (650.0, 1100.0)
     """Least and greatest z of the crop's centre in the camera's frame, millimetres.
 
@@ -212,7 +216,9 @@ def make_plans(
     roles = np.zeros((len(index), 1), np.int64)
     if scene is not None:
         middle = None if config.on_axis else target_points(plans, models, "box")
-        others, roles = place_around(randomization, models, plans, scene, middle)
+        others, roles = place_around(
+            randomization, models, plans, scene, middle, repeat_objects=config.repeat_objects
+        )
         plans = replace(plans, others=others)
     if config.picture is not None or config.centre == "visible":
         plans = _aimed(plans, config, models)

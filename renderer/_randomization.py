@@ -80,8 +80,8 @@ class Randomization:
     photographs: Path | None = None
     """The folder of photographs for backgrounds."""
     occluders: tuple[int, int] = (0, 0)
-    """How many of the run's objects are between the camera and the target, within 200 mm of it and
-    turned any way; fewer where there is no room for them."""
+    """How many of the run's objects are between the camera and the target, within 200 mm of it,
+    above its board and turned any way; fewer where there is no room for them."""
     occlusion: float = 0.5
     """The greatest share of the target's width that an occluder, or a neighbour before the target,
     reaches over."""

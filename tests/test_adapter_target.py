@@ -233,6 +233,12 @@ def test_crops_json_says_how_crops_were_cut(tmp_path: Path, with_depth: bool) ->
     assert read_target(tmp_path).cut == TargetCut("visible", 100.0, 12.5)
 
 
+def test_json_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    (tmp_path / "crops.json").write_text(json.dumps({"cut": STATED}), encoding="utf-8-sig")
+    assert read_target(tmp_path).cut == TargetCut("visible", 100.0, 12.5, 90)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -257,11 +263,17 @@ def test_a_cut_that_cannot_be_is_refused(
     assert str(caught.value).startswith(str(tmp_path / "crops.json"))
 
 
-CAMERA = np.array([[572.0, 0, 320.0], [0, 572.0, 240.0], [0, 0, 1]])
+CAMERA = np.array([[572.0, 0, 319.5], [0, 572.0, 239.5], [0, 0, 1]])
+"""That of a calibration, whose pixels have their centres at integers."""
 
 
 def write_scene(
-    scene: Path, poses: list[list[list[float]]], *, visible: float = 1.0, depth: bool = True
+    scene: Path,
+    poses: list[list[list[float]]],
+    *,
+    visible: float = 1.0,
+    depth: bool = True,
+    pixel_centre: float | None = None,
 ) -> None:
     """Frames of 640x480 with a red square, 100 mm wide, at each object's place."""
     cameras, truths, infos = {}, {}, {}
@@ -276,7 +288,10 @@ def write_scene(
         write_rgb(scene / "rgb" / f"{frame:06d}.png", rgb)
         if depth:
             write_depth(scene / "depth" / f"{frame:06d}.png", measured)
-        cameras[str(frame)] = {"cam_K": CAMERA.ravel().tolist(), "depth_scale": 0.1}
+        matrix = CAMERA + np.outer([1, 1, 0], [0, 0, pixel_centre or 0.0])
+        cameras[str(frame)] = {"cam_K": matrix.ravel().tolist(), "depth_scale": 0.1}
+        if pixel_centre is not None:
+            cameras[str(frame)]["pixel_center"] = pixel_centre
         truths[str(frame)] = [
             {"cam_R_m2c": np.eye(3).ravel().tolist(), "cam_t_m2c": t, "obj_id": 1}
             for t in translations
@@ -303,6 +318,20 @@ def test_crops_are_cut_from_the_frames_of_a_bop_dataset(tmp_path: Path) -> None:
         assert not wrong.any()
         assert np.abs(image[3, 20:44, 20:44]).max() < 1e-3
         assert (image[3, :12] == 1.0).all()
+
+
+def test_a_window_is_cut_as_its_camera_counts_pixels(tmp_path: Path) -> None:
+    """A calibration's numbers, and the same camera's counted from the picture's corner."""
+    for centre in (None, 0.0, 0.5):
+        write_scene(tmp_path / str(centre), POSES, pixel_centre=centre)
+    plain, integer, corner = (read_target(tmp_path / str(c)).images for c in (None, 0.0, 0.5))
+    np.testing.assert_array_equal(plain, integer)
+    np.testing.assert_array_equal(plain, corner)
+    red = plain[:, 0] > 0
+    for axis in (1, 2):
+        # As much of it to either side of the middle.
+        seen = red.any(axis=axis)
+        np.testing.assert_array_equal(seen, seen[:, ::-1])
 
 
 def test_how_crops_were_cut_from_frames_is_measured(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def _hold_to_cut(dataset: Path, centre: Centre, off_axis: float) -> None:
     places = rotations @ point + [crop.translation[0] for crop in crops]
     rays = places[:, :2] / places[:, 2:]
     pixels = np.einsum("nij,nj->ni", [crop.camera_matrix for crop in crops], places)
-    np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], 32, atol=0.01)
+    np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], 31.5, atol=0.01)
     angles = np.degrees(np.arctan(np.linalg.norm(rays, axis=1)))
     assert angles.max() <= off_axis + 0.001
     assert angles.max() > off_axis / 2

@@ -183,7 +183,7 @@ def test_help_shows_every_setting(cli) -> None:
                  "--workers", "--renderer", "--randomize", "--preset", "--viewpoints",
                  "--subdivisions", "--in-plane", "--in-plane-steps", "--rectified", "--frames",
                  "--objects-per-frame", "--camera", "--only", "--format", "--window", "--centre",
-                 "--off-axis", "--cut-from"):  # fmt: skip
+                 "--off-axis", "--cut-from", "--pixel-centre", "--repeat-objects"):  # fmt: skip
         assert flag in text
     for default in ("[default: 64]", "[default: shipped]", "[default: linemod]"):
         assert default in text
@@ -222,7 +222,7 @@ def test_crops_that_are_cut_from_a_cameras_pictures(cli, tmp_path: Path) -> None
     assert outcome.code == 0, outcome.error
     plan = json.loads((out / "manifest.json").read_text())["plan"]
     assert (plan["centre"], plan["off_axis"], plan["picture"]) == ("mean", 10.0, [640, 480])
-    assert plan["camera"] == [600, 610, 310, 250]
+    assert plan["camera"] == [600, 610, 310.5, 250.5]
     for entry in json.loads((out / "train/000000/scene_camera.json").read_text()).values():
         assert entry["cam_K"][4] / entry["cam_K"][0] == pytest.approx(610 / 600)
 
@@ -270,7 +270,17 @@ def test_renderers_that_can_be_named_are_those_that_there_are() -> None:
         (["--objects", "ape", "--n", 3, "--models", "no/such/folder"], r"no/such/folder"),
         (["--objects", "ape,ape", "--n", 3], r"ape"),
         (["--n", 3], r"--objects is empty"),
-        (["--objects", "ape"], r"--n is 0"),
+        (["--objects", "ape"], r"--n is missing: give the number of crops, as in --n 1000"),
+        (["--objects", "ape", "--n", 0], r"--n is 0: it must be at least 1"),
+        (["--objects", "ape", "--n", "1.5"], r"--n is 1\.5: it must be a whole number"),
+        (["--objects", "ape", "--n", "-0.5"], r"--n is -0\.5: it must be a whole number"),
+        (["--objects", "ape", "--n", 3, "--seed", "0.7"], r"--seed is 0\.7: .* whole number"),
+        (["--objects", "ape", "--n", 3, "--workers=1.2"], r"--workers is 1\.2: .* whole number"),
+        (["--objects", "ape", "--n", 3, "--only", "1.2"], r"--only is 1\.2: .* whole number"),
+        (
+            ["--objects", "ape", "--n", 3, "--pixel-centre", 1],
+            r"--pixel-centre is 1.*: .*0\.5",
+        ),
         (["--objects", "ape", "--n", 3, "--preset", "best"], r"--preset is best.*linemod-paper"),
         (["--objects", "ape", "--n", 3, "--randomize", "weak"], r"--randomize is weak"),
         (["--objects", "ape", "--n", 3, "--in-plane", 200], r"--in-plane is 200"),
@@ -300,6 +310,18 @@ def test_bad_settings_leave_nothing_behind(
 ) -> None:
     one_sentence(cli(*arguments, "--out", tmp_path / "d"), pattern)
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("flag", ["--source-crops", "--steps"])
+def test_trainings_take_whole_numbers_too(cli, tmp_path: Path, flag: str) -> None:
+    arguments = ["--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a", flag, "2.5"]
+    one_sentence(cli("train", *arguments), rf"{flag} is 2\.5: it must be a whole number")
+
+
+def test_a_whole_number_may_have_a_point(cli, tmp_path: Path) -> None:
+    arguments = ["--objects", "ape", "--n", "2.0", "--adapter", "none", "--workers", 1]
+    assert cli(*arguments, "--out", tmp_path / "d").code == 0
+    assert json.loads((tmp_path / "d/manifest.json").read_text())["n"] == 2
 
 
 def test_bad_value_is_a_usage_error(cli, tmp_path: Path) -> None:

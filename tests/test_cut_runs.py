@@ -74,9 +74,11 @@ def shown_points(dataset: Path, centre: str) -> NDArray[np.float64]:
 
 
 def cameras(dataset: Path) -> NDArray[np.float64]:
-    """(N, 3, 3)."""
+    """(N, 3, 3), pixels counted from the crops' corners."""
     content = json.loads((dataset / "train/000000/scene_camera.json").read_text())
-    return np.array([np.reshape(content[key]["cam_K"], (3, 3)) for key in sorted(content, key=int)])
+    matrices = np.array([np.reshape(entry["cam_K"], (3, 3)) for entry in content.values()])
+    matrices[:, :2, 2] += 0.5
+    return matrices
 
 
 CUTS: dict[str, dict[str, Any]] = {
@@ -121,7 +123,7 @@ def test_files_agree_on_what_is_in_the_middle_and_how_far_off_the_axis(
     window = 64 * points[:, 2] / matrices[:, 0, 0]
     np.testing.assert_allclose(window, 200, rtol=1e-6)
     for crop, k in zip(load(folder), matrices, strict=True):
-        np.testing.assert_array_equal(crop.camera_matrix, k)
+        np.testing.assert_array_equal(crop.camera_matrix[:2, 2], k[:2, 2] - 0.5)
 
 
 def test_crops_of_pictures_have_their_cameras_k_on_whole_pixels(tmp_path: Path) -> None:
@@ -167,11 +169,11 @@ def by_a_camera_that_turned(entries: list[dict[str, Any]]) -> None:
 
 
 def principal_point_in_the_middle(entry: dict[str, Any]) -> None:
-    entry["cam_K"][2] = entry["cam_K"][5] = 32.0
+    entry["cam_K"][2] = entry["cam_K"][5] = 31.5
 
 
 def principal_point_mirrored(entry: dict[str, Any]) -> None:
-    entry["cam_K"][2] = 64.0 - entry["cam_K"][2]
+    entry["cam_K"][2] = 63.0 - entry["cam_K"][2]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import itertools
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from pycocotools.coco import COCO
 from scipy.spatial.transform import Rotation
 
 from adapter import SHIPPED_ADAPTER, read_info
-from render_adapt import DatasetError, RunConfig, generate
+from render_adapt import DatasetError, RunConfig, generate, load
 from renderer import RANDOMIZATIONS
 
 OBJECTS = ("ape", "benchvise", "duck")
@@ -137,7 +138,7 @@ def ray_cast(
         rows - margin * height // (1 + 2 * margin),
         columns - margin * width // (1 + 2 * margin),
     )
-    pixels = np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5, np.ones(height * width)])
+    pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
     rays = (np.linalg.inv(matrix) @ pixels).T
     points, hit, _ = placed.ray.intersects_location(np.zeros_like(rays), rays, multiple_hits=False)
     depth = np.zeros(height * width)
@@ -264,7 +265,8 @@ def test_index_has_the_targets_and_where_their_boxes_are(
 
 def test_frames_are_written_with_the_cameras_own_matrix(frames: Path) -> None:
     scene = Scene(frames)
-    expected = np.array([572.4114, 573.57043, 325.2611, 242.04899]) / 4
+    # Quartered from the picture's corner, which lies at (-0.5, -0.5).
+    expected = np.array([572.4114, 573.57043, 325.7611, 242.54899]) / 4 - [0, 0, 0.5, 0.5]
     for image in scene.images:
         matrix = scene.pose(image)[0]
         np.testing.assert_allclose(matrix[[0, 1, 0, 1], [0, 1, 2, 2]], expected, rtol=1e-12)
@@ -510,3 +512,46 @@ def test_a_run_that_died_at_its_very_start_can_be_started_again(tmp_path: Path) 
     generate(config(tmp_path, objects=("ape",), n=2, adapter="none"))
     assert not (tmp_path / ".manifest.json.partial").exists()
     assert not (tmp_path / "INCOMPLETE").exists()
+
+
+LENGTHS = {
+    "quaternion": 4, "translation": 3, "camera_matrix": 9, "box_corners": 16, "bbox_obj": 4,
+    "bbox_visib": 4,
+}  # fmt: skip
+
+
+def test_lists_of_one_length_say_so_in_the_index(cluttered: Path) -> None:
+    schema = parquet.read_schema(cluttered / "index/000000.parquet")
+    for name, length in LENGTHS.items():
+        assert schema.field(name).type.list_size == length
+    columns = load(cluttered).columns
+    assert {name: columns[name].shape for name in LENGTHS} == {
+        name: (9, length) for name, length in LENGTHS.items()
+    }
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "duckdb"])
+def test_other_libraries_read_the_index(library: str, cluttered: Path) -> None:
+    """One file, and the folder."""
+    module = pytest.importorskip(library)
+    expected = load(cluttered).columns
+    for path in (cluttered / "index/000000.parquet", cluttered / "index/*.parquet"):
+        if library == "duckdb":
+            read = module.sql(f"select * from '{path}' order by index").fetchnumpy()
+        elif library == "polars":
+            read = {column.name: column.to_numpy() for column in module.read_parquet(path)}
+        else:
+            read = module.read_parquet(path if path.stem != "*" else path.parent)
+        for name in LENGTHS:
+            rows = np.array([list(row) for row in read[name]])
+            np.testing.assert_array_equal(rows, expected[name])
+
+
+def test_no_zero_has_a_sign(tmp_path: Path) -> None:
+    """On the axis, around the origin, places were at -0.0."""
+    generate(config(tmp_path / "d", adapter="none", n=6, centre="origin", off_axis=0.0))
+    for file in (tmp_path / "d").rglob("*.json"):
+        assert not re.search(r"-0\.0\b(?!\d|e)", file.read_text()), file
+    for name, column in load(tmp_path / "d").columns.items():
+        if column.dtype.kind == "f":
+            assert not np.signbit(column[column == 0]).any(), name

@@ -172,7 +172,7 @@ def test_what_is_written_does_not_depend_on_batches(tmp_path: Path) -> None:
     for name, bounds in (("whole", [0, 6]), ("parts", [0, 1, 4, 6])):
         (tmp_path / name).mkdir()
         prepared = PreparedShard(tmp_path / name)
-        writers = make_writers(("bop", "bop-webdataset"), prepared, 5, studio.models)
+        writers = make_writers(("bop", "bop-webdataset"), prepared, 5, studio.models, 0.0)
         for writer in writers:
             for first, last in itertools.pairwise(bounds):
                 writer.add(crops[first:last], labels[first:last])

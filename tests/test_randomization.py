@@ -47,6 +47,12 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufefflight_tint = 0.5\n")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert read_randomization(path) == dataclasses.replace(LINEMOD, light_tint=0.5)
+
+
 def test_a_file_says_what_differs_from_a_preset(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     text = """

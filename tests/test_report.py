@@ -211,6 +211,15 @@ class TestPage:
         assert "another pose than the index has" in data["notes"][0]
         assert list(data["shown"][0]["pictures"]) == ["adapted", "depth"]
 
+    def test_renders_are_shown_of_a_run_that_left_crops_out(self, tmp_path: Path) -> None:
+        folder = tmp_path / "dataset"
+        summary = generate(run(folder, min_fidelity=0.2, redraws=0))
+        assert 0 < summary.dropped < CROPS
+        data = data_of(write_report(folder))
+        assert data["notes"] == []
+        for crop in data["shown"]:
+            assert list(crop["pictures"]) == ["render", "adapted", "depth"]
+
     def test_no_path_of_the_manifest_is_followed(self, adapted: Path, tmp_path: Path) -> None:
         folder = Path(shutil.copytree(adapted, tmp_path / "copy"))
         manifest = json.loads((folder / "manifest.json").read_text())

@@ -385,6 +385,8 @@ class TestTargets:
             ("scene_camera", {"cam_K": [0] * 9}),
             ("scene_camera", {"cam_K": [1] * 9, "depth_scale": -1}),
             ("scene_camera", {"cam_K": [1] * 9, "depth_scale": float("inf")}),
+            ("scene_camera", {"cam_K": [1] * 9, "pixel_center": None}),
+            ("scene_camera", {"cam_K": [1] * 9, "pixel_center": 0.3}),
         ],
     )
     def test_a_malformed_scene_is_named(self, tmp_path: Path, file: str, entry: object) -> None:
@@ -442,6 +444,12 @@ class TestDatasets:
         """numpy takes null for NaN."""
         self.write_scene(tmp_path, file, field, value)
         with pytest.raises(DatasetError, match="not of finite numbers"):
+            SceneReader(tmp_path).read(0, 0)
+
+    @pytest.mark.parametrize("value", [0.3, float("nan"), [0], None, 10**400, "0"])
+    def test_a_way_to_count_pixels_that_there_is_not(self, tmp_path: Path, value: object) -> None:
+        self.write_scene(tmp_path, "scene_camera", "pixel_center", value)
+        with pytest.raises(DatasetError, match=r"its pixel_center is .*, not 0 or 0\.5"):
             SceneReader(tmp_path).read(0, 0)
 
     def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_box_of_what_others_leave_to_be_seen_is_in_the_middle(
     off = off_middle(models, plans)
     assert np.mean(off <= 1.0) > 0.95
     whole = np.array([np.abs(middle_of(mask) - SIZE / 2).max() for mask in crops.mask[hidden]])
-    assert np.mean(whole > 3) > 0.5, "around the whole objects they would be elsewhere"
+    assert np.mean(whole > 3) > 0.4, "around the whole objects they would be elsewhere"
 
 
 def test_the_box_is_next_to_the_middle_in_windows_of_pictures(models: list[CadModel]) -> None:
