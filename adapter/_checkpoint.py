@@ -18,8 +18,10 @@ from torch.optim import Optimizer
 
 from adapter._errors import AdapterError, brief
 from adapter._files import write_atomically
+from safe_files import open_file
 
 CHECKPOINT = "checkpoint.safetensors"
+MOST_BYTES = 2**34
 FORMAT = "render-adapt training 2"
 _WITHOUT_HASH = "render-adapt training 1"
 """As written before checkpoints carried a hash."""
@@ -87,7 +89,7 @@ def _hash_without_itself(path: Path, recorded: str | None) -> str | None:
     """The hash of a checkpoint in which the hash stands as it did when it was taken."""
     if recorded is None:
         return None
-    with path.open("rb") as file:
+    with open_file(path, most=MOST_BYTES) as file:
         length = file.read(8)
         header = file.read(int.from_bytes(length, "little"))
         digest = hashlib.sha256(length + header.replace(_named(recorded), _named(_NO_HASH), 1))
@@ -111,6 +113,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        # safetensors would wait for a pipe, and look into whatever a link leads to.
+        open_file(path, most=MOST_BYTES, inside=path.parent).close()
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             has_hash = "sha256" in metadata

@@ -21,6 +21,9 @@ PATIENCE = 10.0
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
+_NO_LINK = int(getattr(os, "O_NOFOLLOW", 0))
+"""What lies there may be a link to a file of the user's."""
+
 
 class FolderLock:
     """A lock that a run and all its workers hold together, until the last of them has ended.
@@ -37,7 +40,7 @@ class FolderLock:
         self._descriptor: int | None = None
         deadline = time.monotonic() + PATIENCE
         while self._descriptor is None:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
             if not _lock(descriptor):
                 os.close(descriptor)
                 if time.monotonic() > deadline:
@@ -48,6 +51,13 @@ class FolderLock:
             else:
                 # The run that held it removed the file as it ended.
                 os.close(descriptor)
+
+    def write(self, text: str) -> None:
+        """Make this the whole text of the file that is locked."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, text.encode())
 
     def release(self) -> None:
         """Let go, in this process."""

@@ -48,6 +48,7 @@ from adapter._loop import (
 )
 from adapter._monitor import SCALARS_EVERY, CollapseWatch, DiscriminatorWatch, board
 from adapter._networks import BatchNorm, Discriminator, Generator, TaskTower, build_generator
+from safe_files import write_file
 
 # Random streams, beside the seed.
 _ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS, _ORDER_LABELLED = range(10, 16)
@@ -622,7 +623,8 @@ def _save(
     picture = _picture(run, exported, crops.source, crops.target)
     samples = checkpoint.parent / "samples"
     samples.mkdir(exist_ok=True)
-    cv2.imwrite(str(samples / f"step_{run.step:07d}.png"), picture)
+    _, encoded = cv2.imencode(".png", picture)
+    write_file(samples / f"step_{run.step:07d}.png", encoded.tobytes())
     return picture
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from safe_files import parse_json, read_file, write_file
+
 from . import _ply
 from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
 from ._names import LINEMOD_IDS, name_from_file, spelling
@@ -95,14 +97,14 @@ def missing_from(folder: Path, object_id: int) -> bool:
 def _read_facts(path: Path) -> dict[int, dict[str, Any]]:
     """`models_info.json` by object id, empty where there is none."""
     try:
-        if path.stat().st_size > _MOST_BYTES or not path.is_file():
-            raise _malformed(path, "it is no file, or larger than 64 MiB")
-        facts = json.loads(path.read_bytes())
+        facts = parse_json(read_file(path, most=_MOST_BYTES, inside=path.parent))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}); correct or remove it"
+        ) from None
+    except ValueError as error:
         raise ModelError(f"{path} is not JSON ({error}); correct or remove it") from None
     if not isinstance(facts, dict):
         raise _malformed(path, "it must be an object with one entry for each object id")
@@ -235,7 +237,7 @@ def write_models(models: Sequence[CadModel], folder: Path) -> None:
         f'  "{model.object_id}": {json.dumps(_facts(model), sort_keys=True)}'
         for model in sorted(models, key=lambda model: model.object_id)
     ]
-    (folder / "models_info.json").write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    write_file(folder / "models_info.json", "{\n" + ",\n".join(rows) + "\n}\n")
 
 
 def _facts(model: CadModel) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_files import write_file
+
 from ._atlas import joined
 from ._color_values import as_bytes
 from ._geometry import MAX_FACES, MAX_VERTICES, RawMesh, too_many
@@ -536,7 +538,7 @@ def write(path: Path, mesh: Mesh) -> None:
         picture = path.with_suffix(".png")
         comments.append(f"comment TextureFile {picture.name}")
         _, encoded = cv2.imencode(".png", np.ascontiguousarray(mesh.texture[:, :, ::-1]))
-        picture.write_bytes(encoded.tobytes())
+        write_file(picture, encoded.tobytes())
     kinds = {name: "uchar" if column.dtype == np.uint8 else "float" for name, column in columns}
     vertices = np.empty(
         len(mesh.vertices), dtype=[(name, _TYPES[kind]) for name, kind in kinds.items()]
@@ -555,4 +557,4 @@ def write(path: Path, mesh: Mesh) -> None:
         "property list uchar int vertex_indices",
         "end_header\n",
     ]
-    path.write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
+    write_file(path, "\n".join(header).encode() + vertices.tobytes() + faces.tobytes())

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from cad_models import CadModel, write_models
 from render_adapt._bop_image import DEPTH_SCALE, BopImage, bop_image, png
 from render_adapt._coco import coco_annotation, coco_image
-from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
 from render_adapt._pixel_centre import INSIDE, camera_entry, recounted
 from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
+from safe_files import write_file
 
 SPLIT = "train"
 FOLDERS = ("rgb", "depth", "mask", "mask_visib")
@@ -49,7 +49,7 @@ def write_dataset_files(
         "cx": k[0, 2], "cy": k[1, 2], "depth_scale": DEPTH_SCALE, "fx": k[0, 0], "fy": k[1, 1],
         "height": height, **camera_entry(pixel_centre), "width": width,
     }  # fmt: skip
-    write_atomically(folder / "camera.json", json.dumps(content, indent=2) + "\n")
+    write_file(folder / "camera.json", json.dumps(content, indent=2) + "\n")
     write_models(models, folder / "models")
     meshes = [f"models/obj_{model.object_id:06d}" for model in models]
     textured = [model.mesh.texture is not None for model in models]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from render_adapt._bop_image import bop_image
 from render_adapt._coco import encode_mask
-from render_adapt._files import write_atomically
 from render_adapt._labels import InstanceLabel
 from render_adapt._prepared_shard import PreparedShard
 from render_adapt._shard_writer import ShardWriter
 from renderer import CropBatch
+from safe_files import write_file
 
 WEB_SPLIT = "train_web"
 KEY_TO_SHARD = "key_to_shard.json"
@@ -93,7 +93,7 @@ def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:
         for shard, count in crops.items()
         for image in range(count)
     ]
-    write_atomically(out / WEB_SPLIT / KEY_TO_SHARD, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_file(out / WEB_SPLIT / KEY_TO_SHARD, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _member(name: str, content: bytes) -> bytes:

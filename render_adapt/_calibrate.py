@@ -13,8 +13,9 @@ from cad_models import CadModel
 from render_adapt._calibration import CALIBRATION, Calibration, measure, write_calibration
 from render_adapt._coupling import adapt_crops
 from render_adapt._fidelity import JUDGE, hash_of_judge, measure_parts, open_judge
-from render_adapt._files import write_atomically, writing
+from render_adapt._files import writing
 from renderer import CropBatch, PlanConfig, Renderer, make_plans, make_renderer
+from safe_files import write_file
 
 CROPS = 4000
 """To calibrate by; half a minute."""
@@ -54,7 +55,7 @@ def calibrate_adapter(
     calibration = calibrate(adapt, adapter, models, plan, crops, renderer=renderer)
     folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     with writing(folder, "make room there, or give a folder that can be written to"):
-        write_atomically(folder / CALIBRATION, write_calibration(calibration))
+        write_file(folder / CALIBRATION, write_calibration(calibration))
     return calibration
 
 

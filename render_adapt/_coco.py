@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 16384
-"""Pixels that a mask may be wide or high."""
-
 
 def coco_image(image_id: int, file_name: str, width: int, height: int) -> dict[str, Any]:
     """An entry of `images`; the date is left empty, so that equal runs write equal bytes."""
@@ -67,19 +64,24 @@ def encode_mask(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
     return {"counts": counts.tolist(), "size": list(mask.shape)}
 
 
-def decode_mask(encoded: Any) -> NDArray[np.bool_]:
-    """(H, W), what `encode_mask` wrote.
+def decode_mask(encoded: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """What `encode_mask` wrote.
+
+    Args:
+        encoded: run lengths.
+        shape: (H, W) that it must have: a few run lengths can claim gigabytes.
 
     Raises:
-        ValueError: these are not run lengths, or do not fill the mask.
+        ValueError: these are not run lengths, or do not fill a mask of that size.
     """
+    height, width = shape
+    pixels = height * width
     try:
         counts = np.array(encoded["counts"])
-        height, width = encoded["size"]
-        pixels = height * width if 0 < height <= LARGEST and 0 < width <= LARGEST else 0
         # One by one before their sum, which might run over.
-        fits = counts.ndim == 1 and counts.dtype.kind == "i" and (counts <= pixels).all()
-        fits = fits and counts.min(initial=0) >= 0 and counts.sum() == pixels > 0
+        fits = counts.ndim == 1 and counts.dtype.kind == "i" and bool((counts <= pixels).all())
+        fits = fits and bool(counts.min(initial=0) >= 0 and counts.sum() == pixels > 0)
+        fits = fits and list(encoded["size"]) == [height, width]
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

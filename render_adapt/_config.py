@@ -15,6 +15,7 @@ import numpy as np
 from adapter import AdapterInfo
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
+from render_adapt._manifest import MOST_CROPS
 from render_adapt._pixel_centre import CENTRES, INSIDE
 from render_adapt._writers import FORMATS
 from renderer import (
@@ -187,6 +188,11 @@ class RunConfig:
             raise ConfigError("--n is missing: give the number of crops, as in --n 1000")
         if self.n < 1:
             raise ConfigError(f"--n is {self.n}: it must be at least 1")
+        if self.n > MOST_CROPS:
+            raise ConfigError(
+                f"--n is {self.n}: a dataset has at most {MOST_CROPS} crops, a million scenes of "
+                "them; make several, each with a --seed of its own"
+            )
         if self.seed < 0:
             raise ConfigError(f"--seed is {self.seed}: it must be 0 or more")
         if self.size not in get_args(Size):

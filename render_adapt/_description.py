@@ -304,7 +304,7 @@ def _hash_files(folder: Path | None) -> str | None:
     digest = hashlib.sha256()
     try:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            digest.update(f"{path.name}\0{hash_file(path)}\0".encode())
+            digest.update(f"{path.name}\0{hash_file(path, folder)}\0".encode())
     except OSError as error:
         raise ConfigError(
             f"environments: {error.filename} cannot be read: {error.strerror}"

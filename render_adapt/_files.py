@@ -1,13 +1,20 @@
-"""Files that are whole or absent, also after a power cut, and what they hold, to the bit."""
+"""The files of a dataset: how large they may be, and what they hold, to the bit."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import safe_files
 from render_adapt._exceptions import DatasetError
+
+MOST_BYTES = 2**35
+"""Of any file of a dataset; a tar file of 250 whole frames has some hundred million."""
+MOST_TEXT = 2**28
+"""Of a JSON file, or a list of hashes."""
+MOST_PICTURE = 2**26
+"""Of a picture's file."""
 
 
 class writing:
@@ -25,22 +32,6 @@ class writing:
             raise DatasetError(f"cannot write {where}: {why}; {self._advice}") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is whole or absent."""
-    temporary = partial(path)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    flush_folder(path.parent)
-
-
-def partial(path: Path) -> Path:
-    """What `write_atomically` calls a file that it is writing."""
-    return path.with_name(f".{path.name}.partial")
-
-
 def flush_all() -> None:
     """Have everything that was written on the disk itself."""
     # One flush of everything costs less than one for each of a shard's thousand small files.
@@ -48,20 +39,18 @@ def flush_all() -> None:
         os.sync()
 
 
-def flush_folder(folder: Path) -> None:
-    """Have the names of a folder's files on the disk itself."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def hash_file(path: Path, inside: Path | None = None) -> str:
+    """SHA-256 of a file's content.
 
+    Args:
+        path: the file's.
+        inside: the folder that it must lie in, wherever its links lead.
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Raises:
+        OSError: it cannot be read, or is no file of a dataset.
+    """
+    with safe_files.open_file(path, most=MOST_BYTES, inside=inside) as file:
+        return safe_files.hash_file(file)
 
 
 def listing_text(hashes: Mapping[str, str]) -> str:

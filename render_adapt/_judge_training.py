@@ -29,6 +29,7 @@ from render_adapt._judge_network import SHIFT_UNIT, TURN_UNIT, JudgeNetwork, exp
 from render_adapt._judge_pairs import Pairs, make_pairs, random_shapes
 from render_adapt._label_view import SIDE
 from renderer import RANDOMIZATIONS, CropBatch, PlanConfig, capture
+from safe_files import write_file
 
 OBJECTS = (
     "bowl", "can", "cup", "driller", "eggbox", "glue", "holepuncher", "iron", "lamp", "phone",
@@ -54,7 +55,7 @@ def main() -> None:
     network = train_judge(make_pairs(models, options.pairs, 100), options.steps, options.out)
     export_judge(network, options.out / "judge.onnx")
     calibration = calibrate_on_renders(load_models(OBJECTS), options.out / "judge.onnx")
-    (options.out / CALIBRATION).write_text(write_calibration(calibration))
+    write_file(options.out / CALIBRATION, write_calibration(calibration))
 
 
 def calibrate_on_renders(models: Sequence[CadModel], network: Path) -> Calibration:

@@ -10,9 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._coco import LARGEST
 from render_adapt._pixel_centre import read_pixel_centre
 from renderer import quaternion_from_matrix
+from safe_files import decode_picture, picture_size
+
+MOST_PIXELS = 2**28
+"""Of a crop and all masks of it; a frame of 20 megapixels with 12 objects."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,12 @@ def assemble_crop(
     Raises:
         KeyError, TypeError, ValueError: something is missing, malformed or does not fit the rest.
     """
-    color = decode_png(rgb, cv2.IMREAD_COLOR)
-    shape = color.shape[:2]
-    steps = decode_png(depth, cv2.IMREAD_UNCHANGED)
+    count = len(gt)
+    shape = crop_shape(rgb, count)
+    color = decode_png(rgb, cv2.IMREAD_COLOR, shape)
+    steps = decode_png(depth, cv2.IMREAD_UNCHANGED, shape)
     if steps.dtype != np.uint16 or steps.shape != shape:
         raise ValueError("depth is not 16-bit or not of the size of rgb")
-    count = len(gt)
     if count == 0 or len(gt_info) != count:
         raise ValueError("it has not as many poses as counts")
     for kind in ("mask", "mask_visib"):
@@ -139,21 +143,32 @@ def assemble_crop(
     )
 
 
-def decode_png(content: bytes, how: int) -> NDArray[Any]:
+def crop_shape(rgb: bytes, objects: int) -> tuple[int, int]:
+    """(H, W) of a crop with so many objects, before anything of it is decoded.
+
+    Raises:
+        ValueError: it is no PNG file, or with all masks larger than any dataset's.
+    """
+    size = picture_size(rgb) if rgb.startswith(_PNG) else None
+    if size is None or not 0 < size[0] * size[1] * (1 + objects) <= MOST_PIXELS:
+        raise ValueError("an image is no PNG file, or too large")
+    return size[1], size[0]
+
+
+def decode_png(content: bytes, how: int, shape: tuple[int, int]) -> NDArray[Any]:
     """An image, colours in OpenCV's order.
 
     Args:
         content: a PNG file.
         how: OpenCV's flag.
+        shape: (H, W) that it must have: a few bytes can claim gigabytes.
 
     Raises:
-        ValueError: it is damaged, no PNG, or larger than a crop can be.
+        ValueError: it is damaged, no PNG, or of another size.
     """
-    # The size is looked at first: a few bytes can claim gigabytes.
-    sides = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
-    if content[:8] != b"\x89PNG\r\n\x1a\n" or not all(0 < side <= LARGEST for side in sides):
-        raise ValueError("an image is no PNG file, or too large")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    if not content.startswith(_PNG) or picture_size(content) != shape[::-1]:
+        raise ValueError("an image is no PNG file, or not of the size of rgb")
+    image = decode_picture(content, how)
     if image is None:
         raise ValueError("an image is damaged")
     return np.asarray(image)

@@ -31,20 +31,32 @@ from render_adapt._bop import SPLIT
 from render_adapt._bop_webdataset import WEB_SPLIT
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import (
+    MOST_TEXT,
     flush_all,
-    flush_folder,
     hash_file,
     listing_text,
-    partial,
     read_listing,
-    write_atomically,
     writing,
 )
 from render_adapt._prepared_shard import PreparedShard
+from safe_files import (
+    create_file,
+    flush_folder,
+    parse_json,
+    partials_of,
+    read_file,
+    remove_partials,
+    write_file,
+)
 
 MANIFEST = "manifest.json"
 INCOMPLETE = "INCOMPLETE"
 LISTING = "dataset.sha256"
+MOST_CROPS = 250_000_000
+"""Of a dataset: BOP's numbers of scenes have six digits, and a scene has 250."""
+MOST_MANIFEST = 2**24
+MOST_ENTRY = 2**16
+"""Bytes of a manifest, and of a shard's entry."""
 OLD_SHARD_SIZE = 250
 """Crops in a shard where a manifest does not say it, as was so before it did."""
 _NOT_DECISIVE = ("settings", "versions")
@@ -123,8 +135,8 @@ class RunFolder:
                 # Another run may have begun meanwhile.
                 refuse_other_run(read_manifest(self.path), run, self.path)
             else:
-                write_atomically(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
-            (self.path / INCOMPLETE).write_text(
+                write_file(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
+            self._lock.write(
                 "This run has not finished. Give the same command again to continue it.\n"
             )
             self._take_up(interrupted)
@@ -150,7 +162,8 @@ class RunFolder:
     def _is_whole(
         self, entry: ShardEntry, run: Mapping[str, Any], listed: Mapping[str, str]
     ) -> bool:
-        text = listing_of(self.path, entry.shard).read_bytes()
+        listing = listing_of(self.path, entry.shard)
+        text = read_file(listing, most=MOST_TEXT, inside=self.path)
         there = [os.lstat(self.path / name) for name in read_listing(text.decode())]
         return (
             (entry.start, entry.stop) == shard_range(entry.shard, run)
@@ -193,8 +206,8 @@ class RunFolder:
             hashlib.sha256(listing.encode()).hexdigest(), redrawn, dropped,
         )  # fmt: skip
         (prepared.path / "shards").mkdir()
-        listing_of(prepared.path, shard).write_text(listing)
-        entry_of(prepared.path, shard).write_text(entry.text())
+        create_file(listing_of(prepared.path, shard), listing)
+        create_file(entry_of(prepared.path, shard), entry.text())
         flush_all()
         whole = self.path / f"{_WHOLE}{shard:06d}"
         os.replace(prepared.path, whole)
@@ -233,11 +246,11 @@ class RunFolder:
         """
         self._sweep()
         flush_all()
-        hashes = {name: hash_file(self.path / name) for name in (MANIFEST, *shared)}
+        hashes = {name: hash_file(self.path / name, self.path) for name in (MANIFEST, *shared)}
         for entry in entries:
             hashes |= entry.hashes()
         listing = listing_text(hashes)
-        write_atomically(self.path / LISTING, listing)
+        write_file(self.path / LISTING, listing)
         (self.path / INCOMPLETE).unlink(missing_ok=True)
         return hashlib.sha256(listing.encode()).hexdigest()
 
@@ -268,12 +281,13 @@ class RunFolder:
         """Give back the room of shards that were not committed: the disk may be full."""
         for leftover in self.path.glob(".shard-*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        remove_partials(self.path)
 
     def _refuse_other_files(self) -> None:
         if not self.path.exists():
             return
         # What a run that died at its very start leaves is ours.
-        ours = {partial(self.path / MANIFEST), self.path / INCOMPLETE}
+        ours = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
         if any(item not in ours for item in self.path.iterdir()):
             raise DatasetError(
                 f"{self.path} holds files that are not a render-adapt run: "
@@ -353,7 +367,7 @@ def read_entry(path: Path) -> ShardEntry:
         DatasetError: it is damaged.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_file(path, most=MOST_ENTRY, inside=path.parents[1]))
         kinds = {name: type(value).__name__ for name, value in content.items()}
         if kinds != dict(ShardEntry.__annotations__):
             raise ValueError("it is not a shard's entry")
@@ -363,7 +377,7 @@ def read_entry(path: Path) -> ShardEntry:
         if not 0 <= entry.redrawn + entry.dropped <= entry.stop - entry.start:
             raise ValueError("it counts more crops than the shard has")
         return entry
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise DatasetError(
             f"{path} is damaged ({error}): mend it with render-adapt verify {path.parents[1]} "
             "--repair"
@@ -377,13 +391,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         DatasetError: there is no manifest, or it is damaged.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise DatasetError(f"{folder} is no dataset of render-adapt: it has no {MANIFEST}")
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = parse_json(read_file(path, most=MOST_MANIFEST, inside=folder))
         if not isinstance(manifest, dict):
             raise ValueError("it is not one of ours")
-    except (OSError, ValueError, RecursionError) as error:
+        crops = manifest.get("n", 0)
+        if type(crops) is not int or not 0 <= crops <= MOST_CROPS:
+            raise ValueError("it has a number of crops that no run has")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(
+            f"{folder} is no dataset of render-adapt: it has no {MANIFEST}"
+        ) from None
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
+    except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}): take it from a copy") from None
     return manifest
 
@@ -391,7 +414,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def listed_hashes(folder: Path) -> Mapping[str, str]:
     """What `dataset.sha256` lists; nothing where it is not there, or no list."""
     try:
-        return read_listing((folder / LISTING).read_text(encoding="utf-8"))
+        content = read_file(folder / LISTING, most=MOST_TEXT, inside=folder)
+        return read_listing(content.decode())
     except (OSError, ValueError):
         return {}
 
@@ -412,7 +436,7 @@ def refuse_changed_manifest(folder: Path) -> None:
         DatasetError: it is not, or there is none.
     """
     manifest, listed = read_manifest(folder), listed_hashes(folder)
-    as_listed = not listed or listed.get(MANIFEST) == hash_file(folder / MANIFEST)
+    as_listed = not listed or listed.get(MANIFEST) == hash_file(folder / MANIFEST, folder)
     if not as_listed or manifest.get("config_sha256") != config_hash(manifest):
         raise DatasetError(
             f"{folder / MANIFEST} is not the file that was written (its SHA-256 differs), so that "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import hash_file, listing_text
+from safe_files import append_to
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -33,7 +34,7 @@ class PreparedShard:
             name: relative to the folder, with slashes.
             content: what to add.
         """
-        with (self.path / name).open("ab") as file:
+        with append_to(self.path / name) as file:
             file.write(content)
         self._digests.setdefault(name, hashlib.sha256()).update(content)
         self.bytes += len(content)
@@ -62,7 +63,7 @@ class PreparedShard:
         strange += [
             name
             for name, digest in self._digests.items()
-            if not strange and hash_file(self.path / name) != digest.hexdigest()
+            if not strange and hash_file(self.path / name, self.path) != digest.hexdigest()
         ]
         if strange:
             raise DatasetError(

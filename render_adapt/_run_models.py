@@ -97,6 +97,6 @@ def own_models(folder: Path, manifest: Mapping[str, Any]) -> list[CadModel] | No
 
 def _are_as_listed(folder: Path, hashes: Mapping[str, str]) -> bool:
     try:
-        return all(hash_file(folder / name) == sha256 for name, sha256 in hashes.items())
+        return all(hash_file(folder / name, folder) == sha256 for name, sha256 in hashes.items())
     except OSError:
         return False

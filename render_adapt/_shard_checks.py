@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from render_adapt._bop import SPLIT
 from render_adapt._bop_read import CropReader, SceneReader, TarReader
 from render_adapt._bop_webdataset import WEB_SPLIT, key_of
 from render_adapt._exceptions import DatasetError
-from render_adapt._files import hash_file, read_listing
+from render_adapt._files import MOST_TEXT, hash_file, read_listing
 from render_adapt._index import Provenance
 from render_adapt._label_checks import (
     MASKS,
@@ -39,6 +38,7 @@ from render_adapt._manifest import (
     read_manifest,
 )
 from render_adapt._parquet import are_of_shard, read_columns
+from safe_files import parse_json, read_file
 
 UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
 _PIXELS_AT_ONCE = 2**20
@@ -269,7 +269,7 @@ def check_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     """
     for name in sorted(hashes):
         try:
-            found = hash_file(folder / name)
+            found = hash_file(folder / name, folder)
         except FileNotFoundError:
             raise BadFileError(name, "is not there") from None
         except OSError as error:
@@ -316,7 +316,8 @@ def read_hashes(folder: Path, name: str) -> Mapping[str, str]:
         BadFileError: it is not there, or no such list.
     """
     try:
-        return read_listing((folder / name).read_text(encoding="utf-8"))
+        content = read_file(folder / name, most=MOST_TEXT, inside=folder)
+        return read_listing(content.decode())
     except FileNotFoundError:
         raise BadFileError(name, "is not there") from None
     except (OSError, ValueError) as error:
@@ -348,13 +349,17 @@ def _read_index(folder: Path, name: str) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
+def _read_json(folder: Path, name: str) -> Any:
+    return parse_json(read_file(folder / name, most=MOST_TEXT, inside=folder))
+
+
 def _read_annotations(folder: Path, shard: int) -> dict[int, list[Any]]:
     """A scene's COCO annotations by image."""
     name = _file_of("bop", "coco", shard, 0)
     by_image: dict[int, list[Any]] = {}
     try:
-        for entry in json.loads((folder / name).read_bytes())["annotations"]:
+        for entry in _read_json(folder, name)["annotations"]:
             by_image.setdefault(entry["image_id"], []).append(entry)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadFileError(name, f"is no COCO file: {error}") from None
     return by_image

@@ -108,16 +108,16 @@ def _band(
     band = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
     for column, (crop, name) in enumerate(zip(tiles, names, strict=True)):
         x = LABEL_WIDTH + column * (tile_width + GAP)
-        write_text(band, name[:16], x, TITLE_HEIGHT - 6)
+        draw_text(band, name[:16], x, TITLE_HEIGHT - 6)
         for line, title in enumerate(titles):
             y = TITLE_HEIGHT + line * (TILE + GAP)
             band[y : y + TILE, x : x + tile_width] = crop[title]
     for line, title in enumerate(titles):
-        write_text(band, title, 0, TITLE_HEIGHT + line * (TILE + GAP) + TILE // 2 + 4)
+        draw_text(band, title, 0, TITLE_HEIGHT + line * (TILE + GAP) + TILE // 2 + 4)
     return band
 
 
-def write_text(image: NDArray[np.uint8], text: str, x: int, y: int) -> None:
+def draw_text(image: NDArray[np.uint8], text: str, x: int, y: int) -> None:
     """Write text on a picture, its base line's left end at (x, y)."""
     # A file's name may have bytes that are no character.
     text = "".join(letter if letter.isprintable() else "?" for letter in text)

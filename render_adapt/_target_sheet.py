@@ -18,9 +18,9 @@ from render_adapt._sheet import (
     MARGIN,
     TILE,
     color_steps,
+    draw_text,
     enlarge,
     save_sheet,
-    write_text,
 )
 
 COLUMNS, MOST = 8, 40
@@ -64,7 +64,7 @@ def _text(lines: list[str]) -> NDArray[np.uint8]:
     wrapped = [part for line in lines for part in _wrapped(line)]
     image = _blank(len(wrapped) * LINE_HEIGHT + BAND_GAP)
     for number, line in enumerate(wrapped):
-        write_text(image, line, 0, number * LINE_HEIGHT + 14)
+        draw_text(image, line, 0, number * LINE_HEIGHT + 14)
     return image
 
 
@@ -83,12 +83,12 @@ def _band(target: TargetCrops, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     band = _blank(NAME_HEIGHT + len(lines) * (TILE + GAP) + BAND_GAP)
     for line, (title, tiles) in enumerate(lines):
         top = NAME_HEIGHT + line * (TILE + GAP)
-        write_text(band, title, 0, top + TILE // 2 + 4)
+        draw_text(band, title, 0, top + TILE // 2 + 4)
         for column, tile in enumerate(tiles):
             left = LABEL_WIDTH + column * (TILE + GAP)
             band[top : top + TILE, left : left + TILE] = enlarge(tile)
     for column, row in enumerate(rows):
-        write_text(band, _short(target.names[row]), LABEL_WIDTH + column * (TILE + GAP), 12)
+        draw_text(band, _short(target.names[row]), LABEL_WIDTH + column * (TILE + GAP), 12)
     return band
 
 
@@ -114,12 +114,12 @@ def _legend(window_mm: float) -> NDArray[np.uint8]:
     half = f"{window_mm / 2:g} mm"
     near = f"{half} nearer"
     left = LABEL_WIDTH + int(len(near) * _CHARACTER) + GAP
-    write_text(image, "depth", 0, BAR_HEIGHT)
-    write_text(image, near, LABEL_WIDTH, BAR_HEIGHT)
+    draw_text(image, "depth", 0, BAR_HEIGHT)
+    draw_text(image, near, LABEL_WIDTH, BAR_HEIGHT)
     image[:BAR_HEIGHT, left : left + BAR_WIDTH] = bar
     far = f"{half} farther than the crop's centre"
     farther = f"{far}; grey: nothing measured, or {window_mm:g} mm farther"
-    write_text(image, farther, left + BAR_WIDTH + 2 * GAP, BAR_HEIGHT)
+    draw_text(image, farther, left + BAR_WIDTH + 2 * GAP, BAR_HEIGHT)
     return image
 
 

@@ -179,7 +179,7 @@ def _refuse_what_is_no_damage(verification: Verification) -> None:
 
 def _hash_of_listing(folder: Path) -> str | None:
     try:
-        return hash_file(folder / LISTING)
+        return hash_file(folder / LISTING, folder)
     except OSError:
         return None
 

@@ -15,9 +15,11 @@ from torch.utils.data import get_worker_info
 from render_adapt._bop_read import crop_from_sample
 from render_adapt._bop_webdataset import WEB_SPLIT
 from render_adapt._exceptions import DatasetError
+from render_adapt._files import MOST_BYTES, MOST_TEXT
 from render_adapt._labelled_crop import LabelledCrop
 from render_adapt._load import Dataset
 from render_adapt._torch_dataset import target_tensors
+from safe_files import open_file
 
 
 def make_pipeline(
@@ -45,8 +47,13 @@ def _samples(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
         file = shard["url"]
         sample: dict[str, Any] = {}
         try:
-            with tarfile.open(file, "r|") as archive:
+            with (
+                open_file(Path(file), most=MOST_BYTES, inside=Path(file).parents[1]) as opened,
+                tarfile.open(fileobj=opened, mode="r|") as archive,
+            ):
                 for member in archive:
+                    if member.size > MOST_TEXT:
+                        raise DatasetError(f"{file} is damaged: {member.name[:80]} is too large")
                     key, _, kind = member.name.partition(".")
                     if sample and key != sample["__key__"]:
                         yield sample

@@ -17,6 +17,7 @@ from cad_models import CadModel
 from renderer._blender_process import BlenderProcess
 from renderer._crops import RenderError
 from renderer._scenes import Picture, Scene, SceneRenderer, oriented_faces
+from safe_files import list_folder, open_file
 
 ENVIRONMENT_STREAM = 8
 """Which HDRI picture lights crop i is drawn from `default_rng([seed, i, ENVIRONMENT_STREAM])`."""
@@ -30,7 +31,9 @@ INSTALL = (
     "Blender of 4.2 or later"
 )
 
-_ENVIRONMENT_FILES = (".hdr", ".exr")
+_ENVIRONMENT_FILES = frozenset({".hdr", ".exr"})
+_MOST_BYTES = 2**31
+"""Of an HDRI picture."""
 
 
 class BlenderSide(Protocol):
@@ -205,11 +208,12 @@ def _mesh_arrays(model: CadModel) -> dict[str, NDArray[Any]]:
 def _environment_files(folder: Path | None) -> list[str]:
     if folder is None:
         return []
-    files = sorted(
-        str(file.resolve())
-        for file in folder.iterdir()
-        if file.suffix in _ENVIRONMENT_FILES and not file.name.startswith(".")
-    )
+    files = list_folder(folder, _ENVIRONMENT_FILES)
     if not files:
         raise RenderError(f"There are no HDRI pictures (.hdr, .exr) in {folder}: add some.")
-    return files
+    for file in files:
+        try:
+            open_file(file, most=_MOST_BYTES, inside=folder).close()
+        except OSError as error:
+            raise RenderError(f"{file} cannot be read ({error.strerror}): remove it.") from None
+    return [str(file.resolve()) for file in files]

@@ -6,21 +6,23 @@ import contextlib
 import hashlib
 import importlib.metadata
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import Mesh
+from renderer._cache_folder import cache_folder
+from safe_files import read_file, write_file
 
 _CODE = ("_closest.py", "_levels.py")
 """What decides what a level is: other code, other levels."""
 _HASH_BYTES = 32
+_MOST_BYTES = 2**32
 
 
-def level_file(mesh: Mesh, closed: bool, error: float) -> Path:
-    """Where a level is kept: under `XDG_CACHE_HOME`, or `~/.cache` where that is not set."""
+def level_file(mesh: Mesh, closed: bool, error: float) -> Path | None:
+    """Where a level is kept; None where the user has no home."""
     digest = hashlib.sha256()
     for name in _CODE:
         digest.update(Path(__file__).with_name(name).read_bytes())
@@ -30,14 +32,16 @@ def level_file(mesh: Mesh, closed: bool, error: float) -> Path:
         if values is not None:
             digest.update(f"{values.dtype} {values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "render-adapt" / "levels" / f"{digest.hexdigest()}.levels"
+    folder = cache_folder()
+    return None if folder is None else folder / "levels" / f"{digest.hexdigest()}.levels"
 
 
-def read_arrays(file: Path) -> dict[str, NDArray[np.generic]] | None:
+def read_arrays(file: Path | None) -> dict[str, NDArray[np.generic]] | None:
     """What was kept there, or none if there is nothing, or not what was written."""
+    if file is None:
+        return None
     try:
-        content = file.read_bytes()
+        content = read_file(file, most=_MOST_BYTES)
     except OSError:
         return None
     digest, arrays = content[:_HASH_BYTES], content[_HASH_BYTES:]
@@ -47,18 +51,14 @@ def read_arrays(file: Path) -> dict[str, NDArray[np.generic]] | None:
         return dict(kept)
 
 
-def write_arrays(file: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+def write_arrays(file: Path | None, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Keep arrays there behind their hash, all or nothing; a folder that cannot be written is no
     error."""
+    if file is None:
+        return
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
-    temporary = file.with_suffix(f".{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(hashlib.sha256(content.getbuffer()).digest())
-            handle.write(content.getbuffer())
-        os.replace(temporary, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        digest = hashlib.sha256(content.getbuffer()).digest()
+        write_file(file, digest + content.getvalue())

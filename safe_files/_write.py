@@ -63,6 +63,17 @@ def create_file(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def append_to(path: Path) -> io.BufferedWriter:
+    """A file of ours, open to add to its end, which is made where it is not there.
+
+    Raises:
+        OSError: it cannot be written, or is a link.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags |= int(getattr(os, "O_NOFOLLOW", 0)) | int(getattr(os, "O_BINARY", 0))
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
 def partials_of(path: Path) -> list[Path]:
     """What a `write_file` that was killed has left beside a file."""
     found = ((other, _PARTIAL.fullmatch(other.name)) for other in path.parent.iterdir())

@@ -209,7 +209,7 @@ def test_coco_boxes_are_those_of_the_silhouettes_within_the_image(both: Path) ->
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_masks_survive_run_lengths(mask: np.ndarray) -> None:
     encoded = encode_mask(mask)
-    np.testing.assert_array_equal(decode_mask(encoded), mask)
+    np.testing.assert_array_equal(decode_mask(encoded, mask.shape), mask)
     np.testing.assert_array_equal(coco_decode(encoded), mask)
 
 
@@ -228,11 +228,12 @@ def test_a_mask_that_begins_with_the_object_begins_with_no_zeros() -> None:
         {"counts": [4], "size": ["2", "2"]}, {"counts": [[4]], "size": [2, 2]},
         {"counts": [4], "size": [-2, -2]}, {"counts": [1e300], "size": [2, 2]},
         {"counts": [10**30], "size": [2, 2]}, {"counts": [10**12], "size": [10**6, 10**6]},
+        {"counts": [4], "size": [1, 4]}, {"counts": [4], "size": [2, 2, 1]},
     ],
 )  # fmt: skip
 def test_run_lengths_that_make_no_mask_are_refused(encoded: object) -> None:
     with pytest.raises(ValueError, match="run lengths"):
-        decode_mask(encoded)
+        decode_mask(encoded, (2, 2))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_run_lengths_decode_to_the_mask_in_pycocotools(mask: np.ndarray) -> None
     lengths = json.loads(json.dumps(encode_mask(mask)))
     encoded = coco_mask.frPyObjects(lengths, *mask.shape)
     np.testing.assert_array_equal(coco_mask.decode(encoded).astype(bool), mask)
-    np.testing.assert_array_equal(decode_mask(lengths), mask)
+    np.testing.assert_array_equal(decode_mask(lengths, mask.shape), mask)
 
 
 @given(MASKS.filter(np.any))

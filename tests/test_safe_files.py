@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import signal
@@ -216,3 +217,67 @@ def test_nesting_that_cannot_be_told_is_no_json_and_no_toml() -> None:
     for content in (b"a." * 200_000 + b"a = 1", b"a = " + b"9" * 5000, b"a = " + b"[" * 10_000):
         with pytest.raises(ValueError, match=r".*"):
             parse_toml(content)
+
+
+PACKAGES = ("cad_models", "renderer", "adapter", "render_adapt", "blender_addon")
+OPENERS = {
+    "open", "read_bytes", "read_text", "write_bytes", "write_text", "imread", "imwrite", "fromfile",
+    "tofile", "load_file", "save_file", "safe_open", "read_table", "read_parquet", "write_parquet",
+    "ZipFile", "ParquetFile", "InferenceSession", "memmap", "genfromtxt", "loadtxt", "savez",
+    "save", "load",
+}  # fmt: skip
+ALLOWED = {
+    "blender_addon/build.py": "builds the extension from our own checkout",
+    "cad_models/builtin/make_models.py": "makes the built-in models in a checkout",
+    "cad_models/_archive.py: open": "a member of an archive in memory",
+    "cad_models/_archive.py: ZipFile": "an archive in memory",
+    "cad_models/_pictures.py: open": "Pillow, of a picture in memory",
+    "cad_models/_step_worker.py: open": "the null device",
+    "cad_models/_step_worker.py: load": "the converter, of bytes",
+    "renderer/_blender_passes.py: open": "the null device",
+    "renderer/_blender_passes.py: read_bytes": "what Blender has just drawn, in a folder of ours",
+    "renderer/_cuda_device.py: read_text": "the package's own source",
+    "renderer/_cuda_device.py: read_bytes": "the package's own source",
+    "renderer/_level_cache.py: read_bytes": "the package's own source",
+    "renderer/_level_cache.py: load": "numpy, of bytes whose hash is right",
+    "renderer/_level_cache.py: savez": "numpy, into memory",
+    "adapter/_lock.py: open": "the lock, which follows no link",
+    "adapter/_checkpoint.py: safe_open": "a file that `open_file` has looked at",
+    "adapter/_onnx.py: InferenceSession": "of bytes",
+    "render_adapt/_bop_read.py: open": "a tar file that `open_file` has opened",
+    "render_adapt/_webdataset_pipeline.py: open": "a tar file that `open_file` has opened",
+    "render_adapt/_cli_streams.py: open": "the null device",
+    "render_adapt/_index.py: write_parquet": "into memory",
+    "render_adapt/_parquet.py: ParquetFile": "of bytes",
+    "render_adapt/_parquet.py: read_parquet": "of bytes",
+    "render_adapt/_pipeline.py: open": "`RunFolder.open`",
+    "render_adapt/_report.py: read_text": "the package's own page",
+    "blender_addon/job_operators.py: open": "a browser",
+    "blender_addon/job_process.py: open": "the log, in the session's own temporary folder",
+    "blender_addon/job_process.py: read_text": "the log, in the session's own temporary folder",
+    "renderer/_blender_materials.py: load": "Blender, of pictures that `open_file` has looked at",
+    "blender_addon/operators.py: load": "Blender, of a preview in the session's temporary folder",
+    "blender_addon/pictures.py: fromfile": "a preview, in the session's own temporary folder",
+}
+"""Where packages open files otherwise, and why these need no look."""
+
+
+def calls_that_open(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    methods = {function.attr for function in called if isinstance(function, ast.Attribute)}
+    functions = {function.id for function in called if isinstance(function, ast.Name)}
+    return methods & OPENERS | functions & (OPENERS - {"load", "save"})
+
+
+def test_files_are_opened_and_written_here_alone() -> None:
+    root = Path(__file__).resolve().parents[1]
+    found = set()
+    for package in PACKAGES:
+        for file in sorted((root / package).rglob("*.py")):
+            name = file.relative_to(root).as_posix()
+            if name not in ALLOWED:
+                found |= {f"{name}: {call}" for call in calls_that_open(file)}
+    allowed = {name for name in ALLOWED if ": " in name}
+    assert found - allowed == set()
+    assert allowed - found == set(), "no longer needed"
