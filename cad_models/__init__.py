@@ -1,8 +1,8 @@
 """CAD models: the built-in ones, BOP models folders and mesh files, ready to be rendered."""
 
-from ._bop_folder import write_models
-from ._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
-from ._registry import ModelSummary, available_models, load_models, model_from_arrays
+from cad_models._files.bop_folder import write_models
+from cad_models._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
+from cad_models._registry import ModelSummary, available_models, load_models, model_from_arrays
 
 __all__ = [
     "CadModel",

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from ._model import ModelError
+from cad_models._model import ModelError
 
 LINEMOD_IDS = {
     "ape": 1,

@@ -11,11 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _collada, _gltf, _obj, _off, _ply, _step, _stl, _three_mf
-from ._bop_folder import FolderObject, linemod_id, missing_from, read_folder
-from ._geometry import RawMesh, checked, finished, largest_distance
-from ._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
-from ._names import (
+from cad_models._files import collada, off, ply, stl
+from cad_models._files.bop_folder import FolderObject, linemod_id, missing_from, read_folder
+from cad_models._files.gltf import reader as gltf
+from cad_models._files.obj import reader as obj
+from cad_models._files.source import SourceFiles
+from cad_models._files.step import reader as step
+from cad_models._files.three_mf import reader as three_mf
+from cad_models._mesh.checked import RawMesh, checked, finished, largest_distance
+from cad_models._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
+from cad_models._names import (
     LINEMOD_DIAMETERS,
     LINEMOD_IDS,
     check_name,
@@ -23,15 +28,14 @@ from ._names import (
     spelling,
     unknown_name,
 )
-from ._source_files import SourceFiles
-from ._units import MILLIMETRES, WORDS, check_units, millimetres_per_unit, scale_of
+from cad_models._units import MILLIMETRES, WORDS, check_units, millimetres_per_unit, scale_of
 
 BUILT_IN = Path(__file__).parent / "builtin"
-_WITHOUT_UNIT = {".stl": _stl.read, ".ply": _ply.read, ".obj": _obj.read, ".off": _off.read}
+_WITHOUT_UNIT = {".stl": stl.read, ".ply": ply.read, ".obj": obj.read, ".off": off.read}
 """Readers of the formats that do not say what their unit is: they give the mesh."""
 _WITH_UNIT = {
-    ".glb": _gltf.read, ".gltf": _gltf.read, ".3mf": _three_mf.read, ".dae": _collada.read,
-    ".step": _step.read, ".stp": _step.read,
+    ".glb": gltf.read, ".gltf": gltf.read, ".3mf": three_mf.read, ".dae": collada.read,
+    ".step": step.read, ".stp": step.read,
 }  # fmt: skip
 """Readers of those that do: they give the mesh, and the millimetres in its unit."""
 _FIRST_FILE_ID = 101
@@ -242,7 +246,7 @@ def _check_is_linemod(model: CadModel, name: str, entry: FolderObject) -> None:
 
 
 def _load_from_folder(entry: FolderObject, models: Path | None, units: str | None) -> CadModel:
-    files = SourceFiles(entry.path)
+    files = SourceFiles(entry.path, entry.path.parent)
     raw, stated = _read(files)
     scale, diameter = 1.0, entry.diameter
     if models is not None:
@@ -324,7 +328,7 @@ def _scaled(symmetries: Symmetries, scale: float) -> Symmetries:
 
 
 def _summary(entry: FolderObject, models: Path | None, units: str | None) -> ModelSummary:
-    faces = _ply.face_count(SourceFiles(entry.path))
+    faces = ply.face_count(SourceFiles(entry.path, entry.path.parent))
     if faces is None or entry.diameter is None:
         model = _load_from_folder(entry, models, units)
         name, diameter, faces = model.name, model.diameter, len(model.mesh.faces)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._geometry import largest_distance
-from ._model import ModelError
+from cad_models._mesh.checked import largest_distance
+from cad_models._model import ModelError
 
 MILLIMETRES = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4}
 WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}

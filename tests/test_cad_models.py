@@ -15,7 +15,7 @@ import trimesh
 
 import cad_models
 from cad_models import CadModel, ModelError, available_models, load_models
-from cad_models._geometry import largest_distance
+from cad_models._mesh.checked import largest_distance
 from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
 from tests.shapes import rectangle
 

@@ -430,9 +430,9 @@ class TestBadFiles:
 
     def test_too_many_triangles(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         box().export(tmp_path / "box.stl")
-        monkeypatch.setattr("cad_models._geometry.MAX_FACES", 11)
+        monkeypatch.setattr("cad_models._mesh.checked.MAX_FACES", 11)
         assert "has 12 triangles and the limit is 11" in message(tmp_path / "box.stl")
-        monkeypatch.setattr("cad_models._source_files.MAX_BYTES", 100)
+        monkeypatch.setattr("cad_models._files.source.MAX_BYTES", 100)
         assert "larger than" in message(tmp_path / "box.stl")
 
     def test_truncated_files_of_every_kind(self, tmp_path: Path) -> None:

@@ -476,7 +476,9 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Seen before one of them is placed."""
-        monkeypatch.setattr("cad_models._collada.placed", lambda *_: pytest.fail("it was placed"))
+        monkeypatch.setattr(
+            "cad_models._files.collada.placed", lambda *_: pytest.fail("it was placed")
+        )
         body = geometry(polylist(list(QUADS.values()) * 100))
         path = write(tmp_path / "a.dae", document(body, SHOW.format("") * 2000))
         refused(path, "has 2400000 triangles and the limit is 2000000")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
-from cad_models import _diameter, load_models
-from cad_models._geometry import largest_distance
+from cad_models import load_models
+from cad_models._mesh import diameter as _diameter
+from cad_models._mesh.checked import largest_distance
 
 
 def directions(count: int, seed: int = 0) -> NDArray[np.float64]:

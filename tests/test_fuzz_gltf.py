@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cad_models import ModelError
-from cad_models._gltf_document import Document
-from cad_models._source_files import SourceFiles
+from cad_models._files.gltf.document import Document
+from cad_models._files.source import SourceFiles
 from tests.fuzzing import damaged_bytes, damaged_json
 from tests.gltf_files import SQUARE, Gltf, glb, load
 from tests.test_fuzz_models import loads_or_refuses

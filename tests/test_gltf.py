@@ -480,7 +480,7 @@ class TestTransparency:
     def test_many_holes_are_cut_coarsely_within_a_limit(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cad_models._gltf.MOST_CUT_FACES", 4000)
+        monkeypatch.setattr("cad_models._files.gltf.reader.MOST_CUT_FACES", 4000)
         texture = np.random.default_rng(0).integers(0, 2, (256, 256, 4)).astype(np.uint8) * 255
         file = Gltf()
         file.shown(file.square(file.material(file.texture(texture), alphaMode="MASK")))

@@ -138,8 +138,8 @@ class TestSmallFilesThatClaimMuch:
     def test_one_part_shown_too_often(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cad_models._gltf.MAX_FACES", 100)
-        monkeypatch.setattr("cad_models._geometry.MAX_FACES", 100)
+        monkeypatch.setattr("cad_models._files.gltf.reader.MAX_FACES", 100)
+        monkeypatch.setattr("cad_models._mesh.checked.MAX_FACES", 100)
         content = gltf()
         nodes = [{"mesh": 0, "name": f"n{k}"} for k in range(101)]
         content |= {"nodes": nodes, "scenes": [{"nodes": list(range(101))}], "scene": 0}

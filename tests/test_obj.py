@@ -304,7 +304,7 @@ class TestTextures:
     ) -> None:
         """What counts is how many looks there are, each tint of a texture being one."""
         save(tmp_path / "skin.png", flat((200, 100, 50)))
-        monkeypatch.setattr("cad_models._textures.MAX_PIXELS", 2 * 16 * 16)
+        monkeypatch.setattr("cad_models._files.textures.MAX_PIXELS", 2 * 16 * 16)
         names = [f"m{number}" for number in range(40)]
         body = COORDINATES + "".join(f"usemtl {name}\nf 1/1 3/3 4/4 2/2\n" for name in names)
         body += "usemtl right\nf 3/3 5/5 6/6 4/4\n"

@@ -102,8 +102,8 @@ class TestRefusals:
     @needs_converter
     def test_one_that_takes_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         worker = write(tmp_path / "worker.py", "import time\nwhile True: time.sleep(1)\n")
-        monkeypatch.setattr("cad_models._step._WORKER", worker)
-        monkeypatch.setattr("cad_models._step._SECONDS", 1)
+        monkeypatch.setattr("cad_models._files.step.reader._WORKER", worker)
+        monkeypatch.setattr("cad_models._files.step.reader._SECONDS", 1)
         refused(write(tmp_path / "a.step", BOX), "takes more than 1 s to turn into triangles")
 
     @needs_converter
@@ -111,7 +111,7 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The limit is the converter's process's."""
-        monkeypatch.setattr("cad_models._step._MEMORY", 64 * 1024**2)
+        monkeypatch.setattr("cad_models._files.step.reader._MEMORY", 64 * 1024**2)
         refused(write(tmp_path / "a.step", BOX), "cannot be turned into triangles within 120 s")
 
     @needs_converter
@@ -121,6 +121,8 @@ class TestRefusals:
     def test_one_that_ends_the_converter_or_grows_without_end(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
     ) -> None:
-        monkeypatch.setattr("cad_models._step._WORKER", write(tmp_path / "worker.py", code))
-        monkeypatch.setattr("cad_models._step.MAX_BYTES", 2**20 - 1)
+        monkeypatch.setattr(
+            "cad_models._files.step.reader._WORKER", write(tmp_path / "worker.py", code)
+        )
+        monkeypatch.setattr("cad_models._files.step.reader.MAX_BYTES", 2**20 - 1)
         refused(write(tmp_path / "a.step", BOX), "ends the converter; export it as STL or 3MF")

@@ -458,7 +458,9 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Seen before one of them is placed."""
-        monkeypatch.setattr("cad_models._placed.placed", lambda *_: pytest.fail("it was placed"))
+        monkeypatch.setattr(
+            "cad_models._mesh.placed.placed", lambda *_: pytest.fail("it was placed")
+        )
         fan = '<triangle v1="0" v2="1" v3="2"/>' * 1000
         part = shown(mesh().replace("<triangles>", f"<triangles>{fan}"))
         path = write(tmp_path / "a.3mf", model(part, ITEM * 2000))
@@ -468,8 +470,8 @@ class TestRefusals:
     def test_more_triangles_than_can_be(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cad_models._three_mf_model.MAX_FACES", 11)
-        monkeypatch.setattr("cad_models._geometry.MAX_FACES", 11)
+        monkeypatch.setattr("cad_models._files.three_mf.model.MAX_FACES", 11)
+        monkeypatch.setattr("cad_models._mesh.checked.MAX_FACES", 11)
         refused(write(tmp_path / "a.3mf", model(shown(mesh()))), "has 12 triangles and the limit")
 
     @pytest.mark.parametrize("what", ["component", "item"])
@@ -482,7 +484,7 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The size in its directory is not what counts."""
-        monkeypatch.setattr("cad_models._archive.MAX_BYTES", 2**20)
+        monkeypatch.setattr("cad_models._files.three_mf.archive.MAX_BYTES", 2**20)
         root = model(shown(mesh())).replace("<build>", " " * 2**21 + "<build>")
         content = bytearray(write(tmp_path / "a.3mf", root).read_bytes())
         for signature, offset in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
@@ -497,7 +499,7 @@ class TestRefusals:
     def test_what_is_not_needed_is_not_unpacked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cad_models._archive.MAX_BYTES", 2**20)
+        monkeypatch.setattr("cad_models._files.three_mf.archive.MAX_BYTES", 2**20)
         path = write(tmp_path / "a.3mf", model(shown(mesh())), {"big": bytes(2**22)})
         assert len(load(path).mesh.faces) == 12
 
@@ -510,7 +512,7 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each is small enough, all together are not: the third is not decoded."""
-        monkeypatch.setattr("cad_models._pictures.MAX_PIXELS", 2 * 64 * 64)
+        monkeypatch.setattr("cad_models._files.pictures.MAX_PIXELS", 2 * 64 * 64)
         textures = "".join(
             f'<m:texture2d id="{10 + k}" path="/{k}.png" contenttype="image/png"/>'
             f'<m:texture2dgroup id="{20 + k}" texid="{10 + k}"><m:tex2coord u="0" v="0"/>'

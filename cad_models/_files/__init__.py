@@ -1,0 +1,1 @@
+"""Mesh files of every kind, and folders of them."""

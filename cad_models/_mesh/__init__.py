@@ -1,0 +1,1 @@
+"""Meshes as arrays: checked, measured, their looks put together."""
