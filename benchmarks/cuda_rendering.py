@@ -23,8 +23,8 @@ import numpy as np
 
 from benchmarks.rendering import bumpy_ball, poses
 from renderer import Plans, RasterRenderer, RenderError
-from renderer._cuda import CudaRasterRenderer
-from renderer._cuda_device import CudaLauncher, Launcher
+from renderer._engines.cuda.device import CudaLauncher, Launcher
+from renderer._engines.cuda.renderer import CudaRasterRenderer
 
 FACES = (1_000, 10_000, 50_000, 200_000)
 TARGET = 100_000

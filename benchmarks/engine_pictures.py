@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
 from renderer import CropBatch, Instances, PlanConfig, Plans, Surfaces, make_plans, uniform_rotation
-from renderer._engines import ENGINES, check_engine, make_renderer
+from renderer._engines.registry import ENGINES, check_engine, make_renderer
 
 COLOR_GAIN = 4
 FULL_DEPTH_DIFFERENCE = 0.01

@@ -28,8 +28,8 @@ from renderer import (
     RasterRenderer,
     make_plans,
 )
-from renderer._capture import capture
-from renderer._textures import load_photographs, load_textures
+from renderer._capture.capture import capture
+from renderer._pictures.folders import load_photographs, load_textures
 
 OBJECTS = ("duck", "cat", "driller", "can", "ape", "glue", "holepuncher", "iron")
 COLUMNS = 10

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.table import Table
 from rich.text import Text
 
-from renderer._engines import ENGINES, check_engine
+from renderer._engines.registry import ENGINES, check_engine
 
 _NEEDED = ("raster", "onnxruntime")
 """Without these no dataset can be made."""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from renderer._blend_models import load_blend_models
-from renderer._blender import BlendFile
-from renderer._capture import capture
+from renderer._capture.capture import capture
+from renderer._capture.sensor import (
+    StructuredLight,
+    board_depth,
+    simulate_gaussian_depth,
+    simulate_structured_light_depth,
+)
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
-from renderer._cutting import (
+from renderer._engines.blender.models import load_blend_models
+from renderer._engines.blender.renderer import BlendFile
+from renderer._engines.fake import FakeRenderer
+from renderer._engines.registry import ENGINES, EngineCheck, check_engine, make_renderer
+from renderer._pictures.folders import load_photographs, load_textures
+from renderer._plans.crops import PlanConfig, make_plans, plans_from_poses
+from renderer._plans.cutting import (
     CameraSettings,
     Centre,
     centre_points,
@@ -16,31 +26,21 @@ from renderer._cutting import (
     turn_towards,
     window_pixels,
 )
-from renderer._engines import ENGINES, EngineCheck, check_engine, make_renderer
-from renderer._fake import FakeRenderer
-from renderer._frames import LINEMOD_CAMERA, FrameConfig, linemod_camera, make_frame_plans
-from renderer._geometry import (
+from renderer._plans.frames import LINEMOD_CAMERA, FrameConfig, linemod_camera, make_frame_plans
+from renderer._plans.placing import CLEARANCE, board_under
+from renderer._plans.randomization import RANDOMIZATIONS, Randomization, read_randomization
+from renderer._plans.rotations import (
     angle_between,
     matrix_from_quaternion,
     quaternion_from_matrix,
     rotation_about,
 )
-from renderer._placing import CLEARANCE, board_under
-from renderer._plan import PlanConfig, make_plans, plans_from_poses
-from renderer._randomization import RANDOMIZATIONS, Randomization, read_randomization
-from renderer._sensor import (
-    StructuredLight,
-    board_depth,
-    simulate_gaussian_depth,
-    simulate_structured_light_depth,
-)
-from renderer._symmetry import canonical_pose, canonical_rotation, symmetry_quaternions
-from renderer._textures import load_photographs, load_textures
-from renderer._viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
+from renderer._plans.symmetry import canonical_pose, canonical_rotation, symmetry_quaternions
+from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 
 if TYPE_CHECKING:
-    from renderer._cuda import CropTensors, CudaRasterRenderer
-    from renderer._raster import RasterRenderer
+    from renderer._engines.cuda.renderer import CropTensors, CudaRasterRenderer
+    from renderer._engines.raster.renderer import RasterRenderer
 
 __all__ = [
     "CLEARANCE",
@@ -101,11 +101,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # numba takes most of a second to import: only those who rasterise wait for it.
     if name == "RasterRenderer":
-        from renderer._raster import RasterRenderer
+        from renderer._engines.raster.renderer import RasterRenderer
 
         return RasterRenderer
     if name in ("CropTensors", "CudaRasterRenderer"):
-        from renderer import _cuda
+        from renderer._engines.cuda import renderer as _cuda
 
         return getattr(_cuda, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from renderer._blender import PYTHON_VARIABLE
+from renderer._engines.blender.renderer import PYTHON_VARIABLE
 
 _HEAD = """
 import os, sys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from renderer._cuda_device import MACROS, SOURCE, THREADS
+from renderer._engines.cuda.device import MACROS, SOURCE, THREADS
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 _HERE = Path(__file__).with_name("emulated_gpu.cpp")

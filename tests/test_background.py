@@ -22,7 +22,7 @@ from renderer import (
     Surfaces,
     make_plans,
 )
-from renderer._background import FARTHEST_BOARD, put_background
+from renderer._capture.background import FARTHEST_BOARD, put_background
 from tests.shapes import ball, lopsided
 
 MODELS = [lopsided(), ball(40.0, (10, -20, 5))]

@@ -18,8 +18,8 @@ from renderer import (
     make_renderer,
     plans_from_poses,
 )
-from renderer._blender import PYTHON_VARIABLE, BlenderRenderer
-from renderer._plan import PlanConfig
+from renderer._engines.blender.renderer import PYTHON_VARIABLE, BlenderRenderer
+from renderer._plans.crops import PlanConfig
 from tests.blend_files import make_blend
 
 pytestmark = pytest.mark.skipif(

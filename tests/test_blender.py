@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from benchmarks.engine_pictures import crowded_crops
 from cad_models import load_models
 from renderer import Instances, Plans, RenderError, Surfaces, plans_from_poses, rotation_about
-from renderer import _blender_wire as wire
-from renderer._blender import BINARY_VARIABLE, PYTHON_VARIABLE, BlenderRenderer
-from renderer._blender_exr import read_exr
-from renderer._engines import check_engine
+from renderer._engines.blender import wire
+from renderer._engines.blender.inside.exr import read_exr
+from renderer._engines.blender.renderer import BINARY_VARIABLE, PYTHON_VARIABLE, BlenderRenderer
+from renderer._engines.registry import check_engine
 from tests.shapes import ball, rectangle
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -149,7 +149,7 @@ HERE = """
 import hashlib, sys
 from cad_models import load_models
 from benchmarks.engine_pictures import crowded_crops
-from renderer._blender import BlenderRenderer
+from renderer._engines.blender.renderer import BlenderRenderer
 models = load_models(["ape", "cat"])
 renderer = BlenderRenderer(models)
 crops = renderer.render(crowded_crops(models, 2))
@@ -190,7 +190,7 @@ def program(file: Path, code: str) -> Path:
     """A program that takes Blender's arguments and speaks as our worker does."""
     file.write_text(
         f"#!{sys.executable}\nimport os, sys\nsys.path.insert(0, {str(CHECKOUT)!r})\n"
-        "from renderer import _blender_wire as wire\nout = sys.stdout.buffer\n" + code
+        "from renderer._engines.blender import wire\nout = sys.stdout.buffer\n" + code
     )
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
     return file

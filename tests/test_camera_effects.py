@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from renderer import RANDOMIZATIONS, Randomization
-from renderer._camera import (
+from renderer._capture.camera import (
     Shot,
     decode_srgb,
     draw_shot,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from trimesh.triangles import closest_point
 
-from renderer._closest import ClosestPoints
+from renderer._engines.raster.closest import ClosestPoints
 from tests.shapes import ball
 
 REACH = 1.5

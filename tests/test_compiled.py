@@ -25,8 +25,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
-    code = "from renderer._compiled import compiled\n@compiled\ndef twice(x):\n    return 2 * x\n"
-    (tmp_path / "some_code.py").write_text(code)
+    door = "from renderer._engines.raster.compiled import compiled\n"
+    code = "@compiled\ndef twice(x):\n    return 2 * x\n"
+    (tmp_path / "some_code.py").write_text(door + code)
     return tmp_path
 
 
@@ -68,7 +69,7 @@ def test_without_a_home_nothing_is_written_where_it_does_not_belong(
         "def unknown(number):\n"
         "    raise KeyError(number)\n"
         "pwd.getpwuid = unknown\n"
-        "from renderer._cache_folder import cache_folder\n"
+        "from renderer._engines.raster.cache_folder import cache_folder\n"
         "print(cache_folder())\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}

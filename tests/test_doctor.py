@@ -12,7 +12,7 @@ from rich.console import Console
 
 from render_adapt import _doctor
 from render_adapt._doctor import Finding, can_make_datasets, examine, show
-from renderer._engines import ENGINES, EngineCheck
+from renderer._engines.registry import ENGINES, EngineCheck
 
 
 @pytest.fixture

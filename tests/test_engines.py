@@ -32,7 +32,7 @@ from renderer import (
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._engines import ENGINES, check_engine, make_renderer
+from renderer._engines.registry import ENGINES, check_engine, make_renderer
 from tests.shapes import ball, model_of, rectangle
 
 OTHERS = [name for name in ENGINES if name != "raster"]

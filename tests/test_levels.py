@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
 from renderer import Instances, PlanConfig, Plans, RasterRenderer, Surfaces, make_plans
-from renderer._closest import ClosestPoints
-from renderer._levels import ERRORS, Level, Levels, error_allowed
+from renderer._engines.raster.closest import ClosestPoints
+from renderer._engines.raster.levels import ERRORS, Level, Levels, error_allowed
 from tests.damage import DAMAGES
 from tests.shapes import ball, lopsided, model_of
 
@@ -278,7 +278,7 @@ def test_levels_are_kept_on_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     made = level_of(model)
     assert len(list(cache.rglob("*.levels"))) == 1
     with monkeypatch.context() as patch:
-        patch.setattr("renderer._levels._candidate", None)
+        patch.setattr("renderer._engines.raster.levels._candidate", None)
         assert_same(level_of(model), made)
     other = dataclasses.replace(model.mesh, colors=255 - model.mesh.colors)
     changed = level_of(dataclasses.replace(model, mesh=other))

@@ -32,7 +32,7 @@ from renderer import (
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._draws import PLAN_STREAM
+from renderer._plans.draws import PLAN_STREAM
 from tests.shapes import bottle, lopsided, rectangle
 
 BOTTLE = bottle()

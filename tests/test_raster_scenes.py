@@ -18,12 +18,12 @@ from renderer import (
     RasterRenderer,
     RenderError,
     Surfaces,
-    _raster_kernels,
     make_plans,
     plans_from_poses,
     rotation_about,
     uniform_rotation,
 )
+from renderer._engines.raster import kernels
 from tests.shapes import ball, lopsided, model_of, rectangle
 
 COUNT = 12
@@ -387,12 +387,12 @@ def test_how_arrays_are_laid_out_neither_matters_nor_takes_another_compilation()
     models, plans = [MODELS[0], textured(texture)], dataclasses.replace(crowd(4))
     plans.object_index[:], plans.others.object_index[:] = 0, 1
     first = RasterRenderer(models, textures=[texture]).render(plans)
-    known = len(_raster_kernels.render_crops.signatures)
+    known = len(kernels.render_crops.signatures)
     others = [dataclasses.replace(model, mesh=laid_out_otherwise(model.mesh)) for model in models]
     renderer = RasterRenderer(others, textures=[laid_out_otherwise(texture)])
     second = renderer.render(laid_out_otherwise(plans))
     np.testing.assert_array_equal(first.rgb, second.rgb)
-    assert len(_raster_kernels.render_crops.signatures) == known
+    assert len(kernels.render_crops.signatures) == known
 
 
 def textured(texture: NDArray[np.uint8]) -> CadModel:

@@ -17,7 +17,7 @@ from renderer import (
     rotation_about,
     simulate_structured_light_depth,
 )
-from renderer._sensor import simulate_gaussian_depth
+from renderer._capture.sensor import simulate_gaussian_depth
 from tests.shapes import ball
 
 FOCAL = 572.4

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from renderer import RenderError, load_textures
-from renderer._patterns import BOARD_PERIODS, board_patterns, patterns
-from renderer._textures import load_photographs
+from renderer._pictures.folders import load_photographs
+from renderer._pictures.patterns import BOARD_PERIODS, board_patterns, patterns
 
 
 def write(file: Path, color: tuple[int, int, int], width: int = 8, height: int = 8) -> None:

@@ -334,7 +334,7 @@ def _labelled(
 def _recipe_of(data: Path, models: Sequence[CadModel]) -> dict[str, Any]:
     """What all crops depend on: the models, and the code that renders them."""
     folders = [Path(inspect.getfile(package)).parent for package in (cad_models, renderer)]
-    code = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    code = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     code += [
         Path(inspect.getfile(function))
         for function in (encode, sensor_depth, read_real_crops, _recipe_of)

@@ -1,0 +1,1 @@
+"""What a camera makes of a drawn crop."""

@@ -1,0 +1,1 @@
+"""Cycles, in a process of its own or in Blender."""

@@ -1,0 +1,1 @@
+"""What runs in Blender's own Python, which lacks much of what the rest needs."""

@@ -1,0 +1,1 @@
+"""The rasteriser on a GPU."""

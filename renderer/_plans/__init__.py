@@ -1,0 +1,1 @@
+"""What crops contain: poses, framing, other objects, lights and surfaces."""

@@ -1,0 +1,161 @@
+"""Whole frames: one camera, several objects that stand on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import CadModel
+from renderer._crops import Plans, RenderError
+from renderer._plans.appearance import draw_lights, draw_surfaces
+from renderer._plans.crops import PLAN_DRAWS, crop_numbers, plans_from_poses
+from renderer._plans.cutting import CameraSettings
+from renderer._plans.draws import MOST_NEIGHBOURS, PLAN_STREAM, between, draw, draw_scene
+from renderer._plans.placing import CLEARANCE, measure, place_on_board
+from renderer._plans.randomization import RANDOMIZATIONS, Randomization
+from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at
+
+LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
+"""fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels as they are published (`camera.json` of
+BOP): by a calibration, in which the first pixel's centre is at (0, 0)."""
+
+
+def linemod_camera(width: int, height: int) -> CameraSettings:
+    """fx, fy, cx, cy of LINEMOD's camera with pictures of another size, from their corner."""
+    across, down = width / 640, height / 480
+    fx, fy, cx, cy = LINEMOD_CAMERA
+    return fx * across, fy * down, (cx + 0.5) * across, (cy + 0.5) * down
+
+
+_SPREAD = 0.45
+"""Radius of the disc on which objects stand, as a share of the picture's shorter side."""
+
+
+@dataclass(frozen=True)
+class FrameConfig:
+    """How frames are taken.
+
+    Raises:
+        RenderError: a value is out of range; the message names its flag.
+    """
+
+    width: int = 640
+    """Pixels."""
+    height: int = 480
+    """Pixels."""
+    camera: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy in pixels from the picture's corner; LINEMOD's camera, scaled to the picture,
+    if not given."""
+    objects: int = 6
+    """How many objects stand on the board, fewer where they find no room in the picture."""
+    repeat_objects: bool = False
+    """Objects may show more than once, whether or not others are left."""
+    subdivisions: int = 4
+    """How fine the viewpoints above the board are: 3 gives 301 of them, 4 gives 1241."""
+    in_plane: float = 45.0
+    """The image is turned by up to this many degrees to either side."""
+    distance: tuple[float, float] = (650.0, 1100.0)
+    """Least and greatest distance from the camera to the middle of the board, millimetres."""
+
+    def __post_init__(self) -> None:
+        if not (8 <= self.width <= 4096 and 8 <= self.height <= 4096):
+            raise RenderError(
+                f"--frames is {self.width}x{self.height}: give 8 to 4096 pixels across and down."
+            )
+        if self.camera is not None:
+            values = np.asarray(self.camera, np.float64)
+            if len(values) != 4 or not np.isfinite(values).all() or not (values[:2] > 0).all():
+                raise RenderError(
+                    f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy "
+                    "above 0."
+                )
+        if not 1 <= self.objects <= MOST_NEIGHBOURS:
+            raise RenderError(
+                f"--objects-per-frame is {self.objects}: give 1 to {MOST_NEIGHBOURS}."
+            )
+        if not 0 <= self.in_plane <= 180:
+            raise RenderError(f"--in-plane is {self.in_plane}: give 0 to 180 degrees.")
+        if not 1.0 <= self.distance[0] <= self.distance[1] <= 1e5:
+            raise RenderError(
+                f"--distance is {self.distance}: give two distances in mm, the smaller one first."
+            )
+        hemisphere_viewpoints(self.subdivisions)  # which refuses what it cannot make
+
+    @property
+    def camera_matrix(self) -> NDArray[np.float64]:
+        """(3, 3), the K of every frame."""
+        fx, fy, cx, cy = self.camera or linemod_camera(self.width, self.height)
+        return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def make_frame_plans(
+    config: FrameConfig,
+    models: Sequence[CadModel],
+    seed: int,
+    start: int,
+    stop: int,
+    randomization: Randomization = RANDOMIZATIONS["linemod"],
+    *,
+    textures: int = 0,
+) -> Plans:
+    """The plans of frames `start` to `stop` of a run.
+
+    Objects take turns as the target, which stands near the middle; the others are drawn from the
+    models, none twice while others are left unless `repeat_objects` says so. None intersects
+    another: the upright cylinders that hold them are apart. Of the randomisation, lights and
+    surfaces are planned here; its occluders, neighbours, off-centre and zoom are settings of crops.
+
+    Convention:
+        The camera looks from above at a point over the middle of the board, as high as the
+        target's middle; `distance` is measured to it. `centre_depth` is the z of the target's
+        centre, wherever it stands.
+
+    Args:
+        config: the settings of the camera and the board.
+        models: the run's objects.
+        seed: the run's seed, at least 0.
+        start, stop: frame numbers, as in a slice.
+        randomization: what differs between frames beside poses.
+        textures: how many pictures the renderer can swap in.
+
+    Raises:
+        RenderError: there are no models, a number is out of range, an object could come into the
+            camera, or pictures are to be swapped in and there are none.
+    """
+    index = crop_numbers(models, seed, start, stop)
+    extents = measure(models)
+    needed = float(extents.radius.max()) + CLEARANCE
+    if config.distance[0] < needed:
+        raise RenderError(
+            f"--distance begins at {config.distance[0]:g} mm, where an object could come into the "
+            f"camera: begin at {np.ceil(needed):g} or more."
+        )
+    draws = draw(seed, index, PLAN_STREAM, PLAN_DRAWS)
+    scene = draw_scene(seed, index)
+    viewpoints = hemisphere_viewpoints(config.subdivisions)
+    turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
+    chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+    board = in_plane(turn) @ look_at(chosen)
+    distance = between(config.distance, draws[:, 3])
+    direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
+    which = index % len(models)
+    plans = replace(
+        plans_from_poses(
+            models, which, board, distance, canonical=False, index=index,
+            light_direction=direction, light_color=color, ambient_color=ambient,
+        ),
+        camera_matrix=np.tile(config.camera_matrix, (len(index), 1, 1)),
+        width=config.width,
+        height=config.height,
+    )  # fmt: skip
+    middle = [0.0, 0.0, 1.0] * distance[:, None] - extents.half_height[which, None] * board[..., 2]
+    matrix = config.camera_matrix
+    spread = _SPREAD * min(config.width / matrix[0, 0], config.height / matrix[1, 1]) * distance
+    plans, roles = place_on_board(
+        models, plans, board, middle, spread, config.objects, scene.neighbours,
+        repeat_objects=config.repeat_objects,
+    )  # fmt: skip
+    return replace(plans, surfaces=draw_surfaces(randomization, seed, index, roles, textures))
