@@ -9,14 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from adapter._baseline_config import BASELINES, BaselineConfig, TaskProgress
-from adapter._config import PRESETS, LabelledCrops, Progress, TrainConfig
 from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
-from adapter._nearest import Memorisation, Nearest, memorisation, nearest_neighbours
-from adapter._onnx import open_network
-from adapter._runtime import (
+from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
+from adapter._runtime.adapters import (
     SHIPPED_ADAPTER,
     Adapter,
     AdapterInfo,
@@ -25,22 +22,25 @@ from adapter._runtime import (
     load_adapter,
     read_info,
 )
-from adapter._target import TargetCrops, read_target
-from adapter._target_report import LeftOut, TargetReport
+from adapter._runtime.onnx import open_network
+from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
+from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
+from adapter._target.read import TargetCrops, read_target
+from adapter._target.report import LeftOut, TargetReport
 
 if TYPE_CHECKING:
-    from adapter._artifact import save_adapter
-    from adapter._baselines import load_baseline, train_baseline
-    from adapter._cogan import CoGanConfig, load_cogan, train_cogan
-    from adapter._evaluation import (
+    from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
         choose,
         evaluate,
         label_free_score,
     )
-    from adapter._networks import Discriminator, Generator, TaskTower
-    from adapter._train import load_task_tower, train
+    from adapter._networks.pixelda import Discriminator, Generator, TaskTower
+    from adapter._training.artifact import save_adapter
+    from adapter._training.baselines import load_baseline, train_baseline
+    from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
+    from adapter._training.pixelda import load_task_tower, train
 
 __all__ = [
     "BASELINES",
@@ -90,22 +90,22 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "CoGanConfig": "adapter._cogan",
-    "Discriminator": "adapter._networks",
-    "Evaluation": "adapter._evaluation",
-    "Generator": "adapter._networks",
-    "LabelFreeScore": "adapter._evaluation",
-    "TaskTower": "adapter._networks",
-    "choose": "adapter._evaluation",
-    "evaluate": "adapter._evaluation",
-    "label_free_score": "adapter._evaluation",
-    "load_baseline": "adapter._baselines",
-    "load_cogan": "adapter._cogan",
-    "load_task_tower": "adapter._train",
-    "save_adapter": "adapter._artifact",
-    "train": "adapter._train",
-    "train_baseline": "adapter._baselines",
-    "train_cogan": "adapter._cogan",
+    "CoGanConfig": "adapter._training.cogan",
+    "Discriminator": "adapter._networks.pixelda",
+    "Evaluation": "adapter._measures.evaluation",
+    "Generator": "adapter._networks.pixelda",
+    "LabelFreeScore": "adapter._measures.evaluation",
+    "TaskTower": "adapter._networks.pixelda",
+    "choose": "adapter._measures.evaluation",
+    "evaluate": "adapter._measures.evaluation",
+    "label_free_score": "adapter._measures.evaluation",
+    "load_baseline": "adapter._training.baselines",
+    "load_cogan": "adapter._training.cogan",
+    "load_task_tower": "adapter._training.pixelda",
+    "save_adapter": "adapter._training.artifact",
+    "train": "adapter._training.pixelda",
+    "train_baseline": "adapter._training.baselines",
+    "train_cogan": "adapter._training.cogan",
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adapter._config import LabelledCrops
+from adapter._settings.pixelda import LabelledCrops
 
 
 @dataclass(frozen=True)

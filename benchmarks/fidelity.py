@@ -27,9 +27,9 @@ from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
 from render_adapt._config import plan_as_learnt
 from render_adapt._coupling import adapt_crops
-from render_adapt._faithful import adapt_faithfully
-from render_adapt._faults import erased, shifted, swapped, turned
-from render_adapt._fidelity import FidelityScores, Judge, make_judge
+from render_adapt._fidelity.faithful import adapt_faithfully
+from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
+from render_adapt._fidelity.training.faults import erased, shifted, swapped, turned
 from renderer import CropBatch, Plans, Renderer, make_plans, make_renderer
 
 SEED = 4321

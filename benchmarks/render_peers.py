@@ -41,7 +41,7 @@ class Raster:
         self._renderer = RasterRenderer(self._models, threads=threads, levels=levels)
 
     def render(self, plans: Plans) -> NDArray[Any]:
-        from render_adapt._labels import label_crops
+        from render_adapt._formats.labels import label_crops
 
         depth = []
         for first in range(0, len(plans), 64):

@@ -17,7 +17,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from render_adapt._calibrate import calibrate_adapter
     from render_adapt._config import PRESETS, RunConfig
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import (
@@ -27,18 +26,19 @@ if TYPE_CHECKING:
         RenderAdaptError,
         WorkerError,
     )
-    from render_adapt._executor import Executor, ProcessExecutor, SerialExecutor
-    from render_adapt._faithful import FaithfulCrops, adapt_faithfully
-    from render_adapt._fidelity import FidelityScores, Judge, make_judge
-    from render_adapt._labelled_crop import LabelledCrop
-    from render_adapt._load import Dataset, load
-    from render_adapt._pipeline import RunSummary, generate
-    from render_adapt._readers import torch_dataset, webdataset_pipeline
-    from render_adapt._report import write_report
-    from render_adapt._shard_checks import BadFile
-    from render_adapt._shard_writer import FakeShardWriter, ShardWriter
+    from render_adapt._fidelity.calibrate import calibrate_adapter
+    from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
+    from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
+    from render_adapt._formats.labelled_crop import LabelledCrop
+    from render_adapt._formats.shard_writer import FakeShardWriter, ShardWriter
+    from render_adapt._readers.load import Dataset, load
+    from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
+    from render_adapt._report.page import write_report
+    from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
+    from render_adapt._runs.pipeline import RunSummary, generate
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
-    from render_adapt._verify import Verification, repair, verify
+    from render_adapt._verify.shards import BadFile
+    from render_adapt._verify.verify import Verification, repair, verify
 
 __all__ = [
     "PRESETS",
@@ -81,39 +81,39 @@ __all__ = [
 _WHERE = {
     "PRESETS": "_config",
     "USER_ERRORS": "_exceptions",
-    "BadFile": "_shard_checks",
+    "BadFile": "_verify.shards",
     "ConfigError": "_exceptions",
-    "Dataset": "_load",
+    "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
-    "Executor": "_executor",
-    "FaithfulCrops": "_faithful",
-    "FakeShardWriter": "_shard_writer",
-    "FidelityScores": "_fidelity",
-    "Judge": "_fidelity",
-    "LabelledCrop": "_labelled_crop",
-    "ProcessExecutor": "_executor",
+    "Executor": "_runs.executor",
+    "FaithfulCrops": "_fidelity.faithful",
+    "FakeShardWriter": "_formats.shard_writer",
+    "FidelityScores": "_fidelity.judge",
+    "Judge": "_fidelity.judge",
+    "LabelledCrop": "_formats.labelled_crop",
+    "ProcessExecutor": "_runs.executor",
     "RenderAdaptError": "_exceptions",
     "RunConfig": "_config",
-    "RunSummary": "_pipeline",
-    "SerialExecutor": "_executor",
-    "ShardWriter": "_shard_writer",
+    "RunSummary": "_runs.pipeline",
+    "SerialExecutor": "_runs.executor",
+    "ShardWriter": "_formats.shard_writer",
     "FoundTarget": "_train",
     "TrainRun": "_train",
-    "Verification": "_verify",
+    "Verification": "_verify.verify",
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
-    "adapt_faithfully": "_faithful",
-    "calibrate_adapter": "_calibrate",
-    "generate": "_pipeline",
-    "load": "_load",
-    "make_judge": "_fidelity",
-    "repair": "_verify",
-    "torch_dataset": "_readers",
+    "adapt_faithfully": "_fidelity.faithful",
+    "calibrate_adapter": "_fidelity.calibrate",
+    "generate": "_runs.pipeline",
+    "load": "_readers.load",
+    "make_judge": "_fidelity.judge",
+    "repair": "_verify.verify",
+    "torch_dataset": "_readers.optional",
     "find_target": "_train",
     "train_adapter": "_train",
-    "verify": "_verify",
-    "webdataset_pipeline": "_readers",
-    "write_report": "_report",
+    "verify": "_verify.verify",
+    "webdataset_pipeline": "_readers.optional",
+    "write_report": "_report.page",
 }
 """Imported when they are first asked for, so that a command that is interrupted as it starts ends
 calmly."""

@@ -15,9 +15,9 @@ import numpy as np
 from adapter import AdapterInfo
 from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
-from render_adapt._manifest import MOST_CROPS
-from render_adapt._pixel_centre import CENTRES, INSIDE
-from render_adapt._writers import FORMATS
+from render_adapt._files import MOST_CROPS
+from render_adapt._formats.pixel_centre import CENTRES, INSIDE
+from render_adapt._formats.registry import FORMATS
 from renderer import (
     CLEARANCE,
     ENGINES,

@@ -9,6 +9,8 @@ from pathlib import Path
 import safe_files
 from render_adapt._exceptions import DatasetError
 
+MOST_CROPS = 250_000_000
+"""Of a dataset: BOP's numbers of scenes have six digits, and a scene has 250."""
 MOST_BYTES = 2**35
 """Of any file of a dataset; a tar file of 250 whole frames has some hundred million."""
 MOST_TEXT = 2**28

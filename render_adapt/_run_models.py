@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from cad_models import CadModel, ModelError, load_models
+from cad_models import CadModel, load_models
 from render_adapt._config import available_cores
-from render_adapt._exceptions import ConfigError, DatasetError
-from render_adapt._files import hash_file
-from render_adapt._manifest import MANIFEST, listed_hashes
+from render_adapt._exceptions import ConfigError
 from renderer import BlendFile, Renderer, load_blend_models, make_renderer
 
 
@@ -58,45 +53,3 @@ def source_renderer(
         "blender" if blend else "raster", loaded, threads=available_cores(), blend=blend,
         levels=False,
     )  # fmt: skip
-
-
-def own_models(folder: Path, manifest: Mapping[str, Any]) -> list[CadModel] | None:
-    """The objects of a finished run as its dataset has them, in the run's order.
-
-    They are to the bit those that its crops show, wherever the files lie that they were read from.
-
-    Returns:
-        None where they cannot serve: its `models/` is not as it was written, or Blender drew the
-        objects of a .blend file, with materials that only that has.
-
-    Raises:
-        DatasetError: the manifest makes no sense.
-        ModelError: they cannot be read.
-    """
-    listed = {k: v for k, v in listed_hashes(folder).items() if k.startswith("models/")}
-    try:
-        facts = {name: manifest["objects"][name] for name in manifest["order"]}
-        files = {f"models/obj_{entry['obj_id']:06d}.ply" for entry in facts.values()}
-        models = manifest["settings"]["models"]
-        of_blender = manifest["renderer"] == "blender" and blend_file((), models and Path(models))
-        if of_blender or not files <= listed.keys() or not _are_as_listed(folder, listed):
-            return None
-        ids = [str(entry["obj_id"]) for entry in facts.values()]
-        loaded = load_models(ids, models=folder / "models", units="mm")
-        return [
-            replace(model, name=name, origin=entry["origin"], sha256=entry["sha256"])
-            for model, (name, entry) in zip(loaded, facts.items(), strict=True)
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise DatasetError(
-            f"{folder / MANIFEST} is damaged ({error}): take it from a copy"
-        ) from None
-
-
-def _are_as_listed(folder: Path, hashes: Mapping[str, str]) -> bool:
-    try:
-        return all(hash_file(folder / name, folder) == sha256 for name, sha256 in hashes.items())
-    except OSError:
-        return False

@@ -6,10 +6,10 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; see `render_adapt._cli`."""
+    """Run the command line; see `render_adapt._cli.app`."""
     try:
-        from render_adapt import _cli
+        from render_adapt._cli.app import main as run
     except KeyboardInterrupt:
         sys.stderr.write("render-adapt: interrupted\n")
         sys.exit(130)
-    _cli.main()
+    run()

@@ -21,14 +21,14 @@ from adapter import (
     encode,
     read_target,
 )
-from adapter._lock import only_training
+from adapter._training.lock import only_training
 from cad_models import CadModel
-from render_adapt._calibrate import calibrate_adapter
 from render_adapt._config import WINDOW, Units, refuse_too_near, split_names
 from render_adapt._exceptions import ConfigError
+from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
 from render_adapt._run_models import load_run_models, source_renderer
-from render_adapt._target_sheet import write_target_sheet
+from render_adapt._runs.target_sheet import write_target_sheet
 from renderer import (
     Centre,
     PlanConfig,
@@ -108,7 +108,7 @@ class TrainRun:
     @property
     def has_saved(self) -> bool:
         """Whether there is anything for the same command to go on from."""
-        from adapter._checkpoint import CHECKPOINT
+        from adapter._training.checkpoint import CHECKPOINT
 
         return (self.working / CHECKPOINT).exists()
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import USER_ERRORS, ConfigError
-from render_adapt._job_messages import (
+from render_adapt._jobs.messages import (
     Checked,
     Crops,
     Dataset,
@@ -40,11 +40,11 @@ from render_adapt._job_messages import (
     read_job,
     write_job,
 )
-from render_adapt._manifest import sweep_held
-from render_adapt._pipeline import generate, run_notes
-from render_adapt._settings_from_json import settings_from_json
-from render_adapt._sheet import write_contact_sheet
-from render_adapt._studio import Studio
+from render_adapt._jobs.settings import settings_from_json
+from render_adapt._runs.manifest import sweep_held
+from render_adapt._runs.pipeline import generate, run_notes
+from render_adapt._runs.sheet import write_contact_sheet
+from render_adapt._runs.studio import Studio
 
 __all__ = [
     "Checked",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import signal
 
-from render_adapt._cli import main
-from render_adapt._studio import Studio
+from render_adapt._cli.app import main
+from render_adapt._runs.studio import Studio
 from renderer import CropBatch
 
 _render = Studio.render

@@ -20,7 +20,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import adapter._artifact
+import adapter._training.artifact
 from adapter import (
     Adapter,
     AdapterError,
@@ -31,7 +31,7 @@ from adapter import (
     save_adapter,
     train,
 )
-from adapter._runtime import CHUNK, DESCRIPTION, ONNX, WEIGHTS
+from adapter._runtime.adapters import CHUNK, DESCRIPTION, ONNX, WEIGHTS
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
 N = 2 * CHUNK + 5
@@ -205,7 +205,7 @@ def test_saving_twice_gives_the_same_bytes_and_replaces(checkpoint: Path, tmp_pa
 def test_nothing_is_written_where_the_runtimes_disagree(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter._artifact, "TOLERANCE", -1.0)
+    monkeypatch.setattr(adapter._training.artifact, "TOLERANCE", -1.0)
     with pytest.raises(AdapterError, match="disagree"):
         save_adapter(checkpoint, tmp_path / "a", preset="x", provenance="y")
     assert not (tmp_path / "a").exists()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
-from adapter._alignment import (
+from adapter._losses.alignment import (
     PAPER_BANDWIDTHS,
     DomainClassifier,
     adversarial_loss,
@@ -26,7 +26,7 @@ from adapter._alignment import (
     reconstruction_loss,
     reverse_gradient,
 )
-from adapter._dsn import DomainSeparation, PrivateEncoder
+from adapter._networks.dsn import DomainSeparation, PrivateEncoder
 
 
 def features(n: int, d: int, seed: int = 0, scale: float = 1.0) -> Tensor:

@@ -15,11 +15,11 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from adapter import AdapterError, LabelledCrops, TaskTower, train
-from adapter import _baselines as baselines
-from adapter._alignment import coral_recolour, median_bandwidths, mmd
-from adapter._baseline_config import BASELINES, BaselineConfig, TaskProgress
-from adapter._baselines import load_baseline, train_baseline
-from adapter._checkpoint import part, read_checkpoint
+from adapter._losses.alignment import coral_recolour, median_bandwidths, mmd
+from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
+from adapter._training import baselines
+from adapter._training.baselines import load_baseline, train_baseline
+from adapter._training.checkpoint import part, read_checkpoint
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
 

@@ -20,9 +20,9 @@ import trimesh
 
 from adapter import SHIPPED_ADAPTER
 from render_adapt import PRESETS, RunConfig
-from render_adapt._cli import main
+from render_adapt._cli.app import main
+from render_adapt._cli.doctor import Finding
 from render_adapt._config import RendererName
-from render_adapt._doctor import Finding
 from renderer import ENGINES
 
 
@@ -517,7 +517,7 @@ def test_doctor_says_what_is_missing(
         Finding("raster", "drawing", works, "what was found"),
         Finding("blender", "drawing", False, "set RENDER_ADAPT_BLENDER"),
     ]
-    monkeypatch.setattr("render_adapt._doctor.examine", lambda: iter(found))
+    monkeypatch.setattr("render_adapt._cli.doctor.examine", lambda: iter(found))
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
         main(["doctor"])
@@ -599,7 +599,7 @@ def test_an_interrupted_training_does_not_promise_to_go_on_from_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("render_adapt._cli.train_adapter", interrupted)
+    monkeypatch.setattr("render_adapt._cli.app.train_adapter", interrupted)
     arguments = ("train", "--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a")
     outcome = cli(*arguments)
     assert outcome.code == 130

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import AdapterError, LabelledCrops, Progress
-from adapter._checkpoint import CHECKPOINT, read_checkpoint
-from adapter._cogan import (
+from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
+from adapter._training.cogan import (
     CoGanConfig,
     CoupledDiscriminator,
     CoupledGenerator,

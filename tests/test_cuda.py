@@ -18,11 +18,11 @@ from adapter import (
     save_adapter,
     train,
 )
-from adapter import _device as device_module
-from adapter import _train as training
 from adapter._batches import LabelledBatches
-from adapter._checkpoint import read_checkpoint
-from adapter._device import ResidentBatches
+from adapter._training import device as device_module
+from adapter._training import pixelda as training
+from adapter._training.checkpoint import read_checkpoint
+from adapter._training.device import ResidentBatches
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()

@@ -296,7 +296,7 @@ def test_randomized_runs_have_the_same_bytes_however_they_are_batched(
     settings = {"n": 10, "adapter": "none", "randomize": "strong", "frames": frames}
     generate(config(tmp_path / "one", **settings))
     for name in ("BATCH_SIZE", "FRAMES_AT_ONCE"):
-        monkeypatch.setattr(f"render_adapt._shards.{name}", 3)
+        monkeypatch.setattr(f"render_adapt._runs.shards.{name}", 3)
     generate(config(tmp_path / "two", **settings))
     assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
@@ -457,7 +457,7 @@ def test_a_run_that_goes_on_with_other_libraries_says_so(
     settings = config(tmp_path / "d", objects=("ape",), n=3, adapter="none")
     assert generate(settings).notes == ()
     cv2_version = cv2.__version__
-    monkeypatch.setattr("render_adapt._description.cv2.__version__", "9.9")
+    monkeypatch.setattr("render_adapt._runs.description.cv2.__version__", "9.9")
     (note,) = generate(settings).notes
     assert f"began with opencv {cv2_version}, and other versions may round otherwise" in note
 

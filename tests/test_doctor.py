@@ -10,8 +10,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from render_adapt import _doctor
-from render_adapt._doctor import Finding, can_make_datasets, examine, show
+from render_adapt._cli import doctor as _doctor
+from render_adapt._cli.doctor import Finding, can_make_datasets, examine, show
 from renderer._engines.registry import ENGINES, EngineCheck
 
 

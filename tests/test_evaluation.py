@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from adapter import AdapterError, LabelledCrops
-from adapter._evaluation import (
+from adapter._measures.evaluation import (
     TURN_DEGREES,
     Predict,
     choose,

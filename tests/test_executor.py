@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from render_adapt import Executor, ProcessExecutor, SerialExecutor, WorkerError
-from render_adapt._executor import ATTEMPTS
+from render_adapt._runs.executor import ATTEMPTS
 
 
 def square_maker() -> Callable[[int], tuple[int, int]]:

@@ -19,8 +19,8 @@ from scipy import stats
 from adapter import SHIPPED_ADAPTER, Adapter, IdentityAdapter, draw_noise, load_adapter
 from cad_models import load_models
 from render_adapt import ConfigError, adapt_crops
-from render_adapt._calibrate import calibrate
-from render_adapt._calibration import (
+from render_adapt._fidelity.calibrate import calibrate
+from render_adapt._fidelity.calibration import (
     CALIBRATION,
     SHARES,
     Calibration,
@@ -28,9 +28,9 @@ from render_adapt._calibration import (
     read_calibration,
     write_calibration,
 )
-from render_adapt._faithful import adapt_faithfully
-from render_adapt._faults import erased, shifted, swapped, turned
-from render_adapt._fidelity import JUDGE, FidelityScores, Judge, make_judge
+from render_adapt._fidelity.faithful import adapt_faithfully
+from render_adapt._fidelity.judge import JUDGE, FidelityScores, Judge, make_judge
+from render_adapt._fidelity.training.faults import erased, shifted, swapped, turned
 from renderer import CropBatch, PlanConfig, Plans, angle_between, make_plans, make_renderer
 from tests.damage import DAMAGES
 
@@ -174,7 +174,7 @@ def test_a_damaged_judge_is_neither_taken_nor_calibrated_with(
     shutil.copytree(JUDGE.parent, tmp_path / "judge")
     damaged = tmp_path / "judge/judge.onnx"
     damaged.write_bytes(DAMAGES["a flipped bit"](damaged.read_bytes()))
-    monkeypatch.setattr("render_adapt._fidelity.JUDGE", damaged)
+    monkeypatch.setattr("render_adapt._fidelity.judge.JUDGE", damaged)
     general = read_calibration(JUDGE.with_name("fidelity.json"))
     said = r"judge\.onnx is not the file that came with this version .* install render-adapt again"
     with pytest.raises(ConfigError, match=said):

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cad_models import CadModel
-from render_adapt._fidelity_parts import depth_agreement, edge_agreement
-from render_adapt._label_view import Label, label_of, label_planes, values_at_side
+from render_adapt._fidelity.label_view import Label, label_of, label_planes, values_at_side
+from render_adapt._fidelity.parts import depth_agreement, edge_agreement
 from renderer import CropBatch, make_renderer, plans_from_poses, uniform_rotation
 from tests.shapes import lopsided, rectangle
 

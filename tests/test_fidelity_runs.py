@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from render_adapt import ConfigError, RunConfig, generate
-from render_adapt._studio import Studio
+from render_adapt._runs.studio import Studio
 
 
 def config(out: Path, **settings: Any) -> RunConfig:

@@ -21,12 +21,11 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from render_adapt import ConfigError, RunConfig, generate
-from render_adapt._coco import decode_mask, encode_mask
-from render_adapt._labels import label_crops
-from render_adapt._manifest import ShardEntry
-from render_adapt._prepared_shard import PreparedShard
-from render_adapt._studio import Studio
-from render_adapt._writers import finish_dataset, make_writers
+from render_adapt._formats.coco import decode_mask, encode_mask
+from render_adapt._formats.labels import label_crops
+from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.registry import finish_dataset, make_writers
+from render_adapt._runs.studio import Studio
 from renderer import RANDOMIZATIONS
 
 CLUTTER = dataclasses.replace(
@@ -141,11 +140,7 @@ def test_finishing_again_writes_the_same_bytes(both: Path) -> None:
     path = both / "train_web/key_to_shard.json"
     before = path.read_bytes()
     path.unlink()
-    entries = [
-        ShardEntry(shard, start, stop, 0, 0, "")
-        for shard, start, stop in ((2, 8, 10), (0, 0, 4), (1, 4, 8))
-    ]
-    finish_dataset(both, ("bop-webdataset",), entries)
+    finish_dataset(both, ("bop-webdataset",), {2: 2, 0: 4, 1: 4})
     assert path.read_bytes() == before
 
 

@@ -19,12 +19,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from adapter import AdapterError, TargetCut, load_adapter, read_info, read_target
-from adapter._artifact import export_onnx
-from adapter._checkpoint import read_checkpoint, write_checkpoint
-from adapter._networks import build_generator
-from adapter._runtime import DESCRIPTION, FORMAT, ONNX, WEIGHTS
+from adapter._networks.pixelda import build_generator
+from adapter._runtime.adapters import DESCRIPTION, FORMAT, ONNX, WEIGHTS
+from adapter._training.artifact import export_onnx
+from adapter._training.checkpoint import read_checkpoint, write_checkpoint
 from render_adapt import ConfigError
-from render_adapt._calibration import SHARES, Calibration, read_calibration, write_calibration
+from render_adapt._fidelity.calibration import (
+    SHARES,
+    Calibration,
+    read_calibration,
+    write_calibration,
+)
 from render_adapt._train import TrainRun
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
 from tests.pixelda_toy import SIZE, TOY

@@ -17,10 +17,10 @@ from pyarrow import parquet
 
 from cad_models import load_models, write_models
 from render_adapt import USER_ERRORS, RunConfig
-from render_adapt._description import config_of, describe_run
-from render_adapt._manifest import ShardEntry, read_entry, read_manifest, refuse_other_run
-from render_adapt._report_index import read_dataset
-from render_adapt._studio import Studio
+from render_adapt._report.index import read_dataset
+from render_adapt._runs.description import config_of, describe_run
+from render_adapt._runs.manifest import ShardEntry, read_entry, read_manifest, refuse_other_run
+from render_adapt._runs.studio import Studio
 from renderer import RANDOMIZATIONS, Randomization, RenderError, read_randomization
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
 

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cad_models import load_models  # noqa: E402
-from render_adapt._judge_network import JudgeNetwork, export_judge  # noqa: E402
-from render_adapt._judge_pairs import Pairs, make_pairs, random_shapes  # noqa: E402
-from render_adapt._judge_training import (  # noqa: E402
+from render_adapt._fidelity.training.network import JudgeNetwork, export_judge  # noqa: E402
+from render_adapt._fidelity.training.pairs import Pairs, make_pairs, random_shapes  # noqa: E402
+from render_adapt._fidelity.training.train import (  # noqa: E402
     JudgeBatch,
     draw_batch,
     harden,

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from cad_models import load_models
-from render_adapt._coco import coco_annotation, decode_mask, encode_mask
-from render_adapt._labels import (
+from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
+from render_adapt._formats.labels import (
     NO_BOX,
     Place,
     box_corners,

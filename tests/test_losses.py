@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapter import _losses as losses
+from adapter._losses import pixelda as losses
 
 
 def double(*values: float) -> Tensor:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from adapter import AdapterError, Progress, train
-from adapter import _train as training
-from adapter._checkpoint import read_checkpoint
-from adapter._monitor import CollapseWatch, DiscriminatorWatch, variation
+from adapter._training import pixelda as training
+from adapter._training.checkpoint import read_checkpoint
+from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()

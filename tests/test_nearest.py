@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 from adapter import AdapterError
-from adapter._nearest import copy_ratio, memorisation, nearest_neighbours, probability_less
+from adapter._measures.nearest import copy_ratio, memorisation, nearest_neighbours, probability_less
 
 SHAPE = (3, 4, 4)
 

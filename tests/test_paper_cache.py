@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adapter import AdapterError, LabelledCrops, train
-from adapter._checkpoint import read_checkpoint
+from adapter._training.checkpoint import read_checkpoint
 from benchmarks.paper._cache import cached_crops, sha256_of_files
 from benchmarks.paper._subsets import take
 from tests.pixelda_toy import TOY, toy_source, toy_target

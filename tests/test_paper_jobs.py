@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from adapter import AdapterError, LabelledCrops, Progress
-from adapter._checkpoint import CHECKPOINT, read_checkpoint
+from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from benchmarks.paper import _jobs as jobs_module
 from benchmarks.paper._jobs import Job, Workplace, run_job, state_of
 from benchmarks.paper._pool import run_jobs
@@ -134,10 +134,10 @@ def test_death_at_any_write_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: dict[str, Any]
 ) -> None:
     """The n-th file is never written, for every n; the next call goes on from what is there."""
-    import adapter._checkpoint
+    import adapter._training.checkpoint
 
     writers = [(jobs_module, jobs_module.write_atomically)]
-    writers += [(adapter._checkpoint, adapter._checkpoint.write_atomically)]
+    writers += [(adapter._training.checkpoint, adapter._training.checkpoint.write_atomically)]
     written = 0
     dies_at = -1
 

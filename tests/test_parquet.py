@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from render_adapt._parquet import read_columns
+from render_adapt._formats.parquet import read_columns
 
 COLUMNS = {
     "whole": pyarrow.array([1, 2, 3], pyarrow.int32()),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from render_adapt import ConfigError, DatasetError, RunConfig, generate, load, verify
-from render_adapt._verify import repair
+from render_adapt._verify.verify import repair
 from renderer import RANDOMIZATIONS
 from tests.test_dataset import tree_hash
 from tests.test_verify import Scene, sign_again

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapter import Discriminator, Generator, TaskTower
-from adapter._networks import BatchNorm, _dropout, _gaussian
+from adapter._networks.pixelda import BatchNorm, _dropout, _gaussian
 
 
 def parameters(network: nn.Module) -> int:

@@ -23,9 +23,9 @@ from adapter import (
     save_adapter,
     train,
 )
-from adapter import _train as training
 from adapter._batches import Rows
-from adapter._checkpoint import CHECKPOINT, read_checkpoint
+from adapter._training import pixelda as training
+from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from tests.damage import DAMAGES
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
 
@@ -322,7 +322,7 @@ def test_a_checkpoint_from_before_they_carried_a_hash_is_continued(tmp_path: Pat
 def test_two_trainings_in_one_folder_at_once_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter._lock.PATIENCE", 0.1)
+    monkeypatch.setattr("adapter._training.lock.PATIENCE", 0.1)
     tried = []
 
     def begin_another(state: Progress) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from render_adapt import FidelityScores
-from render_adapt._fidelity import significant
+from render_adapt._fidelity.judge import significant
 from tests.test_dataset import tree_hash
 
 RUN = (

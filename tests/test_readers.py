@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader, default_collate
 
 from render_adapt import ConfigError, DatasetError, RunConfig, generate
-from render_adapt._load import load
-from render_adapt._readers import torch_dataset, webdataset_pipeline
+from render_adapt._readers.load import load
+from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
 from renderer import RANDOMIZATIONS
 
 FORMATS = ("bop", "bop-webdataset")

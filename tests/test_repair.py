@@ -26,10 +26,10 @@ from render_adapt import (
     verify,
     write_report,
 )
-from render_adapt._cli import main
-from render_adapt._description import config_of
-from render_adapt._manifest import RunFolder, present_shards, read_manifest, sweep_held
-from render_adapt._pipeline import make_only
+from render_adapt._cli.app import main
+from render_adapt._runs.description import config_of
+from render_adapt._runs.manifest import RunFolder, present_shards, read_manifest, sweep_held
+from render_adapt._runs.pipeline import make_only
 from tests.test_dataset import tree_hash
 from tests.test_verify import CLUTTER, check, made, sha256, sign_again
 
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_read_is_named(
         return listdir(path)
 
     # A test that is run by root may read everything.
-    monkeypatch.setattr("render_adapt._shard_checks.os.listdir", refuse)
+    monkeypatch.setattr("render_adapt._verify.shards.os.listdir", refuse)
     (bad,) = check(dataset).bad
     assert (bad.path, bad.problem) == (dataset / name, "cannot be read: Permission denied")
 
@@ -301,7 +301,7 @@ def test_a_repair_that_is_killed_among_its_moves_ends_as_if_it_were_not(
         os.rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("render_adapt._manifest.os.replace", replace)
+        patch.setattr("render_adapt._runs.manifest.os.replace", replace)
         patch.setattr(RunFolder, "close", lambda self: self._lock and self._lock.release())
         with pytest.raises(Killed):
             repair(check(dataset), workers=1)
@@ -336,7 +336,7 @@ def test_a_worker_that_dies_among_its_moves_leaves_its_shard_to_another(
 
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr("render_adapt._manifest.os.replace", die)
+            patch.setattr("render_adapt._runs.manifest.os.replace", die)
             with pytest.raises(Killed):
                 commit()
         commit()

@@ -24,13 +24,13 @@ from pyarrow import parquet
 
 from adapter import AdapterError
 from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._labelled_crop import LabelledCrop
-from render_adapt._report import write_report
-from render_adapt._report_adapter import adapter_card
-from render_adapt._report_examples import MOST_SHOWN
-from render_adapt._report_index import RINGS, Index, read_dataset, view_cells
-from render_adapt._report_pictures import outline
-from render_adapt._studio import Studio
+from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._report.adapter import adapter_card
+from render_adapt._report.examples import MOST_SHOWN
+from render_adapt._report.index import RINGS, Index, read_dataset, view_cells
+from render_adapt._report.page import write_report
+from render_adapt._report.pictures import outline
+from render_adapt._runs.studio import Studio
 
 OBJECTS = ("duck", "ape", "eggbox")
 CROPS = 24
@@ -333,8 +333,8 @@ class TestLargeDatasets:
         large = dataclasses.replace(dataset, index=dataclasses.replace(index, **tiled))
         noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
         crop = stored_crop(noise, noise[..., 0].astype(np.float32), noise[..., 0] > 127)
-        monkeypatch.setattr("render_adapt._report.read_dataset", lambda folder: large)
-        monkeypatch.setattr("render_adapt._bop_read.SceneReader.read", lambda *_: crop)
+        monkeypatch.setattr("render_adapt._report.page.read_dataset", lambda folder: large)
+        monkeypatch.setattr("render_adapt._formats.read.SceneReader.read", lambda *_: crop)
         return plain
 
     def test_the_page_stays_small(self, large: Path, tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ class TestLargeDatasets:
     ) -> None:
         black = np.zeros((8, 8, 3), np.uint8)
         tiny = stored_crop(black, black[..., 0].astype(np.float32), black[..., 0] > 0)
-        monkeypatch.setattr("render_adapt._bop_read.SceneReader.read", lambda *_: tiny)
+        monkeypatch.setattr("render_adapt._formats.read.SceneReader.read", lambda *_: tiny)
         shown = data_of(write_report(large, tmp_path / "r.html"))["shown"]
         assert len(shown) == len({crop["number"] for crop in shown}) == MOST_SHOWN
         fidelity = np.array([crop["fidelity"] for crop in shown])

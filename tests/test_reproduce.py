@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapter import PRESETS, AdapterError
-from adapter._checkpoint import FREE_SETTINGS
+from adapter._training.checkpoint import FREE_SETTINGS
 from benchmarks.paper import ReproduceRun, reproduce
 from benchmarks.paper._jobs import JobState
 from benchmarks.paper._presets import PRESET_NAMES, pixelda, stages
@@ -26,7 +26,8 @@ from benchmarks.paper._tables import (
     rows,
     table,
 )
-from render_adapt import _cli, _cli_reproduce
+from render_adapt._cli import app as _cli
+from render_adapt._cli import reproduce as _cli_reproduce
 
 PROVENANCE = Provenance("render-adapt reproduce table1", "2026-01-01", "abc")
 
@@ -252,7 +253,7 @@ def test_command_without_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        _cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli.py")
+        _cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli/reproduce.py")
     )
     assert "runs from a checkout of the repository" in cli_error(capsys, "table1")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from adapter._losses import angle_degrees, pose_loss, quaternion_product
+from adapter._losses.pixelda import angle_degrees, pose_loss, quaternion_product
 from cad_models import CadModel, load_models
 from render_adapt._train import render_source
 from renderer import (

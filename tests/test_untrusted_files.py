@@ -23,16 +23,16 @@ from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from adapter import AdapterError, load_adapter, read_target
-from adapter._runtime import DESCRIPTION, ONNX
+from adapter._runtime.adapters import DESCRIPTION, ONNX
 from cad_models import ModelError, load_models
 from cad_models._files.pictures import decode_picture
 from render_adapt import DatasetError
-from render_adapt._bop_read import SceneReader, TarReader
-from render_adapt._cli import main
-from render_adapt._description import config_of
-from render_adapt._manifest import read_entry
+from render_adapt._cli.app import main
+from render_adapt._formats.read import SceneReader, TarReader
 from render_adapt._printable import printable
-from render_adapt._report_index import _read_table
+from render_adapt._report.index import _read_table
+from render_adapt._runs.description import config_of
+from render_adapt._runs.manifest import read_entry
 from renderer import RANDOMIZATIONS, RenderError, load_photographs, read_randomization
 from tests.test_fuzz_adapters import description, toy
 from tests.test_fuzz_models import TRIANGLE

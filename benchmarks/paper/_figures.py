@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from adapter import FAR, LabelledCrops, memorisation, nearest_neighbours
-from adapter._evaluation import Predict
-from adapter._losses import angle_degrees
+from adapter._losses.pixelda import angle_degrees
+from adapter._measures.evaluation import Predict
 from benchmarks.paper._scenario import Scenario
 
 Generate = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapter import AdapterError, Progress, TaskProgress
-from adapter._checkpoint import CHECKPOINT, FREE_SETTINGS, read_metadata
 from adapter._files import make_folder, write_atomically
+from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS, read_metadata
 from benchmarks.paper._machine import commit, hardware
 from benchmarks.paper._presets import PresetName, Stage, stages
 from benchmarks.paper._scenario import Scenario

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from adapter import AdapterError, LabelledCrops
 from adapter._batches import Rows
-from adapter._device import Images, to_device
+from adapter._training.device import Images, to_device
 
 SCRIPT = Path("implementations/pixelda/pixelda.py")
 _NETWORKS = ("Generator", "Discriminator", "Classifier")

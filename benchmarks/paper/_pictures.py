@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from adapter import AdapterError
-from adapter._checkpoint import CHECKPOINT
-from adapter._evaluation import Predict
 from adapter._files import write_atomically
+from adapter._measures.evaluation import Predict
+from adapter._training.checkpoint import CHECKPOINT
 from benchmarks.paper._figures import write_figures
 from benchmarks.paper._jobs import Job, Workplace, step_of
 from benchmarks.paper._presets import NARROWER, PresetName

@@ -29,9 +29,9 @@ from adapter import (
     train_cogan,
 )
 from adapter._batches import image_tensor
-from adapter._checkpoint import part, read_checkpoint
-from adapter._evaluation import Predict
-from adapter._networks import build_generator
+from adapter._measures.evaluation import Predict
+from adapter._networks.pixelda import build_generator
+from adapter._training.checkpoint import part, read_checkpoint
 from benchmarks.paper._cache import cached_crops, sha256_of_files
 from benchmarks.paper._figures import Generate
 from benchmarks.paper._permutation import find_permutation

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models._files.pictures import MAX_PIXELS
 from cad_models._mesh.checked import PLAIN_COLOR, RawMesh
 from cad_models._model import ModelError
+from safe_files import MOST_PIXELS as MAX_PIXELS
 
 LARGEST_TILE = 2048
 """Pixels of a texture's side where there are several."""

@@ -1,0 +1,1 @@
+"""Adapters at work, and on disk."""

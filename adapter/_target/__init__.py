@@ -1,0 +1,1 @@
+"""Real crops: what a folder of them holds."""

@@ -1,0 +1,1 @@
+"""Training: a loop for each algorithm, and what they share."""

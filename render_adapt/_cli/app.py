@@ -1,0 +1,381 @@
+"""The command line: `render-adapt`, and its commands `verify`, `train`, `models list`,
+`reproduce` and `doctor`.
+
+Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
+standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
+any more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from adapter import PRESETS, SHIPPED_ADAPTER, TrainConfig, read_info
+from adapter import Progress as TrainProgress
+from cad_models import available_models
+from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
+from render_adapt._cli.reproduce import reproduce
+from render_adapt._cli.settings import given_settings, optional_fields, refuse_fractions
+from render_adapt._cli.streams import (
+    CONTINUES,
+    InterruptedCommand,
+    ReaderGoneError,
+    interrupt_on_termination,
+    kept_streams,
+    saying_when_interrupted,
+)
+from render_adapt._config import PRESETS as RUN_PRESETS
+from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
+from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
+from render_adapt._fidelity.calibrate import calibrate_adapter
+from render_adapt._printable import printable
+from render_adapt._run_models import load_run_models, source_renderer
+from render_adapt._runs.description import config_of, where_files_are
+from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest
+from render_adapt._runs.own_models import own_models
+from render_adapt._runs.pipeline import SHEET, RunSummary, generate, make_only
+from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
+from render_adapt._verify.verify import Verification
+from render_adapt._verify.verify import repair as repair_dataset
+from render_adapt._verify.verify import verify as verify_dataset
+
+app = App(
+    name="render-adapt",
+    help="Make labelled crops that look like your camera's: render CAD models, adapt, write.",
+    version=version("render-adapt"),
+    default_parameter=Parameter(negative_iterable=()),
+    suppress_keyboard_interrupt=False,
+    config=refuse_fractions,
+)
+models_app = App(name="models", help="The objects that can be rendered.")
+app.command(models_app)
+app.command(reproduce)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, `sys.argv` by default.
+
+    What the user can mend is one sentence and exit code 1, never a traceback.
+    """
+    interrupt_on_termination()
+    try:
+        with kept_streams():
+            app(sys.argv[1:] if arguments is None else list(arguments))
+    except ReaderGoneError:
+        sys.exit(141)
+    except USER_ERRORS as error:
+        errors.print(printable(f"render-adapt: {error}"), style="red", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt as interrupt:
+        kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
+        errors.print(f"render-adapt: interrupted{kept}", soft_wrap=True)
+        sys.exit(130)
+
+
+_Settings: Any = optional_fields(TrainConfig, "the preset's")
+_RunSettings: Any = optional_fields(RunConfig)
+
+
+@app.default
+def run(
+    *,
+    preset: str = "default",
+    only: int | None = None,
+    settings: Annotated[_RunSettings, Parameter(name="*")] = None,
+) -> None:
+    """Make a labelled dataset of rendered and adapted crops.
+
+    Parameters
+    ----------
+    preset
+        Settings to start from: default; linemod, crops cut as LINEMOD's camera crops are and as far
+        off the camera's axis; or linemod-paper, the 109,208 renders of 11 objects by
+        Wohlhart & Lepetit's recipe (301 viewpoints in place of 1241 with --subdivisions 3).
+    only
+        Make this crop of the run alone, in this process and beside the dataset; where --out holds
+        a run, its settings need not be given again.
+    """
+    if preset not in RUN_PRESETS:
+        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
+    given = {**RUN_PRESETS[preset], **given_settings(settings)}
+    if given.get("n") == 0:
+        raise ConfigError("--n is 0: it must be at least 1")
+    if only is not None:
+        out = Path(given.pop("out", RunConfig.out))
+        began = (out / MANIFEST).is_file()
+        own = None
+        if began:
+            manifest = read_manifest(out)
+            config = where_files_are(config_of(manifest, out, **given), out)
+            own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
+        else:
+            config = RunConfig(**{"objects": (), **given, "out": out})
+        folder = make_only(config, only, own)
+        output.print(f"crop {only}: {folder}", soft_wrap=True)
+        output.print(f"picture: {folder / SHEET}", soft_wrap=True)
+        return
+    config = RunConfig(**{"objects": (), **given})
+    with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
+        summary = generate(config, show)
+    _print_summary(summary)
+
+
+def _print_summary(summary: RunSummary) -> None:
+    if summary.crops_made:
+        rate = summary.crops_made / summary.seconds
+        output.print(
+            f"{summary.crops_made} crops in {summary.seconds:.1f} s ({rate:.0f} crops/s), "
+            f"{summary.bytes / 1e6:.1f} MB"
+        )
+        spent = ", ".join(f"{stage} {s:.1f} s" for stage, s in summary.stage_seconds.items())
+        output.print(f"time by stage, all workers: {spent}", style="dim")
+    else:
+        output.print(f"all {summary.crops} crops were there already")
+    if summary.redrawn or summary.dropped:
+        output.print(
+            f"label fidelity: {summary.redrawn} crops were adapted anew, {summary.dropped} left out"
+        )
+    for note in summary.notes:
+        output.print(f"note: {note}", soft_wrap=True)
+    output.print(f"dataset: {summary.folder}", soft_wrap=True)
+    output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
+    output.print(f"sha256: {summary.sha256}", style="dim")
+
+
+@app.command
+def verify(
+    folder: Path,
+    /,
+    *,
+    repair: Annotated[bool, Parameter(negative=())] = False,
+    sha256: str | None = None,
+    adapter: str | None = None,
+    workers: int | None = None,
+) -> None:
+    """Check that a dataset is what was written, file by file, and that its labels are true.
+
+    Exit code 1 where they are not, with the first bad file.
+
+    Parameters
+    ----------
+    folder
+        The dataset's.
+    repair
+        Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
+        run was made of are looked for by their names here and beside the dataset.
+    sha256
+        What the dataset's run printed under this name: proves that it is that very dataset.
+    adapter
+        Where the run's adapter is now, for --repair.
+    workers
+        Processes side by side [default: all cores].
+    """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers is {workers}: it must be at least 1")
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError("--sha256 must be the 64 hexadecimal digits that the run printed")
+    expected = sha256 and sha256.lower()
+    found = _verified(folder, expected, workers)
+    if found.bad and repair:
+        errors.print(f"mending {_bad_files(found)}", soft_wrap=True)
+        with CropsBar() as show:
+            summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
+        for note in summary.notes:
+            output.print(f"note: {note}", soft_wrap=True)
+        listed = all(file.path != folder / LISTING for file in found.bad)
+        if listed and found.sha256 != summary.sha256:
+            output.print(
+                "note: what was made anew is not to the bit what was there, as with another "
+                "version of render-adapt or its libraries: the dataset has another hash now",
+                soft_wrap=True,
+            )
+        found = _verified(folder, expected, workers)
+    if found.bad:
+        can_mend = not repair and not all(file.unlisted for file in found.bad)
+        mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
+        raise DatasetError(f"{_bad_files(found)}{mend}")
+    rate = found.crops / found.seconds
+    output.print(
+        f"{found.crops} crops in {found.shards} shards are as they were written, and their labels "
+        f"true ({rate:.0f} crops/s)",
+        soft_wrap=True,
+    )
+    output.print(f"sha256: {found.sha256}", style="dim")
+
+
+def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verification:
+    with CropsBar() as show:
+        return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
+
+
+def _bad_files(found: Verification) -> str:
+    """The first bad file, and how many shards are bad."""
+    first = found.bad[0]
+    shards = sum(file.shard is not None for file in found.bad)
+    return f"{first.path} {first.problem}; {shards} of {found.shards} shards are bad"
+
+
+@app.command
+def train(
+    *,
+    run: Annotated[TrainRun, Parameter(name="*")],
+    preset: str = "fast",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    settings: Annotated[_Settings, Parameter(name="*")] = None,
+) -> None:
+    """Train an adapter on unlabelled crops of your camera.
+
+    Says first what was found to learn from.
+
+    Parameters
+    ----------
+    preset
+        Settings to start from: fast (for processors without a GPU), or the paper's linemod,
+        linemod-masked, mnistm, usps.
+    dry_run
+        Say what there is to learn from, draw it, and stop.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
+    config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
+    if dry_run:
+        _print_target(find_target(run))
+        return
+    with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
+        task = progress.add_task("rendering the source crops", total=config.steps)
+
+        notes = {""}
+
+        def show(state: TrainProgress) -> None:
+            if state.note not in notes:
+                notes.add(state.note)
+                errors.print(f"note: {state.note}", soft_wrap=True)
+            losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+            line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
+            progress.update(task, description=line, completed=state.step, total=state.steps)
+            # A log file has no progress bar.
+            if not errors.is_terminal and state.step % 100 == 0:
+                errors.print(line, soft_wrap=True)
+
+        info = train_adapter(run, config, preset, show, _print_target)
+    output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
+    output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+def _saved_so_far(run: TrainRun) -> str:
+    return CONTINUES if run.has_saved else "nothing was saved yet"
+
+
+def _print_target(found: FoundTarget) -> None:
+    for line in found.report.lines():
+        output.print(f"target: {printable(line)}", soft_wrap=True)
+    sheet = printable(str(found.contact_sheet))
+    output.print(f"target: picture {sheet}", soft_wrap=True)
+
+
+@app.command
+def calibrate(
+    *,
+    adapter: str,
+    objects: tuple[str, ...],
+    models: Path | None = None,
+    units: Units | None = None,
+    window: float | None = None,
+    crops: int = 4000,
+) -> None:
+    """Calibrate label fidelity for an adapter by its own crops; `train` does so by itself.
+
+    Parameters
+    ----------
+    adapter
+        Folder of a trained adapter.
+    objects
+        Objects that it was trained for: names, or NAME=FILE for a mesh of your own.
+    models
+        A BOP models folder, or a .blend file, in place of the built-in models.
+    units
+        Unit of the mesh files, where it is not millimetres.
+    window
+        Side of the square that a crop shows at the object's distance, millimetres [default: the
+        adapter's own].
+    crops
+        Crops to make for it, 1000 or more.
+    """
+    names = split_names(objects)
+    loaded = load_run_models(names, models, units)
+    renderer = source_renderer(loaded, names, models)
+    info = read_info(SHIPPED_ADAPTER if adapter == "shipped" else Path(adapter))
+    calibrate_adapter(adapter, loaded, plan_as_learnt(info, window=window), crops, renderer)
+    output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
+
+
+@models_app.command(name="list")
+def list_models(*, models: Path | None = None, units: Units | None = None) -> None:
+    """List the objects that --objects can name.
+
+    Parameters
+    ----------
+    models
+        A BOP models folder in place of the built-in models.
+    units
+        Unit of the folder, where it is not millimetres.
+    """
+    table = Table("name", "id", "diameter (mm)", "faces", "symmetric", box=None)
+    for model in available_models(models, units):
+        symmetric = "yes" if model.symmetric else ""
+        table.add_row(
+            model.name, str(model.object_id), f"{model.diameter:.1f}", str(model.faces), symmetric
+        )
+    output.print(table)
+
+
+@app.command
+def doctor() -> None:
+    """Say what works on this machine, and what to install for the rest.
+
+    Exit code 1 where no dataset can be made.
+    """
+    from render_adapt._cli.doctor import can_make_datasets, examine, show
+
+    with errors.status("looking"):
+        findings = list(examine())
+    output.print(show(findings))
+    if not can_make_datasets(findings):
+        sys.exit(1)
+
+
+@app.command
+def report(
+    dataset: Path,
+    *,
+    out: Path | None = None,
+    target: Path | None = None,
+    adapter: Path | None = None,
+) -> None:
+    """Write one HTML page about a dataset: counts, views, fidelity, examples.
+
+    Parameters
+    ----------
+    dataset
+        The folder that --out made.
+    out
+        The file to write [default: report.html in the dataset's folder].
+    target
+        Real crops, as for train: the nearest one is shown beside each crop.
+    adapter
+        The adapter's folder, for its card, where it is not the one that comes with the package.
+    """
+    from render_adapt._report.page import write_report
+
+    with errors.status("drawing the report"):
+        page = write_report(dataset, out, target=target, adapter=adapter)
+    output.print(f"report: {page}", soft_wrap=True)

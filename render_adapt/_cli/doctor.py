@@ -1,0 +1,133 @@
+"""`render-adapt doctor`: what works on this machine, and what to install for the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.table import Table
+from rich.text import Text
+
+from renderer._engines.registry import ENGINES, check_engine
+
+_NEEDED = ("raster", "onnxruntime")
+"""Without these no dataset can be made."""
+
+_TORCH_CHECK = """
+import torch
+name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+if name:
+    torch.ones(8, device="cuda").sum().item()
+print(name)
+"""
+_ONNX_RUNTIME_CHECK = """
+from adapter._runtime.onnx import import_onnx_runtime
+print(", ".join(name.removesuffix("ExecutionProvider") for name in
+                import_onnx_runtime().get_available_providers()))
+"""
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of what this project can use."""
+
+    part: str
+    use: str
+    """What it is for."""
+    works: bool
+    message: str
+    """What was found, or one sentence on what to install."""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at one part after the other; each is tried in a process of its own.
+
+    Yields:
+        The engines, then the runtimes of adapters and trainings.
+    """
+    uses = {
+        "raster": "drawing; the default",
+        "cuda": "drawing on a GPU",
+        "pyrender": "drawing with OpenGL",
+        "blender": "drawing with Cycles",
+    }
+    for name in ENGINES:
+        check = check_engine(name)
+        yield Finding(name, uses[name], check.works, check.message)
+    yield _examine_onnx_runtime()
+    torch, gpu = _examine_torch()
+    yield torch
+    yield gpu
+
+
+def show(findings: list[Finding]) -> Table:
+    """The findings, a line or more each."""
+    table = Table("part", "is for", "", "found", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
+    for finding in findings:
+        mark = Text("works", "green") if finding.works else Text("missing", "yellow")
+        table.add_row(finding.part, finding.use, mark, Text(finding.message))
+    return table
+
+
+def can_make_datasets(findings: list[Finding]) -> bool:
+    """Whether the parts that every run needs work."""
+    return all(finding.works for finding in findings if finding.part in _NEEDED)
+
+
+def _examine_onnx_runtime() -> Finding:
+    part, use = "onnxruntime", "adapting"
+    code, said = _try_in_python(_ONNX_RUNTIME_CHECK)
+    if code == 0:
+        return Finding(part, use, True, f"{_version('onnxruntime')}, on {said}")
+    return Finding(part, use, False, f"It cannot be imported ({said}): pip install onnxruntime.")
+
+
+def _examine_torch() -> tuple[Finding, Finding]:
+    torch_use, gpu_use = "training", "doing so faster"
+    if _version("torch") is None:
+        install = "It is not installed: pip install 'render-adapt[train]'."
+        return (
+            Finding("torch", torch_use, False, install),
+            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, is missing."),
+        )
+    code, said = _try_in_python(_TORCH_CHECK)
+    if code != 0:
+        broken = f"It fails ({said}): install it again for this machine's driver."
+        return (
+            Finding("torch", torch_use, False, broken),
+            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, fails."),
+        )
+    no_gpu = (
+        "torch sees no GPU: nothing needs one; where there is one, install its driver and a torch "
+        "built for CUDA."
+    )
+    return (
+        Finding("torch", torch_use, True, str(_version("torch"))),
+        Finding("CUDA", gpu_use, bool(said), said or no_gpu),
+    )
+
+
+def _try_in_python(code: str) -> tuple[int, str]:
+    """Run code in a fresh Python: its exit code, and the last line that it printed."""
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer in {_SECONDS} s"
+    lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()
+    return result.returncode, lines[-1].strip() if lines else ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Whether adapted crops still show what their labels say."""

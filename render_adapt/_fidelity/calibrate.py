@@ -1,0 +1,98 @@
+"""Calibrates fidelity for an adapter: what its own crops' numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter import SHIPPED_ADAPTER, Adapter, load_adapter
+from cad_models import CadModel
+from render_adapt._coupling import adapt_crops
+from render_adapt._fidelity.calibration import CALIBRATION, Calibration, measure, write_calibration
+from render_adapt._fidelity.judge import JUDGE, hash_of_judge, measure_parts, open_judge
+from render_adapt._files import writing
+from renderer import CropBatch, PlanConfig, Renderer, make_plans, make_renderer
+from safe_files import write_file
+
+CROPS = 4000
+"""To calibrate by; half a minute."""
+_SEED = 1_000_003
+"""Unlike any run's, so that no run is judged by its own crops."""
+_AT_ONCE = 64
+
+
+def calibrate_adapter(
+    path: Path | str,
+    models: Sequence[CadModel],
+    plan: PlanConfig,
+    crops: int = CROPS,
+    renderer: Renderer | None = None,
+) -> Calibration:
+    """Measure the fidelity of an adapter's crops, and keep that in the adapter's folder.
+
+    From then on `make_judge` tells by them how faithful a crop of this adapter is. The crops are
+    taken as they come: where an adapter moves or loses its objects as a rule, that is its rule.
+
+    Args:
+        path: the adapter's folder, or "shipped".
+        models: the objects that it was trained for.
+        plan: how they were shown to it.
+        crops: how many to make, 1000 or more.
+        renderer: of these models, as the adapter's renders were made; raster if not given.
+
+    Raises:
+        AdapterError, ConfigError, RenderError, DatasetError: one sentence each.
+    """
+    adapter = load_adapter(path, threads=1)
+    window = plan.window
+
+    def adapt(renders: CropBatch) -> CropBatch:
+        return adapt_crops(renders, adapter, _SEED, window)
+
+    calibration = calibrate(adapt, adapter, models, plan, crops, renderer=renderer)
+    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    with writing(folder, "make room there, or give a folder that can be written to"):
+        write_file(folder / CALIBRATION, write_calibration(calibration))
+    return calibration
+
+
+def calibrate(
+    adapt: Callable[[CropBatch], CropBatch],
+    adapter: Adapter | None,
+    models: Sequence[CadModel],
+    plan: PlanConfig,
+    crops: int,
+    network: Path = JUDGE,
+    renderer: Renderer | None = None,
+) -> Calibration:
+    """Measure crops as `adapt` makes them of plain renders.
+
+    Args:
+        adapt: renders to crops.
+        adapter: what does so; None where it is none, so that depth is part of what is measured.
+        models: the objects.
+        plan: how they are shown.
+        crops: how many.
+        network: the judge, an ONNX file.
+        renderer: of these models; raster if not given.
+    """
+    judge_sha256 = hash_of_judge(network)
+    renderer = renderer or make_renderer("raster", models, levels=False)
+    session = open_judge(network)
+    parts: dict[str, list[NDArray[np.float64]]] = {}
+    for start in range(0, crops, _AT_ONCE):
+        stop = min(start + _AT_ONCE, crops)
+        renders = renderer.render(make_plans(plan, models, _SEED, start, stop))
+        for part, values in measure_parts(adapt(renders), renders, session).items():
+            parts.setdefault(part, []).append(values)
+    if adapter is not None and adapter.info.channels == 3:
+        del parts["depth"]
+    return measure(
+        {part: np.concatenate(values) for part, values in parts.items()},
+        adapter_sha256=adapter.info.sha256["generator.onnx"] if adapter else None,
+        judge_sha256=judge_sha256,
+        objects=tuple(model.name for model in models),
+    )

@@ -1,0 +1,123 @@
+"""Adapting until crops agree with their labels, or giving them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter import Adapter
+from render_adapt._coupling import adapt_crops
+from render_adapt._fidelity.judge import FidelityScores, Judge
+from renderer import CropBatch
+
+
+@dataclass(frozen=True)
+class FaithfulCrops:
+    """N adapted crops, how faithful they are, and how often each was adapted."""
+
+    crops: CropBatch
+    scores: FidelityScores
+    attempt: NDArray[np.int32]
+    """(N,), how often the noise vector was drawn anew; 0 where the first one served."""
+    kept: NDArray[np.bool_]
+    """(N,), False where no attempt was faithful enough: such a crop is to be dropped."""
+
+    @staticmethod
+    def of_renders(renders: CropBatch) -> FaithfulCrops:
+        """Renders that are not to be adapted: all are kept and none is judged."""
+        count = len(renders)
+        return FaithfulCrops(
+            crops=renders,
+            scores=FidelityScores.unknown(count),
+            attempt=np.zeros(count, np.int32),
+            kept=np.ones(count, np.bool_),
+        )
+
+    def without_dropped(self) -> FaithfulCrops:
+        """Those that are kept."""
+        rows = np.flatnonzero(self.kept)
+        return FaithfulCrops(
+            self.crops[rows], self.scores[rows], self.attempt[rows], self.kept[rows]
+        )
+
+    @property
+    def redrawn(self) -> int:
+        """Crops that were kept with another noise vector than their first."""
+        return int((self.kept & (self.attempt > 0)).sum())
+
+    @property
+    def dropped(self) -> int:
+        """Crops to be dropped."""
+        return int((~self.kept).sum())
+
+
+def adapt_faithfully(
+    renders: CropBatch,
+    adapter: Adapter,
+    judge: Judge,
+    *,
+    seed: int,
+    window: float,
+    min_fidelity: float = 0.0,
+    redraws: int = 3,
+) -> FaithfulCrops:
+    """Adapt renders; where one is not faithful enough, with other noise vectors.
+
+    What becomes of a crop depends on its number and the run's seed, not on its company. Crops that
+    cannot be judged, their target being hidden, are kept.
+
+    Args:
+        renders: N, with their labels.
+        adapter: a trained generator.
+        judge: of that adapter's crops.
+        seed: the run's.
+        window: side of the crop's window, millimetres.
+        min_fidelity: the least fidelity that will do, 0 to 1; 0 keeps all.
+        redraws: how often a noise vector is drawn anew at most.
+    """
+    crops = adapt_crops(renders, adapter, seed, window)
+    scores = judge.score(crops, renders)
+    attempt = np.zeros(len(renders), np.int32)
+    failing = np.flatnonzero(scores.fidelity < min_fidelity)
+    kept = np.ones(len(renders), np.bool_)
+    if len(failing) and redraws:
+        # All at once: the network takes as long for one crop as for a chunk of them.
+        rows, attempts = np.repeat(failing, redraws), np.tile(1 + np.arange(redraws), len(failing))
+        others = renders[rows]
+        again = adapt_crops(others, adapter, seed, window, attempts)
+        better = judge.score(again, others)
+        passes = (better.fidelity >= min_fidelity).reshape(len(failing), redraws)
+        first = np.argmax(passes, axis=1)
+        saved = passes.any(axis=1)
+        old, new = failing[saved], np.flatnonzero(saved) * redraws + first[saved]
+        crops = _exchange(crops, again, old, new)
+        scores = _exchange_scores(scores, better, old, new)
+        attempt[old] = attempts[new]
+        failing = failing[~saved]
+    kept[failing] = False
+    return FaithfulCrops(crops, scores, attempt, kept)
+
+
+def _exchange(
+    crops: CropBatch, others: CropBatch, old: NDArray[np.int64], new: NDArray[np.int64]
+) -> CropBatch:
+    rgb, depth = crops.rgb.copy(), crops.depth.copy()
+    rgb[old], depth[old] = others.rgb[new], others.depth[new]
+    return replace(crops, rgb=rgb, depth=depth)
+
+
+def _exchange_scores(
+    scores: FidelityScores,
+    others: FidelityScores,
+    old: NDArray[np.int64],
+    new: NDArray[np.int64],
+) -> FidelityScores:
+    parts = []
+    for before, after in (
+        (scores.edges, others.edges), (scores.depth, others.depth), (scores.judge, others.judge),
+    ):  # fmt: skip
+        parts.append(before.copy())
+        parts[-1][old] = after[new]
+    return FidelityScores(*parts)

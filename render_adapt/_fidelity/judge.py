@@ -1,0 +1,212 @@
+"""Label fidelity: whether an adapted crop still shows what its label says."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter import SHIPPED_ADAPTER, Adapter, open_network
+from render_adapt._exceptions import ConfigError
+from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
+from render_adapt._fidelity.label_view import (
+    Label,
+    colors_at_side,
+    label_of,
+    label_planes,
+    picture_planes,
+    values_at_side,
+)
+from render_adapt._fidelity.parts import depth_agreement, edge_agreement
+from render_adapt._files import hash_file
+from renderer import CropBatch
+from safe_files import read_file
+
+JUDGE = Path(__file__).parents[1] / "judge" / "judge.onnx"
+"""The network that comes with the package."""
+FEWEST_PIXELS = 16
+"""Of 64 x 64: a target that is seen less than this has nothing to judge by."""
+DIGITS = 3
+"""Significant ones of a score, which is known no better: calibrations are of some 4,000 crops. What
+processors compute otherwise lies below, and so do differences in what is kept and what is not."""
+MOST_JUDGE_BYTES = 2**26
+_LEAST = 1e-300
+_CHUNK = 16
+"""Crops that go through the network at once, always: scores do not depend on the batching."""
+
+
+@dataclass(frozen=True)
+class FidelityScores:
+    """How well N crops agree with their labels, each number from 0 to 1.
+
+    A part's number is the share of faithful crops that agree with their labels no better by that
+    part: 0.01 is exceeded by 99 % of them. NaN where there is nothing to judge by: a target that is
+    hidden, or depth that the adapter does not make. `Judge` rounds them to three digits.
+    """
+
+    edges: NDArray[np.float64]
+    """(N,), by edges along the target's outline and inside it."""
+    depth: NDArray[np.float64]
+    """(N,), by depth, against the pose's."""
+    judge: NDArray[np.float64]
+    """(N,), by a network that compares crop and label."""
+
+    @functools.cached_property
+    def fidelity(self) -> NDArray[np.float64]:
+        """(N,), the parts taken together by Fisher's method (1925).
+
+        Of the k parts that are known, it is the share of faithful crops whose parts multiply to no
+        more: q (1 + s + ... + s^(k-1) / (k-1)!) of their product q, where s = -log q. It too is
+        exceeded by 99 % of them at 0.01, where the parts have nothing in common, as they have not
+        (docs/fidelity.md).
+        """
+        parts = np.stack([self.edges, self.depth, self.judge])
+        known = np.isfinite(parts)
+        count = known.sum(axis=0)
+        surprise = -np.log(np.maximum(np.where(known, parts, 1.0), _LEAST)).sum(axis=0)
+        terms = sum(np.where(count > j, surprise**j / math.factorial(j), 0.0) for j in range(3))
+        return significant(np.where(count > 0, np.exp(-surprise) * terms, np.nan))
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+    def __getitem__(self, rows: NDArray[Any]) -> FidelityScores:
+        """The scores of some crops."""
+        return FidelityScores(self.edges[rows], self.depth[rows], self.judge[rows])
+
+    @staticmethod
+    def unknown(count: int) -> FidelityScores:
+        """Of `count` crops that were not judged."""
+        return FidelityScores(*(np.full(count, np.nan) for _ in PARTS))
+
+
+class Judge:
+    """Scores adapted crops against their labels, for any objects.
+
+    Args:
+        calibration: of the adapter whose crops are judged, or the general one.
+        network: an ONNX file; the package's own by default.
+
+    Raises:
+        ConfigError: the calibration is of another network, or the package's own is damaged.
+    """
+
+    def __init__(self, calibration: Calibration, network: Path = JUDGE) -> None:
+        if calibration.judge_sha256 != hash_of_judge(network):
+            raise ConfigError(
+                "the fidelity calibration was made with another judge than this version's: "
+                "calibrate the adapter anew with render-adapt calibrate"
+            )
+        self.calibration = calibration
+        self._session = open_judge(network)
+
+    def score(self, crops: CropBatch, renders: CropBatch) -> FidelityScores:
+        """Score N square crops, in any order and company: each depends on itself alone.
+
+        Args:
+            crops: as adapted.
+            renders: the same crops as rendered from their plans, with their labels.
+        """
+        values = measure_parts(crops, renders, self._session)
+        known = self.calibration.quantiles
+        nothing = np.full(len(crops), np.nan)
+        return FidelityScores(
+            *(
+                significant(self.calibration.share(p, values[p])) if p in known else nothing
+                for p in PARTS
+            )
+        )
+
+
+def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores to as many digits as mean something; NaN stays NaN."""
+    return np.array([float(f"{score:.{DIGITS}g}") for score in scores.ravel()]).reshape(
+        scores.shape
+    )
+
+
+def make_judge(path: Path | str, adapter: Adapter) -> Judge:
+    """A judge of an adapter's crops.
+
+    It goes by the calibration in the adapter's folder, of crops that this adapter made. An adapter
+    without one is judged by the general calibration, of hardened renders with strong randomisation,
+    whose pictures are other than an adapter's: fewer or more of its crops may lie below a limit
+    than the limit says.
+
+    Args:
+        path: the adapter's folder, or "shipped".
+        adapter: what was loaded from there.
+
+    Raises:
+        ConfigError: the calibration is damaged, or of another adapter.
+    """
+    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    file = folder / CALIBRATION
+    if not file.exists():
+        general = read_calibration(JUDGE.with_name(CALIBRATION))
+        return Judge(_without_depth(general) if adapter.info.channels == 3 else general)
+    calibration = read_calibration(file)
+    if calibration.adapter_sha256 != adapter.info.sha256.get("generator.onnx"):
+        raise ConfigError(
+            f"{file} was made for another adapter than the one beside it: "
+            f"calibrate it anew with render-adapt calibrate --adapter {folder}"
+        )
+    return Judge(calibration)
+
+
+def _without_depth(calibration: Calibration) -> Calibration:
+    kept = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
+    return replace(calibration, quantiles=kept)
+
+
+def measure_parts(
+    crops: CropBatch, renders: CropBatch, session: Any
+) -> dict[str, NDArray[np.float64]]:
+    """The parts' plain numbers, (N,) each, the greater the better; NaN for hidden targets."""
+    label = label_of(renders)
+    rgb = colors_at_side(crops.rgb)
+    values = {
+        "edges": edge_agreement(rgb, label),
+        "depth": depth_agreement(values_at_side(crops.depth), label),
+        "judge": _verdicts(rgb, label, session),
+    }
+    hidden = label.seen.sum(axis=(1, 2)) < FEWEST_PIXELS
+    return {part: np.where(hidden, np.nan, value) for part, value in values.items()}
+
+
+def _verdicts(rgb: NDArray[np.uint8], label: Label, session: Any) -> NDArray[np.float64]:
+    """(N,), the network's log-odds that the label's pose is true, plus those that its object is."""
+    planes = np.concatenate([picture_planes(rgb), label_planes(label)], axis=1)
+    result = np.empty(len(planes))
+    chunk = np.zeros((_CHUNK, *planes.shape[1:]), np.float32)
+    for start in range(0, len(planes), _CHUNK):
+        part = planes[start : start + _CHUNK]
+        chunk[: len(part)] = part
+        (verdict,) = session.run(["verdict"], {"planes": chunk})
+        result[start : start + _CHUNK] = verdict[: len(part), :2].sum(axis=1)
+    return result
+
+
+def hash_of_judge(network: Path) -> str:
+    """SHA-256 of a judge's file.
+
+    Raises:
+        ConfigError: it is the package's own, and not as it came with it.
+    """
+    found = hash_file(network)
+    if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
+        raise ConfigError(
+            f"{network} is not the file that came with this version (its SHA-256 differs): install "
+            "render-adapt again"
+        )
+    return found
+
+
+def open_judge(network: Path) -> Any:
+    """The judge's network, an `onnxruntime.InferenceSession`."""
+    return open_network(read_file(network, most=MOST_JUDGE_BYTES))

@@ -1,0 +1,158 @@
+"""BOP scene-wise datasets: one shard is one scene, one crop is one image with its own K."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import CadModel, write_models
+from render_adapt._formats.coco import coco_annotation, coco_image
+from render_adapt._formats.image import DEPTH_SCALE, BopImage, bop_image, png
+from render_adapt._formats.labels import InstanceLabel
+from render_adapt._formats.pixel_centre import INSIDE, camera_entry, recounted
+from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard_writer import ShardWriter
+from renderer import CropBatch
+from safe_files import write_file
+
+SPLIT = "train"
+FOLDERS = ("rgb", "depth", "mask", "mask_visib")
+
+
+def write_dataset_files(
+    folder: Path,
+    models: Sequence[CadModel],
+    camera: NDArray[np.float64],
+    width: int,
+    height: int,
+    pixel_centre: float,
+) -> list[str]:
+    """Write what all shards share in both formats: `camera.json` and `models/`.
+
+    Args:
+        folder: the dataset's.
+        models: the run's objects.
+        camera: (3, 3), the frames' K, or one that stands for the crops', which have their own.
+        width, height: pixels.
+        pixel_centre: the run's (`RunConfig.pixel_centre`).
+
+    Returns:
+        The names of the files, relative to the folder.
+    """
+    k = recounted(camera, INSIDE, pixel_centre)
+    content = {
+        "cx": k[0, 2], "cy": k[1, 2], "depth_scale": DEPTH_SCALE, "fx": k[0, 0], "fy": k[1, 1],
+        "height": height, **camera_entry(pixel_centre), "width": width,
+    }  # fmt: skip
+    write_file(folder / "camera.json", json.dumps(content, indent=2) + "\n")
+    write_models(models, folder / "models")
+    meshes = [f"models/obj_{model.object_id:06d}" for model in models]
+    textured = [model.mesh.texture is not None for model in models]
+    return [
+        "camera.json",
+        "models/models_info.json",
+        *(f"{mesh}.ply" for mesh in meshes),
+        *(f"{mesh}.png" for mesh, has in zip(meshes, textured, strict=True) if has),
+    ]
+
+
+class SceneWriter(ShardWriter):
+    """Writes the crops of one scene into a folder of a shard; `close` writes its JSON files.
+
+    Convention:
+        The k-th crop that is added is image k. Its target is instance 0, its other objects those
+        after it; the masks of image k's instance g are `mask/%06d_%06d.png` and
+        `mask_visib/%06d_%06d.png` % (k, g), 0 or 255. What is not seen at all is listed too.
+    """
+
+    def __init__(
+        self, prepared: PreparedShard, scene: str, models: Sequence[CadModel], pixel_centre: float
+    ) -> None:
+        self._prepared = prepared
+        self._scene = scene
+        self._models = models
+        self._pixel_centre = pixel_centre
+        self._camera: dict[str, Any] = {}
+        self._gt: dict[str, Any] = {}
+        self._gt_info: dict[str, Any] = {}
+        self._coco_images: list[dict[str, Any]] = []
+        self._coco_annotations: list[dict[str, Any]] = []
+        for name in FOLDERS:
+            (prepared.path / scene / name).mkdir(parents=True)
+
+    def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
+        """Write a batch of crops with the labels of all their objects."""
+        for row, of_crop in enumerate(labels):
+            self._add_one(bop_image(crops, row, of_crop, self._models, self._pixel_centre))
+
+    def close(self) -> None:
+        """Write the scene's camera, pose, count and COCO files."""
+        for name, content in (
+            ("scene_camera", self._camera),
+            ("scene_gt", self._gt),
+            ("scene_gt_info", self._gt_info),
+        ):
+            self._write(f"{name}.json", _one_entry_per_line(content).encode())
+        self._write("scene_gt_coco.json", (json.dumps(self._coco()) + "\n").encode())
+
+    def _add_one(self, image: BopImage) -> None:
+        image_id = len(self._gt)
+        name, key = f"{image_id:06d}", str(image_id)
+        self._write(f"rgb/{name}.png", image.rgb)
+        self._write(f"depth/{name}.png", image.depth)
+        for number, (whole, visible) in enumerate(zip(image.masks, image.masks_visib, strict=True)):
+            self._write(f"mask/{name}_{number:06d}.png", _mask_png(whole))
+            self._write(f"mask_visib/{name}_{number:06d}.png", _mask_png(visible))
+        self._camera[key] = image.camera
+        self._gt[key] = image.gt
+        self._gt_info[key] = image.gt_info
+        self._add_to_coco(image_id, image)
+
+    def _add_to_coco(self, image_id: int, image: BopImage) -> None:
+        height, width = image.masks[0].shape
+        self._coco_images.append(coco_image(image_id, f"rgb/{image_id:06d}.png", width, height))
+        for entry, info, whole, visible in zip(
+            image.gt, image.gt_info, image.masks, image.masks_visib, strict=True
+        ):
+            if visible.any():
+                self._coco_annotations.append(
+                    coco_annotation(
+                        annotation_id=len(self._coco_annotations) + 1,
+                        image_id=image_id,
+                        category_id=entry["obj_id"],
+                        whole=whole,
+                        visible=visible,
+                        ignore=info["visib_fract"] < 0.1,
+                    )
+                )
+
+    def _coco(self) -> dict[str, Any]:
+        categories = [
+            {"id": model.object_id, "name": model.name, "supercategory": "render-adapt"}
+            for model in self._models
+        ]
+        return {
+            "info": {"description": "render-adapt crops"},
+            "licenses": [],
+            "categories": categories,
+            "images": self._coco_images,
+            "annotations": self._coco_annotations,
+        }
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._prepared.write(f"{self._scene}/{name}", content)
+
+
+def _mask_png(mask: NDArray[np.bool_]) -> bytes:
+    return png(mask.astype(np.uint8) * 255)
+
+
+def _one_entry_per_line(content: dict[str, Any]) -> str:
+    """JSON as bop_toolkit lays it out, so that line-wise tools and diffs work."""
+    lines = (f"  {json.dumps(key)}: {json.dumps(content[key], sort_keys=True)}" for key in content)
+    return "{\n" + ",\n".join(lines) + "\n}\n"

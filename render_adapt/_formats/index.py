@@ -1,0 +1,162 @@
+"""The index: one row per crop with its pose as a quaternion and where it came from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import CadModel
+from render_adapt._fidelity.judge import FidelityScores
+from render_adapt._formats.image import numbers
+from render_adapt._formats.labels import InstanceLabel, box_corners
+from render_adapt._formats.pixel_centre import INSIDE, recounted
+from renderer import CropBatch, quaternion_from_matrix
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a crop came from: columns that say so wherever the row goes."""
+
+    seed: int
+    """The run's."""
+    config_sha256: str
+    """As in the run's manifest: of all that decides its bytes."""
+    adapter_sha256: str | None
+    """Of the adapter's network, the file `generator.onnx`; None for plain renders."""
+    version: str
+    """Of render-adapt."""
+
+    @staticmethod
+    def of_run(manifest: Mapping[str, Any]) -> Provenance:
+        """What the manifest of a run says."""
+        return Provenance(
+            seed=manifest["seed"],
+            config_sha256=manifest["config_sha256"],
+            adapter_sha256=manifest["adapter"] and manifest["adapter"]["generator.onnx"],
+            version=manifest["version"],
+        )
+
+
+_COLUMNS = {
+    "index": "int64",
+    "scene_id": "int32",
+    "im_id": "int32",
+    "object": "string",
+    "obj_id": "int32",
+    "quaternion": "vector[4]",
+    "translation": "vector[3]",
+    "camera_matrix": "vector[9]",
+    "centre_depth": "float64",
+    "bbox_obj": "box",
+    "bbox_visib": "box",
+    "visib_fract": "float64",
+    "box_corners": "vector[16]",
+    "others": "int32",
+    "light_direction": "vector",
+    "fidelity": "float64",
+    "fidelity_edges": "float64",
+    "fidelity_depth": "float64",
+    "fidelity_judge": "float64",
+    "noise_attempt": "int32",
+    "seed": "int64",
+    "config_sha256": "string",
+    "adapter_sha256": "string",
+    "version": "string",
+}
+"""The index's columns; a vector is a list of float64, a number in brackets its length, a box four
+int32."""
+
+
+def index_rows(
+    crops: CropBatch,
+    labels: Sequence[Sequence[InstanceLabel]],
+    models: Sequence[CadModel],
+    provenance: Provenance,
+    scores: FidelityScores,
+    attempt: NDArray[np.int32],
+    *,
+    shard: int,
+    first_image: int,
+    pixel_centre: float,
+) -> list[dict[str, Any]]:
+    """Rows for a batch of crops: of each its target, and how many other objects it shows.
+
+    Convention:
+        `quaternion` is (w, x, y, z), unit, w >= 0, model to camera; millimetres; `camera_matrix`
+        is row-major, and the first pixel's centre is at (`pixel_centre`, `pixel_centre`) in its
+        coordinates. `box_corners` holds u and v, in the same coordinates, of the bounding box's
+        eight projected corners in turn, from the least x, y, z to the greatest, z changing first
+        and x last. `light_direction` holds x, y, z of each light that is on. `seed` and
+        `index` redraw the crop: its plan is stream 0 (scene 3, surfaces 4) and its noise vector
+        stream 2 of `numpy.random.default_rng([seed, index, stream])`, and if `noise_attempt` is
+        above 0, of `default_rng([seed, index, 2, noise_attempt])`. `fidelity` and its parts are
+        from 0 to 1 (docs/fidelity.md), null where there is nothing to judge by.
+    """
+
+    def known(score: float) -> float | None:
+        return None if np.isnan(score) else float(score)
+
+    plans = crops.plans
+    quaternions = quaternion_from_matrix(plans.rotation)
+    corners = box_corners(plans, models).reshape(len(plans), 16) + (pixel_centre - INSIDE)
+    cameras = recounted(plans.camera_matrix, INSIDE, pixel_centre)
+    rows = []
+    for row, (label, *others) in enumerate(labels):
+        lit = plans.light_color[row].any(axis=1)
+        model = models[plans.object_index[row]]
+        rows.append(
+            {
+                "index": int(plans.index[row]),
+                "scene_id": shard,
+                "im_id": first_image + row,
+                "object": model.name,
+                "obj_id": model.object_id,
+                "quaternion": numbers(quaternions[row]),
+                "translation": numbers(plans.translation[row]),
+                "camera_matrix": numbers(cameras[row]),
+                "centre_depth": float(plans.centre_depth[row]),
+                "bbox_obj": list(label.bbox_obj),
+                "bbox_visib": list(label.bbox_visib),
+                "visib_fract": label.visib_fract,
+                "box_corners": numbers(corners[row]),
+                "others": len(others),
+                "light_direction": numbers(plans.light_direction[row, lit]),
+                "fidelity": known(scores.fidelity[row]),
+                "fidelity_edges": known(scores.edges[row]),
+                "fidelity_depth": known(scores.depth[row]),
+                "fidelity_judge": known(scores.judge[row]),
+                "noise_attempt": int(attempt[row]),
+                **asdict(provenance),
+            }
+        )
+    return rows
+
+
+def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
+    """The Parquet file of rows."""
+    # Blender's Python has no pyarrow, and numpy of before 2, which today's pyarrow refuses.
+    from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
+    from arro3.io import write_parquet
+
+    def column(values: list[Any], kind: str) -> Any:
+        if kind == "vector":
+            starts = np.cumsum([0, *map(len, values)])
+            return list_array(Array(starts.astype(np.int32)), flat(values, "float64"))
+        if kind.startswith("vector"):
+            return fixed_size_list_array(flat(values, "float64"), int(kind[7:-1]))
+        if kind == "box":
+            return fixed_size_list_array(flat(values, "int32"), 4)
+        return Array(values, getattr(DataType, kind)())
+
+    def flat(rows: list[Any], kind: str) -> Any:
+        return Array([entry for row in rows for entry in row], getattr(DataType, kind)())
+
+    columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
+    file = io.BytesIO()
+    write_parquet(Table.from_pydict(columns), file, compression="snappy")
+    return file.getvalue()

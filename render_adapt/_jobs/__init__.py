@@ -1,0 +1,1 @@
+"""Work for a user interface, in a process of its own."""

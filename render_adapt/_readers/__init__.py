@@ -1,0 +1,1 @@
+"""Datasets for those who train on them."""

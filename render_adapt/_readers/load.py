@@ -1,0 +1,131 @@
+"""Datasets for numpy users: every crop as arrays, and the whole index as columns."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render_adapt._exceptions import DatasetError
+from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.read import CropReader, SceneReader, TarReader
+from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
+
+_READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
+_KEYS = ("scene_id", "im_id")
+
+
+def load(path: Path | str, format: str | None = None) -> Dataset:
+    """Open a dataset.
+
+        dataset = render_adapt.load("dataset")
+        crop = dataset[0]
+        crop.rgb, crop.depth, crop.mask_visib[0], crop.quaternion[0], crop.translation[0]
+        dataset.columns["quaternion"]    # (N, 4), of all crops at once
+
+    Args:
+        path: its folder.
+        format: `bop` or `bop-webdataset`, where it has both; the first if not given.
+
+    Raises:
+        DatasetError: it is no dataset of ours, has not been finished, is damaged, or was not
+            written in this format.
+    """
+    return Dataset(Path(path), format)
+
+
+class Dataset(Sequence[LabelledCrop]):
+    """A finished dataset; crops are read as they are asked for.
+
+    It may be copied to other processes. What is in memory is the index once `columns` was asked
+    for, and otherwise a few bytes for each crop.
+    """
+
+    def __init__(self, path: Path, format: str | None = None) -> None:
+        manifest = read_manifest(path)
+        if (path / INCOMPLETE).exists():
+            raise DatasetError(
+                f"{path} has not been finished: give the command that began it again"
+            )
+        formats = manifest.get("format")
+        if not isinstance(formats, list) or not formats or not set(formats) <= set(_READERS):
+            raise DatasetError(f"the manifest of {path} names no format that can be read")
+        if format is not None and format not in formats:
+            raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
+        self.path = path
+        self._reader = _READERS[format or formats[0]](path)
+        self._files = _index_files(path, manifest)
+        self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, number: int) -> LabelledCrop: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[LabelledCrop]: ...
+    def __getitem__(self, number: int | slice) -> LabelledCrop | list[LabelledCrop]:
+        """A crop, or several.
+
+        Raises:
+            DatasetError: a file of it is missing or damaged.
+        """
+        if isinstance(number, slice):
+            return [self[k] for k in range(len(self))[number]]
+        scene_id, im_id = self._keys[number].tolist()
+        return self._reader.read(scene_id, im_id)
+
+    @property
+    def shards(self) -> list[int]:
+        """The shards' numbers; shard s is scene s."""
+        return list(np.unique(self._keys[:, 0]).tolist())
+
+    @functools.cached_property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The index: a column of all N crops for each name, lists of one length as (N, length).
+
+        docs/datasets.md says what each is.
+        """
+        return self._read_index()
+
+    def _read_index(self, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        try:
+            shards = [read_columns(file, names, inside=self.path) for file in self._files]
+            for number, shard in enumerate(shards):
+                if not are_of_shard(shard, number):
+                    raise ValueError(f"that of shard {number} has crops of another")
+            return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
+        except (ValueError, KeyError, OSError) as error:
+            raise DatasetError(
+                f"the index of {self.path} is damaged ({error}): render-adapt verify {self.path} "
+                "names the file"
+            ) from None
+
+
+def _index_files(path: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """One for each shard of the run, in order; other files are none of the dataset's."""
+    shards = manifest.get("shards")
+    if type(shards) is not int or shards < 1:
+        raise DatasetError(f"the manifest of {path} does not say how many shards there are")
+    present = present_shards(path / "index", ".parquet", shards)
+    if len(present) < shards:
+        missing = next(k for k, number in enumerate([*present, shards]) if k != number)
+        raise DatasetError(
+            f"{path} has no index of shard {missing}: render-adapt verify {path} --repair makes it"
+        )
+    return [path / f"index/{shard:06d}.parquet" for shard in present]
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """A column of all shards; lists that are of one length in each but not in all as objects."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    rows = [row for part in parts for row in part]
+    column = np.empty(len(rows), object)
+    column[:] = rows
+    return column

@@ -1,0 +1,106 @@
+"""An adapter's card: what it was trained on, how good it is, and what its makers say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
+from render_adapt._exceptions import DatasetError
+from render_adapt._printable import printable
+from render_adapt._report.index import Dataset
+from safe_files import read_file
+
+CARD = "MODEL_CARD.md"
+_MOST_CARD_BYTES = 200_000
+
+
+def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None:
+    """What the page says of the adapter that made a dataset; None where none did.
+
+    Args:
+        dataset: the dataset.
+        folder: the adapter's, None for the one that comes with the package.
+
+    Raises:
+        DatasetError: the folder holds another adapter.
+        AdapterError: it holds none.
+    """
+    hashes = dataset.manifest["adapter"]
+    if hashes is None:
+        return None
+    info = read_info(folder or SHIPPED_ADAPTER)
+    if info.sha256 != hashes:
+        if folder is not None:
+            raise DatasetError(
+                f"--adapter {folder} is not the adapter that made {dataset.folder} (the SHA-256 of "
+                "its files differ): give the one that did, or leave --adapter out"
+            )
+        return {"name": None, "rows": _hash_rows(hashes), "html": ""}
+    place = folder or SHIPPED_ADAPTER
+    return {
+        "name": printable(place.resolve().name),
+        "rows": _adapter_rows(info) + _hash_rows(hashes),
+        "html": _card_text(place / CARD),
+    }
+
+
+def _adapter_rows(info: AdapterInfo) -> list[list[str]]:
+    kind = "RGB-D" if info.channels == 4 else "RGB"
+    rows = [
+        ["takes", f"{info.size} x {info.size} px, {kind}, window {info.window_mm:g} mm"],
+        ["noise", f"{info.noise_dimension} numbers"],
+        ["training", f"preset {info.preset}, {info.steps:,} steps"],
+        ["objects", ", ".join(map(str, info.class_names))],
+        ["data", info.provenance],
+    ]
+    if info.cut is not None:
+        rows.insert(1, ["its crops were cut", _cut_text(info.cut)])
+    for name, value in info.figures.items():
+        entries = value.items() if isinstance(value, dict) else [("", value)]
+        rows += [[f"{name} {key}".replace("_", " "), shown_value(entry)] for key, entry in entries]
+    return rows
+
+
+def _cut_text(cut: TargetCut) -> str:
+    """How an adapter's target was cut, in words."""
+    middle = {
+        "mean": "the mean of the mesh's vertices",
+        "box": "the bounding box's centre",
+        "origin": "the mesh's origin",
+        "visible": "the box of what is seen",
+    }[cut.centre]
+    off = f"up to {cut.off_axis_degrees:g} degrees off" if cut.off_axis_degrees else "on"
+    pixels = "" if cut.pixels is None else f", some {cut.pixels} of its pixels wide"
+    return f"{middle} in the middle, {off} the camera's axis{pixels}"
+
+
+def _hash_rows(hashes: dict[str, str]) -> list[list[str]]:
+    return [[f"SHA-256 of {name}", value] for name, value in sorted(hashes.items())]
+
+
+def _card_text(path: Path) -> str:
+    """A model card as HTML; markup within it is shown, not obeyed."""
+    from markdown_it import MarkdownIt
+
+    try:
+        content = read_file(path, most=_MOST_CARD_BYTES, inside=path.parent)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}): remove it") from None
+    text = content.decode("utf-8", errors="replace")
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
+    tokens = reader.parse(text)
+    for token in tokens:
+        token.attrs.pop("style", None)  # which the page's policy does not allow
+    return str(reader.renderer.render(tokens, reader.options, {}))
+
+
+def shown_value(value: object) -> str:
+    """A setting's or a figure's value as text."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(shown_value, value))
+    return str(value)[:80]

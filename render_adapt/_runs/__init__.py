@@ -1,0 +1,1 @@
+"""Runs: plan, render, adapt, write, commit, resume."""

@@ -1,0 +1,485 @@
+"""The run's folder: what run it belongs to, which shards are done, and how a shard is committed.
+
+manifest.json            the run: config, seed, versions, hashes; written first, never changed
+shards/000000.json       one entry per finished shard; written last, so it means "whole"
+shards/000000.sha256     a hash for each of the shard's files, for `sha256sum --check` too
+train/000000/            the shard's scene
+index/000000.parquet     the shard's rows of the index
+dataset.sha256           a hash for every file that is not in a shard, and for the shards' own
+                         lists: its own hash is that of the whole dataset
+INCOMPLETE               a note to people, present until all is done, and the lock of the run
+.shard-000000/           a shard in the making
+.whole-000000/           a shard that is made, on its way to the places above
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapter._training.lock import FolderLock
+from render_adapt._exceptions import DatasetError
+from render_adapt._files import (
+    MOST_CROPS,
+    MOST_TEXT,
+    flush_all,
+    hash_file,
+    listing_text,
+    read_listing,
+    writing,
+)
+from render_adapt._formats.bop_scenes import SPLIT
+from render_adapt._formats.bop_webdataset import WEB_SPLIT
+from render_adapt._formats.prepared_shard import PreparedShard
+from safe_files import (
+    create_file,
+    flush_folder,
+    parse_json,
+    partials_of,
+    read_file,
+    remove_partials,
+    write_file,
+)
+
+MANIFEST = "manifest.json"
+INCOMPLETE = "INCOMPLETE"
+LISTING = "dataset.sha256"
+MOST_MANIFEST = 2**24
+MOST_ENTRY = 2**16
+"""Bytes of a manifest, and of a shard's entry."""
+OLD_SHARD_SIZE = 250
+"""Crops in a shard where a manifest does not say it, as was so before it did."""
+_NOT_DECISIVE = ("settings", "versions")
+"""Of a manifest: where things lay, and with what it was made."""
+_FOLLOWING = ("config_sha256", "conventions", "shards")
+"""Of a manifest: what says nothing that its other entries do not."""
+_LAYOUT = ("shard_size",)
+"""Of a manifest: how crops are put into files, which changes no crop."""
+_WHOLE = ".whole-"
+_held: set[RunFolder] = set()
+"""Those whose locks this process holds."""
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """A finished shard."""
+
+    shard: int
+    start: int
+    """Index of its first crop."""
+    stop: int
+    """Index after its last crop."""
+    files: int
+    bytes: int
+    sha256: str
+    """Of the list of its files' hashes and names."""
+    redrawn: int = 0
+    """Crops that were adapted with another noise vector than their first."""
+    dropped: int = 0
+    """Crops that were left out as not faithful enough."""
+
+    @property
+    def crops(self) -> int:
+        """Crops in the dataset."""
+        return self.stop - self.start - self.dropped
+
+    def text(self) -> str:
+        """What its file holds."""
+        return json.dumps(asdict(self), sort_keys=True) + "\n"
+
+    def hashes(self) -> dict[str, str]:
+        """Of its file and of its list's, by name."""
+        name = f"shards/{self.shard:06d}"
+        return {
+            f"{name}.json": hashlib.sha256(self.text().encode()).hexdigest(),
+            f"{name}.sha256": self.sha256,
+        }
+
+
+class RunFolder:
+    """A dataset's folder. Whoever works in it holds its lock, from `open` to `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: FolderLock | None = None
+
+    def open(self, run: Mapping[str, Any]) -> None:
+        """Start a run here, or continue it.
+
+        Raises:
+            DatasetError: the folder holds another run or other files, its manifest is not what was
+                written, another run is at work in it, or it cannot be written.
+        """
+        manifest = self.path / MANIFEST
+        with writing(self.path, "give --out a folder that can be written"):
+            if manifest.exists():
+                refuse_other_run(read_manifest(self.path), run, self.path)
+            else:
+                self._refuse_other_files()
+                self.path.mkdir(parents=True, exist_ok=True)
+            interrupted = (self.path / INCOMPLETE).exists()
+            self._lock = FolderLock(self.path / INCOMPLETE, self._in_use())
+            _held.add(self)
+            if manifest.exists():
+                refuse_changed_manifest(self.path)
+                # Another run may have begun meanwhile.
+                refuse_other_run(read_manifest(self.path), run, self.path)
+            else:
+                write_file(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
+            self._lock.write(
+                "This run has not finished. Give the same command again to continue it.\n"
+            )
+            self._take_up(interrupted)
+
+    def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
+        """Entries of the shards that are done, and how many more were done once.
+
+        Of these something is gone, or of another size: they are to be made again. What has changed
+        within a file is for `verify` to find.
+        """
+        listed = listed_hashes(self.path)
+        present = present_shards(self.path / "shards", ".json", run["shards"])
+        known = {f"shards/{shard:06d}.json" for shard in present}
+        known |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
+        sound = {}
+        for shard in present:
+            with contextlib.suppress(DatasetError, OSError, ValueError):
+                entry = read_entry(entry_of(self.path, shard))
+                if self._is_whole(entry, run, listed):
+                    sound[shard] = entry
+        return sound, len(known) - len(sound)
+
+    def _is_whole(
+        self, entry: ShardEntry, run: Mapping[str, Any], listed: Mapping[str, str]
+    ) -> bool:
+        listing = listing_of(self.path, entry.shard)
+        text = read_file(listing, most=MOST_TEXT, inside=self.path)
+        there = [os.lstat(self.path / name) for name in read_listing(text.decode())]
+        return (
+            (entry.start, entry.stop) == shard_range(entry.shard, run)
+            and hashlib.sha256(text).hexdigest() == entry.sha256
+            and (not listed or entry.hashes().items() <= listed.items())
+            and all(stat.S_ISREG(file.st_mode) for file in there)
+            and len(there) == entry.files
+            and sum(file.st_size for file in there) == entry.bytes
+        )
+
+    def begin_shard(self, shard: int) -> PreparedShard:
+        """An empty folder to prepare a shard in."""
+        folder, whole = self.path / f".shard-{shard:06d}", self.path / f"{_WHOLE}{shard:06d}"
+        if whole.exists():
+            # Of a worker that died among its moves, and in whose place this one is.
+            self.place(whole)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        return PreparedShard(folder)
+
+    def commit_shard(
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        start: int,
+        stop: int,
+        redrawn: int = 0,
+        dropped: int = 0,
+    ) -> ShardEntry:
+        """Move a prepared shard to its place; it counts only once its entry is there.
+
+        Raises:
+            DatasetError: what lies in the folder is not what was written.
+        """
+        prepared.check()
+        listing = prepared.listing()
+        entry = ShardEntry(
+            shard, start, stop, prepared.files, prepared.bytes,
+            hashlib.sha256(listing.encode()).hexdigest(), redrawn, dropped,
+        )  # fmt: skip
+        (prepared.path / "shards").mkdir()
+        create_file(listing_of(prepared.path, shard), listing)
+        create_file(entry_of(prepared.path, shard), entry.text())
+        flush_all()
+        whole = self.path / f"{_WHOLE}{shard:06d}"
+        os.replace(prepared.path, whole)
+        # From here on the shard is there, whatever happens: the next run moves on what is left.
+        flush_folder(self.path)
+        self.place(whole)
+        return entry
+
+    def place(self, whole: Path) -> None:
+        """Put what is in a shard's folders into the folders of the same names here.
+
+        What was there of it before is kept until all is in its place. May be called again where it
+        was cut short.
+        """
+        before = whole / "before"
+        before.mkdir(exist_ok=True)
+        folders = sorted(folder for folder in whole.iterdir() if folder != before)
+        items = [item for folder in folders for item in sorted(folder.iterdir())]
+        items.sort(key=lambda item: item.parent.name == "shards" and item.suffix == ".json")
+        for item in items:
+            place = self.path / item.relative_to(whole)
+            place.parent.mkdir(exist_ok=True)
+            if place.is_dir():
+                os.replace(place, before / f"{place.parent.name}-{place.name}")
+            os.replace(item, place)
+            # Their names must be on the disk before the entry that says they are.
+            flush_folder(place.parent)
+        shutil.rmtree(whole)
+
+    def finish(self, entries: Iterable[ShardEntry], shared: Iterable[str]) -> str:
+        """Mark the dataset as complete, and return its hash.
+
+        Args:
+            entries: of all shards.
+            shared: names of the files beside the manifest that are of no shard.
+        """
+        self._sweep()
+        flush_all()
+        hashes = {name: hash_file(self.path / name, self.path) for name in (MANIFEST, *shared)}
+        for entry in entries:
+            hashes |= entry.hashes()
+        listing = listing_text(hashes)
+        write_file(self.path / LISTING, listing)
+        (self.path / INCOMPLETE).unlink(missing_ok=True)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Let other runs work in the folder. All workers must have ended."""
+        if self._lock is not None:
+            self._sweep()
+            _held.discard(self)
+            self._lock.release()
+            self._lock = None
+
+    def _in_use(self) -> DatasetError:
+        return DatasetError(
+            f"another run is at work in {self.path}: wait until it has ended, or give --out "
+            "another folder"
+        )
+
+    def _take_up(self, interrupted: bool) -> None:
+        """Move to its place what a run that was killed had made, but not moved yet."""
+        for whole in sorted(self.path.glob(f"{_WHOLE}*")):
+            number = whole.name.removeprefix(_WHOLE)
+            if interrupted and number.isdecimal() and _is_shard(whole, int(number)):
+                self.place(whole)
+            else:
+                shutil.rmtree(whole, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Give back the room of shards that were not committed: the disk may be full."""
+        for leftover in self.path.glob(".shard-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        remove_partials(self.path)
+
+    def _refuse_other_files(self) -> None:
+        if not self.path.exists():
+            return
+        # What a run that died at its very start leaves is ours.
+        ours = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
+        if any(item not in ours for item in self.path.iterdir()):
+            raise DatasetError(
+                f"{self.path} holds files that are not a render-adapt run: "
+                "give --out an empty or new folder"
+            )
+
+
+def sweep_held() -> None:
+    """Remove what this process has begun and not committed, in folders whose locks it holds."""
+    for folder in list(_held):
+        folder._sweep()
+
+
+def shard_range(shard: int, run: Mapping[str, Any]) -> tuple[int, int]:
+    """First crop of a shard, and the first one after it, by a run's manifest."""
+    size: int = run.get("shard_size", OLD_SHARD_SIZE)
+    return shard * size, min((shard + 1) * size, run["n"])
+
+
+def parts_of(shard: int) -> tuple[str, ...]:
+    """The names of what a shard may have: files, but for the scene, which is a folder."""
+    return (
+        f"index/{shard:06d}.parquet",
+        f"shards/{shard:06d}.json",
+        f"shards/{shard:06d}.sha256",
+        f"{SPLIT}/{shard:06d}",
+        f"{WEB_SPLIT}/shard-{shard:06d}.tar",
+    )
+
+
+def is_part(name: str, shards: int) -> bool:
+    """Whether a name is one of `parts_of` one of a run's shards."""
+    number = re.search(r"(\d{6,9})[^/]*$", name, re.ASCII)
+    return number is not None and int(number[1]) < shards and name in parts_of(int(number[1]))
+
+
+def present_shards(folder: Path, suffix: str, shards: int) -> list[int]:
+    """Numbers of a run's shards that have a file in a folder, in order; other files are left out.
+
+    Args:
+        folder: `shards` or `index` of a dataset.
+        suffix: of the files.
+        shards: how many the run has.
+    """
+    paths = folder.glob(f"*{suffix}")
+    return sorted(int(path.stem) for path in paths if is_part(f"{folder.name}/{path.name}", shards))
+
+
+def _is_shard(whole: Path, shard: int) -> bool:
+    """Whether there is nothing in a folder but what `commit_shard` leaves when it is killed."""
+    if whole.is_symlink() or not whole.is_dir():
+        return False
+    folders = [folder for folder in whole.iterdir() if folder.name != "before"]
+    if any(folder.is_symlink() or not folder.is_dir() for folder in folders):
+        return False
+    items = [item for folder in folders for item in folder.iterdir()]
+    return all(
+        item.relative_to(whole).as_posix() in parts_of(shard) and not item.is_symlink()
+        for item in items
+    )
+
+
+def entry_of(folder: Path, shard: int) -> Path:
+    """The file that says that a shard is done."""
+    return folder / "shards" / f"{shard:06d}.json"
+
+
+def listing_of(folder: Path, shard: int) -> Path:
+    """The file with the hashes of a shard's files."""
+    return folder / "shards" / f"{shard:06d}.sha256"
+
+
+def read_entry(path: Path) -> ShardEntry:
+    """A shard's entry.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    try:
+        content = parse_json(read_file(path, most=MOST_ENTRY, inside=path.parents[1]))
+        kinds = {name: type(value).__name__ for name, value in content.items()}
+        if kinds != dict(ShardEntry.__annotations__):
+            raise ValueError("it is not a shard's entry")
+        entry = ShardEntry(**content)
+        if path.stem != f"{entry.shard:06d}" or not 0 <= entry.start <= entry.stop:
+            raise ValueError("it is not this shard's entry")
+        if not 0 <= entry.redrawn + entry.dropped <= entry.stop - entry.start:
+            raise ValueError("it counts more crops than the shard has")
+        return entry
+    except (OSError, ValueError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}): mend it with render-adapt verify {path.parents[1]} "
+            "--repair"
+        ) from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What run a folder belongs to.
+
+    Raises:
+        DatasetError: there is no manifest, or it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = parse_json(read_file(path, most=MOST_MANIFEST, inside=folder))
+        if not isinstance(manifest, dict):
+            raise ValueError("it is not one of ours")
+        crops = manifest.get("n", 0)
+        if type(crops) is not int or not 0 <= crops <= MOST_CROPS:
+            raise ValueError("it has a number of crops that no run has")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(
+            f"{folder} is no dataset of render-adapt: it has no {MANIFEST}"
+        ) from None
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
+    except ValueError as error:
+        raise DatasetError(f"{path} is damaged ({error}): take it from a copy") from None
+    return manifest
+
+
+def listed_hashes(folder: Path) -> Mapping[str, str]:
+    """What `dataset.sha256` lists; nothing where it is not there, or no list."""
+    try:
+        content = read_file(folder / LISTING, most=MOST_TEXT, inside=folder)
+        return read_listing(content.decode())
+    except (OSError, ValueError):
+        return {}
+
+
+def config_hash(manifest: Mapping[str, Any]) -> str:
+    """Of all in a manifest that decides the crops."""
+    left_out = {*_NOT_DECISIVE, *_FOLLOWING, *_LAYOUT}
+    decisive = {key: value for key, value in manifest.items() if key not in left_out}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_changed_manifest(folder: Path) -> None:
+    """Refuse to work by a manifest that is not the one that was written.
+
+    A finished dataset's list has its hash; before that, it has one of what decides the crops.
+
+    Raises:
+        DatasetError: it is not, or there is none.
+    """
+    manifest, listed = read_manifest(folder), listed_hashes(folder)
+    as_listed = not listed or listed.get(MANIFEST) == hash_file(folder / MANIFEST, folder)
+    if not as_listed or manifest.get("config_sha256") != config_hash(manifest):
+        raise DatasetError(
+            f"{folder / MANIFEST} is not the file that was written (its SHA-256 differs), so that "
+            "nothing can be made by it: take it from a copy, or give --out another folder to make "
+            "the dataset anew"
+        )
+
+
+def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to work on a run in the folder of another.
+
+    Raises:
+        DatasetError: what decides the bytes of the two is not the same; the message says what.
+    """
+    there, here = _settings(present), _settings(wanted)
+    keys = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    if keys:
+        difference = ", ".join(_both(key, there, here) for key in keys[:8])
+        difference += f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+        raise DatasetError(
+            f"{folder} holds another run ({difference}): "
+            "give --out another folder, or the same settings to continue that run"
+        )
+
+
+def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a run's bytes, one level deep."""
+    settings: dict[str, Any] = {}
+    for key, value in {"shard_size": OLD_SHARD_SIZE, **manifest}.items():
+        if key in _FOLLOWING or key in _NOT_DECISIVE:
+            continue
+        nested = value if isinstance(value, dict) else {}
+        settings |= {f"{key}.{name}": entry for name, entry in nested.items()}
+        if not nested:
+            settings[key] = value
+    return settings
+
+
+def _both(key: str, there: dict[str, Any], here: dict[str, Any]) -> str:
+    if key not in here:
+        return f"{key} only there"
+    if key not in there:
+        return f"{key} only here"
+    texts = [json.dumps(settings[key]) for settings in (there, here)]
+    if max(len(text) for text in texts) > 40:
+        return f"{key} not the same"
+    return f"{key} {texts[0]} there, {texts[1]} here"

@@ -1,0 +1,357 @@
+"""A run from its command to its dataset: shards that are made side by side and committed whole."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import tempfile
+import time
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import CadModel
+from render_adapt._config import RunConfig
+from render_adapt._exceptions import ConfigError, WorkerError
+from render_adapt._files import writing
+from render_adapt._formats.bop_scenes import write_dataset_files
+from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.registry import finish_dataset
+from render_adapt._runs.description import describe_run
+from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
+from render_adapt._runs.manifest import (
+    MANIFEST,
+    RunFolder,
+    ShardEntry,
+    read_manifest,
+    refuse_changed_manifest,
+    refuse_other_run,
+)
+from render_adapt._runs.shards import CONTINUE, ShardMaker, ShardResult
+from render_adapt._runs.sheet import write_contact_sheet
+from render_adapt._runs.studio import Studio
+from renderer import centre_points
+
+SHEET = "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did."""
+
+    folder: Path
+    crops: int
+    """Crops in the dataset: those asked for, but for the dropped."""
+    redrawn: int
+    """Of these, adapted with another noise vector than their first."""
+    dropped: int
+    """Left out as not faithful enough (`RunConfig.min_fidelity`)."""
+    crops_made: int
+    """Crops made by this call; the others were there already."""
+    seconds: float
+    bytes: int
+    sha256: str
+    """Of the whole dataset: that of `dataset.sha256`, which lists the hashes of all else."""
+    contact_sheet: Path
+    stage_seconds: dict[str, float]
+    """Time in each stage, summed over workers: render, adapt, write."""
+    notes: tuple[str, ...]
+    """What the user may want to know, a sentence each."""
+
+
+def generate(
+    config: RunConfig, on_progress: Callable[[int, int], None] | None = None
+) -> RunSummary:
+    """Make a labelled dataset.
+
+    The same command in the same folder continues a run; every shard is whole or absent. A worker
+    that dies is replaced, and its shard begun anew.
+
+    Args:
+        config: what to make.
+        on_progress: called with (crops done, crops in all) at the start and after each shard; with
+            one worker, after each batch.
+
+    Raises:
+        ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
+            each; nothing half-written counts as finished.
+    """
+    return make_dataset(config, on_progress)
+
+
+def make_dataset(
+    config: RunConfig,
+    on_progress: Callable[[int, int], None] | None = None,
+    again: Collection[int] = (),
+    models: Sequence[CadModel] | None = None,
+) -> RunSummary:
+    """As `generate`; the shards `again` are made anew even where they seem to be there, and with
+    these models, where some are given, in place of those that the settings name."""
+    started = time.perf_counter()
+    studio = Studio(config, models)
+    config = studio.config
+    run = describe_run(studio)
+    with contextlib.closing(RunFolder(config.out)) as folder:
+        folder.open(run)
+        with writing(config.out, CONTINUE):
+            camera, width, height = _dataset_camera(config)
+            shared = write_dataset_files(
+                config.out, studio.models, camera, width, height, config.pixel_centre
+            )
+        sound, lost = folder.sound(run)
+        done = {shard: entry for shard, entry in sound.items() if shard not in again}
+        results = []
+        crops_done = sum(_crops(entry) for entry in done.values())
+        if on_progress:
+            on_progress(crops_done, config.n)
+        todo = [shard for shard in range(config.shards) if shard not in done]
+
+        def show_batch(of_shard: int) -> None:
+            if on_progress:
+                on_progress(crops_done + of_shard, config.n)
+
+        coming = _make_shards(config, run, folder, studio, models, todo, show_batch)
+        with contextlib.closing(coming) as made:
+            for result in made:
+                results.append(result)
+                crops_done += _crops(result.entry)
+                if on_progress:
+                    on_progress(crops_done, config.n)
+        entries = [*done.values(), *(result.entry for result in results)]
+        with writing(config.out, CONTINUE):
+            shared += finish_dataset(
+                config.out, config.format, {entry.shard: entry.crops for entry in entries}
+            )
+            write_contact_sheet(config.out / SHEET, *studio.examples())
+            sha256 = folder.finish(entries, [*shared, SHEET])
+    return RunSummary(
+        folder=config.out,
+        crops=sum(entry.crops for entry in entries),
+        redrawn=sum(entry.redrawn for entry in entries),
+        dropped=sum(entry.dropped for entry in entries),
+        crops_made=sum(result.entry.crops for result in results),
+        seconds=time.perf_counter() - started,
+        bytes=sum(entry.bytes for entry in entries),
+        sha256=sha256,
+        contact_sheet=config.out / SHEET,
+        stage_seconds=_total_stages(results),
+        notes=(
+            *run_notes(studio),
+            *_lost_shards(0 if again else lost),
+            *_other_versions(read_manifest(config.out), run),
+        ),
+    )
+
+
+def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None = None) -> Path:
+    """Make one crop of a run alone, in this process, and leave the run's own folder as it is.
+
+    The crop has the bytes that it has in the run; its files have the numbers of a shard's first.
+
+    Args:
+        config: the run's.
+        index: the crop's number in the run.
+        models: the run's objects, where they need not be read.
+
+    Returns:
+        The folder that it was written to, beside the run's, with a contact sheet.
+
+    Raises:
+        ConfigError: the run has no such crop.
+        DatasetError: the run's folder holds another run, or its manifest was changed.
+    """
+    if not 0 <= index < config.n:
+        raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
+    studio = Studio(config, models)
+    config = studio.config
+    run = describe_run(studio)
+    if (config.out / MANIFEST).exists():
+        refuse_changed_manifest(config.out)
+        refuse_other_run(read_manifest(config.out), run, config.out)
+    folder = RunFolder(config.out.with_name(f"{config.out.name}-only-{index}"))
+    with writing(folder.path, "make room for it beside the dataset"):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        shard = config.shard_of(index)
+        prepared = folder.begin_shard(shard)
+        ShardMaker(config, run, folder, studio).write(prepared, shard, index, index + 1)
+        folder.place(prepared.path)
+        write_contact_sheet(folder.path / SHEET, *studio.examples(index, index + 1))
+    return folder.path
+
+
+def _make_shards(
+    config: RunConfig,
+    run: dict[str, Any],
+    folder: RunFolder,
+    studio: Studio,
+    models: Sequence[CadModel] | None,
+    shards: Sequence[int],
+    on_crops: Callable[[int], None],
+) -> Generator[ShardResult, None, None]:
+    workers = min(config.workers, len(shards))
+    executor: Executor[ShardResult]
+    if workers > 1:
+        executor = ProcessExecutor(workers)
+        make_worker = functools.partial(ShardMaker, config, run, folder, models=models)
+    else:
+        executor = SerialExecutor()
+        make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
+    with contextlib.closing(executor.map(make_worker, shards)) as results:
+        try:
+            yield from results
+        except WorkerError as error:
+            if error.shard is None:
+                raise
+            raise _blame(config, run, models, error.shard, str(error)) from None
+
+
+def _blame(
+    config: RunConfig,
+    run: dict[str, Any],
+    models: Sequence[CadModel] | None,
+    shard: int,
+    message: str,
+) -> WorkerError:
+    """Find the crop that ends the workers: make each of a shard's alone, and see what dies."""
+    start, stop = config.shard_range(shard)
+    trial = functools.partial(_CropTrial, config, run, models)
+    try:
+        for _ in ProcessExecutor[None](1, attempts=1).map(trial, range(start, stop)):
+            pass
+    except WorkerError as error:
+        if error.shard is None:
+            return error
+        return WorkerError(
+            f"crop {error.shard} (seed {config.seed}) ends the process that makes it, each time: "
+            f"make it alone with render-adapt --out {config.out} --only {error.shard}; what is "
+            "finished is kept",
+            error.shard,
+        )
+    return WorkerError(
+        f"{message}; each of its crops {start} to {stop - 1} (seed {config.seed}) can be made "
+        "alone, so that memory may have run out: give fewer --workers",
+        shard,
+    )
+
+
+class _CropTrial:
+    """Makes crops of a run one by one, for nothing."""
+
+    def __init__(
+        self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
+    ) -> None:
+        self._maker = ShardMaker(config, run, RunFolder(config.out), models=models)
+        self._config = config
+
+    def __call__(self, index: int) -> None:
+        shard = self._config.shard_of(index)
+        with tempfile.TemporaryDirectory() as folder:
+            self._maker.write(PreparedShard(Path(folder)), shard, index, index + 1)
+
+
+def _crops(entry: ShardEntry) -> int:
+    return entry.stop - entry.start
+
+
+def _total_stages(results: Sequence[ShardResult]) -> dict[str, float]:
+    stages = ("render", "adapt", "write")
+    return {stage: sum(result.stage_seconds[stage] for result in results) for stage in stages}
+
+
+def run_notes(studio: Studio) -> tuple[str, ...]:
+    """What is worth knowing of a run before it begins, a sentence each."""
+    notes = [note for model in studio.models for note in model.notes]
+    notes += _too_few_objects(studio)
+    if studio.config.frames is not None:
+        return tuple(notes)
+    plan = studio.config.plan
+    notes += [
+        f"{model.name} is {model.diameter:.0f} mm across and a crop shows {plan.window:.0f} mm: "
+        f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
+        for model in studio.models
+        if model.diameter > 2 * plan.window
+    ]
+    points = centre_points(studio.models, plan.centre)
+    for model, point in zip(studio.models, points, strict=True):
+        off = float(np.linalg.norm(point - model.centre))
+        if plan.centre == "origin" and off > plan.window / 2:
+            notes.append(
+                f"the origin of {model.name} lies {off:.0f} mm from its middle, so that crops show "
+                "it at their border or not at all: give --centre box"
+            )
+    return (*notes, *_another_cut(studio))
+
+
+def _lost_shards(lost: int) -> tuple[str, ...]:
+    """A note where shards had to be made a second time."""
+    if not lost:
+        return ()
+    return (
+        f"of {lost} shard{'s' if lost > 1 else ''} that had been finished something was gone or "
+        "not as it was written: made again",
+    )
+
+
+def _too_few_objects(studio: Studio) -> tuple[str, ...]:
+    """A note where there are too few objects for each to show but once."""
+    config, randomization = studio.config, studio.config.randomization
+    what, most = "crop", 1 + randomization.occluders[1] + randomization.neighbours[1]
+    if config.frames is not None:
+        what, most = "frame", config.objects_per_frame
+    if config.repeat_objects or most <= len(studio.models):
+        return ()
+    return (
+        f"a {what} shows up to {most} objects and the run has {len(studio.models)}, so that "
+        "some show more than once, which readers that expect one of each may not take: name more, "
+        "or let fewer show",
+    )
+
+
+def _another_cut(studio: Studio) -> tuple[str, ...]:
+    """A note where crops are cut in another way than those that the adapter learnt from."""
+    cut = None if studio.adapter is None else studio.adapter.info.cut
+    if cut is None:
+        return ()
+    plan, differs = studio.config.plan, []
+    if plan.centre != cut.centre:
+        differs.append(f"--centre {plan.centre} in place of {cut.centre}")
+    if abs(plan.window / cut.window_mm - 1) > 0.01:
+        differs.append(f"--window {plan.window:g} in place of {cut.window_mm:g}")
+    if plan.picture is not None:
+        differs.append("--cut-from")
+    elif (plan.off_axis or 0.0) != cut.off_axis_degrees:
+        differs.append(f"--off-axis {plan.off_axis or 0:g} in place of {cut.off_axis_degrees:g}")
+    if not differs:
+        return ()
+    return (
+        f"crops are cut in another way than those that the adapter learnt from "
+        f"({', '.join(differs)}): they may look less real and keep their labels less well",
+    )
+
+
+def _other_versions(began: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note where a run goes on with other libraries than it began with."""
+    there, here = began["versions"], run["versions"]
+    changed = [f"{name} {there.get(name)}" for name in here if here[name] != there.get(name)]
+    if not changed:
+        return ()
+    return (
+        f"this run began with {', '.join(changed)}, and other versions may round otherwise: its "
+        "bytes need not be those of a run with one version alone",
+    )
+
+
+def _dataset_camera(config: RunConfig) -> tuple[NDArray[np.float64], int, int]:
+    """K, width and height for `camera.json`; crops have a K each, in `scene_camera.json`."""
+    if config.frame_plan is not None:
+        return config.frame_plan.camera_matrix, config.frame_plan.width, config.frame_plan.height
+    nearest, farthest = config.plan.distance
+    focal = config.size * (nearest + farthest) / 2 / config.plan.window
+    middle = config.size / 2
+    camera = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
+    return camera, config.size, config.size

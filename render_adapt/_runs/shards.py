@@ -1,0 +1,178 @@
+"""A shard's way: plan, render, adapt, label, write, commit."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from cad_models import CadModel
+from render_adapt._config import RunConfig
+from render_adapt._fidelity.faithful import FaithfulCrops
+from render_adapt._files import writing
+from render_adapt._formats.index import Provenance, index_file, index_rows
+from render_adapt._formats.labels import label_crops
+from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.registry import make_writers
+from render_adapt._formats.shard_writer import ShardWriter
+from render_adapt._runs.description import describe_run
+from render_adapt._runs.manifest import RunFolder, ShardEntry, refuse_other_run
+from render_adapt._runs.studio import Studio
+from renderer import CropBatch
+
+BATCH_SIZE = 64
+"""Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
+BATCH_SIZE_OF_SLOW = 16
+"""With an engine so slow that whoever waits wants to see it go on."""
+FRAMES_AT_ONCE = 8
+"""Whole frames in memory at once, per worker."""
+CONTINUE = "what is finished is kept: mend that and give the same command to continue"
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """A committed shard and the time that its stages took."""
+
+    entry: ShardEntry
+    stage_seconds: dict[str, float]
+
+
+@dataclass
+class ShardTally:
+    """What it took to make a shard."""
+
+    seconds: dict[str, float]
+    """Of its stages: render, adapt, write."""
+    redrawn: int = 0
+    dropped: int = 0
+
+
+class ShardMaker:
+    """Makes shards of a run and commits them; one per worker process.
+
+    Args:
+        config: the run's.
+        run: what `describe_run` said of it as it began.
+        folder: the run's, held by its lock.
+        studio: the run's, where it can be shared; else it is loaded here.
+        models: the run's objects, where they need not be read.
+        on_crops: called with the number of each shard's crops that are made, time and again.
+
+    Raises:
+        DatasetError: a mesh, a picture or the adapter is not what it was as the run began.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run: dict[str, Any],
+        folder: RunFolder,
+        studio: Studio | None = None,
+        on_crops: Callable[[int], None] | None = None,
+        models: Sequence[CadModel] | None = None,
+    ) -> None:
+        self._config = config
+        self._on_crops = on_crops
+        self._folder = folder
+        self._provenance = Provenance.of_run(run)
+        if studio is None:
+            studio = Studio(config, models)
+            # Also a worker that starts late, in place of one that died, must make the same crops.
+            refuse_other_run(run, describe_run(studio), config.out)
+        self._studio = studio
+
+    def __call__(self, shard: int) -> ShardResult:
+        """Make and commit one shard."""
+        start, stop = self._config.shard_range(shard)
+        with writing(self._config.out, CONTINUE):
+            prepared = self._folder.begin_shard(shard)
+            tally = self.write(prepared, shard, start, stop)
+            with _timed(tally.seconds, "write"):
+                entry = self._folder.commit_shard(
+                    prepared, shard, start, stop, tally.redrawn, tally.dropped
+                )
+        return ShardResult(entry, tally.seconds)
+
+    def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
+        """Write crops `start` to `stop` of a shard, but for the dropped."""
+        tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
+        writers = make_writers(
+            self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre
+        )
+        rows: list[dict[str, Any]] = []
+        for last, adapted in self._adapted(start, stop, tally):
+            tally.redrawn += adapted.redrawn
+            tally.dropped += adapted.dropped
+            with _timed(tally.seconds, "write"):
+                rows += self._write_batch(writers, adapted.without_dropped(), shard, len(rows))
+            if self._on_crops:
+                self._on_crops(last - start)
+        with _timed(tally.seconds, "write"):
+            for writer in writers:
+                writer.close()
+            (prepared.path / "index").mkdir()
+            prepared.write(f"index/{shard:06d}.parquet", index_file(rows))
+        return tally
+
+    def _adapted(
+        self, start: int, stop: int, tally: ShardTally
+    ) -> Iterator[tuple[int, FaithfulCrops]]:
+        """Batches, each with the crop after its last; while one is adapted the next is rendered."""
+
+        def adapt(renders: CropBatch) -> FaithfulCrops:
+            with _timed(tally.seconds, "adapt"):
+                return self._studio.adapt(renders)
+
+        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
+        if self._config.frames is not None:
+            at_once = FRAMES_AT_ONCE
+        waiting: tuple[int, Future[FaithfulCrops]] | None = None
+        with ThreadPoolExecutor(1) as beside:
+            for first in range(start, stop, at_once):
+                last = min(first + at_once, stop)
+                with _timed(tally.seconds, "render"):
+                    renders = self._studio.render(first, last)
+                ahead = last, beside.submit(adapt, renders)
+                if waiting:
+                    yield waiting[0], waiting[1].result()
+                waiting = ahead
+            if waiting:
+                yield waiting[0], waiting[1].result()
+
+    def _write_batch(
+        self,
+        writers: Sequence[ShardWriter],
+        adapted: FaithfulCrops,
+        shard: int,
+        first_image: int,
+    ) -> list[dict[str, Any]]:
+        crops, models = adapted.crops, self._studio.models
+        if not len(crops):
+            return []
+        labels = label_crops(crops, self._studio.renderer, models)
+        for writer in writers:
+            writer.add(crops, labels)
+        return index_rows(
+            crops,
+            labels,
+            models,
+            self._provenance,
+            adapted.scores,
+            adapted.attempt,
+            shard=shard,
+            first_image=first_image,
+            pixel_centre=self._config.pixel_centre,
+        )
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Adds the time that a block takes to a stage's total."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] += time.perf_counter() - started

@@ -1,0 +1,365 @@
+"""A shard on disk: are its files those that were written, and are its labels true?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_models import load_models
+from render_adapt._exceptions import DatasetError
+from render_adapt._files import MOST_TEXT, hash_file, read_listing
+from render_adapt._formats.bop_scenes import SPLIT
+from render_adapt._formats.bop_webdataset import WEB_SPLIT, key_of
+from render_adapt._formats.index import Provenance
+from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.read import CropReader, SceneReader, TarReader
+from render_adapt._runs.manifest import (
+    LISTING,
+    MANIFEST,
+    OLD_SHARD_SIZE,
+    ShardEntry,
+    entry_of,
+    listing_of,
+    parts_of,
+    read_entry,
+    read_manifest,
+)
+from render_adapt._verify.labels import (
+    MASKS,
+    LabelChecker,
+    LabelRules,
+    WrongLabelError,
+    annotation_problem,
+)
+from safe_files import parse_json, read_file
+
+UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
+_PIXELS_AT_ONCE = 2**20
+_READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
+_INDEX = (
+    "index", "scene_id", "im_id", "obj_id", "quaternion", "translation", "camera_matrix",
+    "centre_depth", "bbox_obj", "bbox_visib", "visib_fract", "box_corners", "others",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that is not what it must be."""
+
+    path: Path
+    """Of a tar file with its member in brackets."""
+    problem: str
+    """What is wrong with it, as it goes on after its name."""
+    shard: int | None = None
+    """Whose it is; None where it is of no shard."""
+    unlisted: bool = False
+    """Whether it is a file that the dataset does not list, which nothing can make right."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a manifest says that checks rely on."""
+
+    crops: int
+    shards: int
+    shard_size: int
+    formats: list[str]
+    object_ids: list[int]
+    provenance: Provenance
+    rules: LabelRules
+
+    @staticmethod
+    def of(folder: Path) -> RunFacts:
+        """Of the run in a folder.
+
+        Raises:
+            DatasetError: it is no dataset of ours, or its manifest makes no sense.
+        """
+        manifest = read_manifest(folder)
+        try:
+            facts = RunFacts(
+                int(manifest["n"]), int(manifest["shards"]),
+                int(manifest.get("shard_size", OLD_SHARD_SIZE)), list(manifest["format"]),
+                [int(entry["obj_id"]) for entry in manifest["objects"].values()],
+                Provenance.of_run(manifest), LabelRules.of_run(manifest),
+            )  # fmt: skip
+            if not facts._make_sense():
+                raise ValueError("its numbers do not fit together")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{folder / MANIFEST} is damaged ({error}): take it from a copy"
+            ) from None
+        return facts
+
+    def _make_sense(self) -> bool:
+        return (
+            self.shard_size > 0
+            and self.shards == -(-self.crops // self.shard_size) > 0
+            and set() < set(self.formats) <= set(_READERS)
+            and min(self.rules.shape) > 0 < len(self.object_ids)
+        )
+
+    def range_of(self, shard: int) -> tuple[int, int]:
+        """First crop of a shard, and the first one after it."""
+        return shard * self.shard_size, min((shard + 1) * self.shard_size, self.crops)
+
+
+class ShardChecker:
+    """Checks shards of a dataset; one per worker process.
+
+    Args:
+        folder: the dataset's.
+        facts: of its manifest.
+        labels: whether labels are checked too, which takes models that are as they were.
+
+    Raises:
+        ModelError: the models cannot be read.
+    """
+
+    def __init__(self, folder: Path, facts: RunFacts, labels: bool) -> None:
+        self._folder = folder
+        self._facts = facts
+        try:
+            self._vouched = read_hashes(folder, LISTING)
+        except BadFileError:
+            # Said once, by `verify`.
+            self._vouched = {}
+        height, width = facts.rules.shape
+        self._at_once = max(1, min(64, _PIXELS_AT_ONCE // (height * width)))
+        self._labels: LabelChecker | None = None
+        if labels:
+            names = [str(number) for number in facts.object_ids]
+            models = load_models(names, models=folder / "models", units="mm")
+            self._labels = LabelChecker(models, facts.rules)
+
+    def __call__(self, shard: int) -> BadFile | int:
+        """The first bad file of a shard, or how many crops it has."""
+        try:
+            entry = self._check_files(shard)
+            return self._check_labels(shard, entry.stop - entry.start - entry.dropped)
+        except BadFileError as bad:
+            file = self._folder / bad.name
+            return BadFile(file, bad.problem, shard, unlisted=bad.problem == UNLISTED)
+
+    def _check_files(self, shard: int) -> ShardEntry:
+        """Its entry vouches for its list, and its list for all else."""
+        entry_file, list_file = entry_of(self._folder, shard), listing_of(self._folder, shard)
+        entry_name, list_name = (
+            path.relative_to(self._folder).as_posix() for path in (entry_file, list_file)
+        )
+        if not entry_file.exists():
+            raise BadFileError(entry_name, "is not there: the run has not finished this shard")
+        try:
+            entry = read_entry(entry_file)
+        except DatasetError:
+            raise BadFileError(entry_name, "is no entry of a shard") from None
+        if (entry.shard, entry.start, entry.stop) != (shard, *self._facts.range_of(shard)):
+            raise BadFileError(entry_name, "is the entry of another shard")
+        for name in (entry_name, list_name) if self._vouched else ():
+            if name not in self._vouched:
+                raise BadFileError(LISTING, f"does not list {name}")
+            check_hashes(self._folder, {name: self._vouched[name]})
+        check_hashes(self._folder, {list_name: entry.sha256})
+        listed = read_hashes(self._folder, list_name)
+        for part in parts_of(shard):
+            for name in files_below(self._folder, part):
+                if name not in listed and not name.startswith("shards/"):
+                    raise BadFileError(name, UNLISTED)
+        check_hashes(self._folder, listed)
+        return entry
+
+    def _check_labels(self, shard: int, wanted: int) -> int:
+        """Returns the number of crops, which are checked in each of the formats."""
+        index_name = f"index/{shard:06d}.parquet"
+        index = _read_index(self._folder, index_name)
+        start, stop = self._facts.range_of(shard)
+        count = len(index["index"])
+        in_order = np.diff(index["index"], prepend=start - 1, append=stop) > 0
+        if count != wanted or not (in_order.all() and are_of_shard(index, shard)):
+            raise BadFileError(index_name, "does not have the numbers of this shard's crops")
+        self._check_provenance(index_name)
+        for name in self._facts.formats if self._labels is not None else ():
+            reader = _READERS[name](self._folder)
+            annotations = _read_annotations(self._folder, shard) if name == "bop" else None
+            for first in range(0, count, self._at_once):
+                images = range(first, min(first + self._at_once, count))
+                crops = [self._read(reader, name, shard, image) for image in images]
+                rows = {
+                    column: values[images.start : images.stop] for column, values in index.items()
+                }
+                self._check_batch(name, shard, crops, rows)
+                if annotations is not None:
+                    self._check_annotations(shard, crops, annotations)
+        return count
+
+    def _read(self, reader: CropReader, name: str, shard: int, image: int) -> LabelledCrop:
+        try:
+            return reader.read(shard, image)
+        except DatasetError:
+            raise BadFileError(
+                _file_of(name, "gt", shard, image), f"or what belongs to image {image} is damaged"
+            ) from None
+
+    def _check_batch(
+        self,
+        name: str,
+        shard: int,
+        crops: list[LabelledCrop],
+        index: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        assert self._labels is not None
+        try:
+            self._labels.check(crops, index)
+        except WrongLabelError as wrong:
+            crop = crops[wrong.row]
+            file = _file_of(name, wrong.kind, shard, crop.im_id, wrong.instance)
+            where = f"(image {crop.im_id}, object {wrong.instance})"
+            raise BadFileError(file, f"{wrong.problem} {where}") from None
+
+    def _check_annotations(
+        self, shard: int, crops: list[LabelledCrop], annotations: Mapping[int, list[Any]]
+    ) -> None:
+        for crop in crops:
+            problem = annotation_problem(crop, annotations.get(crop.im_id, []))
+            if problem:
+                file = _file_of("bop", "coco", shard, crop.im_id)
+                raise BadFileError(file, f"{problem} (image {crop.im_id})")
+
+    def _check_provenance(self, name: str) -> None:
+        """A shard that another run made may be in order in itself."""
+        wanted = asdict(self._facts.provenance)
+        try:
+            read = read_columns(self._folder / name, list(wanted), inside=self._folder)
+        except (OSError, ValueError) as error:
+            raise BadFileError(name, f"is no index: {error}") from None
+        for column, value in wanted.items():
+            if any(entry != value for entry in read[column].tolist()):
+                raise BadFileError(name, f"is of another run: {column} is not the manifest's")
+
+
+class BadFileError(Exception):
+    """What is found wrong first.
+
+    Args:
+        name: the file's, relative to the dataset's folder.
+        problem: as in `BadFile`.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+
+def check_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Check that files are those that were written.
+
+    Args:
+        folder: the dataset's.
+        hashes: SHA-256 by name.
+
+    Raises:
+        BadFileError: one is not; the first, in order of name.
+    """
+    for name in sorted(hashes):
+        try:
+            found = hash_file(folder / name, folder)
+        except FileNotFoundError:
+            raise BadFileError(name, "is not there") from None
+        except OSError as error:
+            raise BadFileError(name, f"cannot be read: {error.strerror}") from None
+        if found != hashes[name]:
+            raise BadFileError(name, "is not the file that was written: its SHA-256 differs")
+
+
+def files_below(
+    folder: Path, name: str = "", leave_out: Callable[[str], bool] = lambda name: False
+) -> Iterator[str]:
+    """Names of the files in a folder and in those below it; of a file, its own.
+
+    A link is a file, whatever it leads to.
+
+    Args:
+        folder: the dataset's, which names are relative to.
+        name: of the folder to look in.
+        leave_out: says of a name whether it, and what is below it, does not matter.
+
+    Raises:
+        BadFileError: a folder cannot be read.
+    """
+    waiting = [name]
+    while waiting:
+        here = folder / waiting.pop()
+        if not here.is_dir() or (here.is_symlink() and here != folder):
+            if here.exists() or here.is_symlink():
+                yield here.relative_to(folder).as_posix()
+            continue
+        try:
+            entries = os.listdir(here)
+        except OSError as error:
+            name = here.relative_to(folder).as_posix()
+            raise BadFileError(name, f"cannot be read: {error.strerror}") from None
+        below = [(here / entry).relative_to(folder).as_posix() for entry in entries]
+        waiting += sorted((name for name in below if not leave_out(name)), reverse=True)
+
+
+def read_hashes(folder: Path, name: str) -> Mapping[str, str]:
+    """The hashes in one of a dataset's lists.
+
+    Raises:
+        BadFileError: it is not there, or no such list.
+    """
+    try:
+        content = read_file(folder / name, most=MOST_TEXT, inside=folder)
+        return read_listing(content.decode())
+    except FileNotFoundError:
+        raise BadFileError(name, "is not there") from None
+    except (OSError, ValueError) as error:
+        raise BadFileError(name, f"is no list of hashes: {error}") from None
+
+
+def _file_of(name: str, kind: str, shard: int, image: int, instance: int = 0) -> str:
+    """Where something of an image is, in one of the formats."""
+    if kind == "index":
+        return f"index/{shard:06d}.parquet"
+    if name == "bop-webdataset":
+        ending = "png" if kind == "depth" else "json"
+        return f"{WEB_SPLIT}/shard-{shard:06d}.tar ({key_of(shard, image)}.{kind}.{ending})"
+    scene = f"{SPLIT}/{shard:06d}"
+    if kind == "depth":
+        return f"{scene}/depth/{image:06d}.png"
+    if kind in MASKS:
+        return f"{scene}/{kind}/{image:06d}_{instance:06d}.png"
+    return f"{scene}/scene_{'gt_coco' if kind == 'coco' else kind}.json"
+
+
+def _read_index(folder: Path, name: str) -> dict[str, NDArray[np.float64]]:
+    """Columns of the index of a shard; (N,) numbers or (N, length) lists."""
+    try:
+        read = read_columns(folder / name, _INDEX, inside=folder)
+        columns = {key: np.array(list(read[key]), np.float64) for key in _INDEX}
+    except (OSError, TypeError, ValueError) as error:
+        raise BadFileError(name, f"is no index: {error}") from None
+    return columns
+
+
+def _read_json(folder: Path, name: str) -> Any:
+    return parse_json(read_file(folder / name, most=MOST_TEXT, inside=folder))
+
+
+def _read_annotations(folder: Path, shard: int) -> dict[int, list[Any]]:
+    """A scene's COCO annotations by image."""
+    name = _file_of("bop", "coco", shard, 0)
+    by_image: dict[int, list[Any]] = {}
+    try:
+        for entry in _read_json(folder, name)["annotations"]:
+            by_image.setdefault(entry["image_id"], []).append(entry)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadFileError(name, f"is no COCO file: {error}") from None
+    return by_image

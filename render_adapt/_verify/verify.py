@@ -1,0 +1,222 @@
+"""Proof that a dataset is what was written, and that its labels are true."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from render_adapt._config import available_cores
+from render_adapt._exceptions import DatasetError
+from render_adapt._files import hash_file
+from render_adapt._formats.bop_webdataset import KEY_TO_SHARD, WEB_SPLIT
+from render_adapt._runs.description import config_of, where_files_are
+from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
+from render_adapt._runs.manifest import (
+    INCOMPLETE,
+    LISTING,
+    MANIFEST,
+    is_part,
+    listed_hashes,
+    read_manifest,
+    refuse_changed_manifest,
+)
+from render_adapt._runs.own_models import own_models
+from render_adapt._runs.pipeline import SHEET, RunSummary, make_dataset
+from render_adapt._verify.shards import (
+    UNLISTED,
+    BadFile,
+    BadFileError,
+    RunFacts,
+    ShardChecker,
+    check_hashes,
+    files_below,
+    read_hashes,
+)
+
+_NEVER_LISTED = (LISTING, INCOMPLETE, "report.html")
+_SHARED = (MANIFEST, SHEET, "camera.json", "models", f"{WEB_SPLIT}/{KEY_TO_SHARD}")
+_OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave behind, and no reader takes for anything."""
+_MOST_UNLISTED = 1000
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in a dataset."""
+
+    folder: Path
+    crops: int
+    """Crops in shards without fault."""
+    shards: int
+    """All of the run's."""
+    bad: tuple[BadFile, ...]
+    """The list, where it is not the one that was asked for; the first file that is of no shard and
+    not as it was written; those that are listed nowhere; then the first of each bad shard."""
+    seconds: float
+    sha256: str | None
+    """Of the whole dataset, as the run that made it printed it: that of `dataset.sha256`. None
+    where that is not there."""
+    expected: str | None = None
+    """What it was to be."""
+
+
+def verify(
+    folder: Path,
+    *,
+    sha256: str | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Check a dataset: every file's hash, and every label against its pose.
+
+    Without `sha256` it is proved that the dataset is in itself as it was written; with it, that it
+    is the one that the run made which printed this hash. Files that are listed nowhere are faults.
+
+    Poses are drawn again with the dataset's own models. Masks must be what they show to the pixel,
+    but for pixels that rounding decides; exact depth to half a step of its PNG; the depth of a
+    sensor or an adapter in its median, within what those may add. Quaternions, rotations, K, boxes,
+    counts and COCO annotations must follow from that, alike in all files. Labels are looked at
+    where the models are as they were written.
+
+    Args:
+        folder: the dataset's.
+        sha256: of the whole dataset, as its run printed it.
+        workers: processes side by side; one per core if not given.
+        on_progress: called with (crops checked, crops in all) after each shard.
+
+    Raises:
+        DatasetError: it is no dataset of ours, or its manifest is damaged.
+        WorkerError: worker processes keep dying.
+    """
+    started = time.perf_counter()
+    facts = RunFacts.of(folder)
+    bad = list(_check_shared(folder, facts))
+    # Without a list nothing speaks against the models.
+    labels = all(file.path == folder / LISTING for file in bad)
+    found = _hash_of_listing(folder)
+    if None not in (sha256, found) and found != sha256:
+        problem = f"is of another dataset: its SHA-256 is {found}, and not {sha256}"
+        bad.insert(0, BadFile(folder / LISTING, problem))
+    bad += _unlisted(folder, facts)
+    make_checker = functools.partial(ShardChecker, folder, facts, labels)
+    workers = min(workers or available_cores(), facts.shards)
+    executor: Executor[BadFile | int] = (
+        ProcessExecutor(workers) if workers > 1 else SerialExecutor()
+    )
+    crops = 0
+    with closing(executor.map(make_checker, range(facts.shards))) as results:
+        for done, result in enumerate(results, 1):
+            if isinstance(result, BadFile):
+                bad.append(result)
+            else:
+                crops += result
+            if on_progress:
+                on_progress(min(done * facts.shard_size, facts.crops), facts.crops)
+    bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
+    seconds = time.perf_counter() - started
+    return Verification(folder, crops, facts.shards, tuple(bad), seconds, found, sha256)
+
+
+def repair(
+    verification: Verification,
+    *,
+    adapter: str | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> RunSummary:
+    """Make the bad shards of a dataset, and the files that are of no shard, anew.
+
+    A bad shard stays until what was made in its place is whole. Nothing is made by a manifest that
+    is not the one that was written.
+
+    Objects are those in the dataset's own `models/`, where that is whole. The other files of the
+    run's settings, of which a manifest has the names alone, are looked for where this is called
+    and beside the dataset.
+
+    Args:
+        verification: what was found.
+        adapter: where the run's adapter is now.
+        workers: processes side by side; as many as the run's if not given.
+        on_progress: as for `generate`.
+
+    Raises:
+        ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: as for
+            `generate`; also where a mesh or the adapter is not what it was.
+    """
+    folder = verification.folder
+    _refuse_what_is_no_damage(verification)
+    refuse_changed_manifest(folder)
+    manifest = read_manifest(folder)
+    changes = {"workers": workers, "adapter": adapter}
+    given = {name: value for name, value in changes.items() if value is not None}
+    config = where_files_are(config_of(manifest, folder, **given), folder)
+    again = {file.shard for file in verification.bad if file.shard is not None}
+    return make_dataset(config, on_progress, again, own_models(folder, manifest))
+
+
+def _refuse_what_is_no_damage(verification: Verification) -> None:
+    """Refuse to mend another dataset than was meant, and shards in which others' files lie.
+
+    Raises:
+        DatasetError: it is one of these.
+    """
+    found, expected = verification.sha256, verification.expected
+    if expected is not None and found not in (None, expected):
+        raise DatasetError(
+            f"{verification.folder / LISTING} has the SHA-256 {found}, and not {expected}: this is "
+            "another dataset, or its list was changed; take it from a copy"
+        )
+    for file in verification.bad:
+        # They would go with the shard that they lie in.
+        if file.unlisted and file.shard is not None:
+            raise DatasetError(f"{file.path} {file.problem}, and repair it then")
+
+
+def _hash_of_listing(folder: Path) -> str | None:
+    try:
+        return hash_file(folder / LISTING, folder)
+    except OSError:
+        return None
+
+
+def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
+    """Files that are neither listed nor in a place that a shard's check looks into."""
+    listed = listed_hashes(folder)
+    unfinished = (folder / INCOMPLETE).exists()
+
+    def belongs(name: str) -> bool:
+        return (
+            name in listed
+            or name in _NEVER_LISTED
+            or is_part(name, facts.shards)
+            or name.rpartition("/")[2] in _OF_SYSTEMS
+            # What a run that was killed leaves, it removes as it goes on.
+            or (unfinished and name.startswith("."))
+            # It was said already that the list is not there.
+            or (not listed and (name in _SHARED or PurePosixPath(name).parts[0] in _SHARED))
+        )
+
+    names = itertools.islice(files_below(folder, leave_out=belongs), _MOST_UNLISTED)
+    try:
+        return [BadFile(folder / name, UNLISTED, unlisted=True) for name in names]
+    except BadFileError as bad:
+        return [BadFile(folder / bad.name, bad.problem)]
+
+
+def _check_shared(folder: Path, facts: RunFacts) -> tuple[BadFile, ...]:
+    """The first bad file that is of no shard, if any."""
+    try:
+        hashes = read_hashes(folder, LISTING)
+        for name in (MANIFEST, *(f"models/obj_{number:06d}.ply" for number in facts.object_ids)):
+            if name not in hashes:
+                raise BadFileError(LISTING, f"does not list {name}")
+        of_no_shard = {name: sha256 for name, sha256 in hashes.items() if name[:7] != "shards/"}
+        check_hashes(folder, of_no_shard)
+    except BadFileError as bad:
+        return (BadFile(folder / bad.name, bad.problem),)
+    return ()

@@ -1,0 +1,80 @@
+"""Who may import whom: packages below packages, and rooms below rooms."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BELOW = {
+    "safe_files": set(),
+    "cad_models": {"safe_files"},
+    "renderer": {"safe_files", "cad_models"},
+    "adapter": {"safe_files"},
+    "render_adapt": {"safe_files", "cad_models", "renderer", "adapter"},
+}
+"""The packages that each may import."""
+ROOMS = {
+    "safe_files": ("_decode", "_read", "_write"),
+    "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
+    "renderer": ("_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
+    "adapter": (
+        "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "_losses",
+        "_networks", "_measures", "_runtime", "_target", "_training",
+    ),
+    "render_adapt": (
+        "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_config",
+        "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_jobs", "jobs", "_cli",
+        "_start", "__main__",
+    ),
+}  # fmt: skip
+"""Each may import those before it."""
+
+
+def imports(package: str) -> Iterator[tuple[Path, list[str]]]:
+    """Files of a package, and the modules that each imports, in parts."""
+    for file in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert node.level == 0 or package == "safe_files", f"{file}: a relative import"
+                names = [node.module] if node.level == 0 else [f"{package}.{node.module}"]
+            for name in names:
+                yield file, name.split(".")
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_packages_import_only_what_is_below_them(package: str) -> None:
+    known = BELOW[package] | {package}
+    strange = {
+        (file.relative_to(ROOT).as_posix(), module[0])
+        for file, module in imports(package)
+        if module[0] in {*BELOW, "benchmarks", "blender_addon", "tests"} - known
+    }
+    assert strange == set()
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_only_what_is_before_them(package: str) -> None:
+    order = {room: number for number, room in enumerate(ROOMS[package])}
+    upward = set()
+    for file, module in imports(package):
+        room = file.relative_to(ROOT / package).parts[0].removesuffix(".py")
+        if module[0] != package or len(module) == 1 or room == "__init__":
+            continue
+        if order[module[1]] > order[room]:
+            upward.add((file.relative_to(ROOT).as_posix(), ".".join(module)))
+    assert upward == set()
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_room_is_in_its_place(package: str) -> None:
+    there = {
+        path.name.removesuffix(".py")
+        for path in (ROOT / package).iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - {"__init__"} == set(ROOMS[package])
