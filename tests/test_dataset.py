@@ -507,10 +507,10 @@ def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
 
 
 def test_a_run_that_died_at_its_very_start_can_be_started_again(tmp_path: Path) -> None:
-    (tmp_path / ".manifest.json.partial").write_text('{"n"')
+    (tmp_path / f".manifest.json.{16 * '0'}.partial").write_text('{"n"')
     (tmp_path / "INCOMPLETE").write_text("")
     generate(config(tmp_path, objects=("ape",), n=2, adapter="none"))
-    assert not (tmp_path / ".manifest.json.partial").exists()
+    assert not (tmp_path / f".manifest.json.{16 * '0'}.partial").exists()
     assert not (tmp_path / "INCOMPLETE").exists()
 
 

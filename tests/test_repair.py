@@ -293,12 +293,12 @@ def test_a_repair_that_is_killed_among_its_moves_ends_as_if_it_were_not(
     listing = (dataset / "shards/000001.sha256").read_text()
     left = [moves]
 
-    def replace(source: Path, target: Path) -> None:
+    def replace(source: Path, target: Path, **folders: int) -> None:
         if str(source).count("000001"):
             if not left[0]:
                 raise Killed
             left[0] -= 1
-        os.rename(source, target)
+        os.rename(source, target, **folders)
 
     with monkeypatch.context() as patch:
         patch.setattr("render_adapt._runs.manifest.os.replace", replace)
@@ -329,10 +329,13 @@ def test_a_worker_that_dies_among_its_moves_leaves_its_shard_to_another(
         prepared.write("train/000003/scene_gt.json", b"{}")
         folder.commit_shard(prepared, 3, 750, 1000)
 
-    def die(source: Path, target: Path) -> None:
-        if source.name == "000003" and source.parent.name == "train":
+    def die(source: Path, target: Path, **folders: int) -> None:
+        if folders:
+            os.rename(source, target, **folders)
+        elif source.name == "000003" and source.parent.name == "train":
             raise Killed
-        os.rename(source, target)
+        else:
+            os.rename(source, target)
 
     for _ in range(2):
         with monkeypatch.context() as patch:
