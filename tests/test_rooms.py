@@ -20,7 +20,7 @@ BELOW = {
 ROOMS = {
     "safe_files": ("_decode", "_read", "_write"),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
-    "renderer": ("_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
+    "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (
         "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "_losses",
         "_networks", "_measures", "_runtime", "_target", "_training",

@@ -17,9 +17,8 @@ from renderer._pictures.patterns import BOARD_PERIODS, SIDE, board_patterns, pat
 from renderer._plans.placing import board_under
 from renderer._plans.planes import plane_depth
 from renderer._plans.randomization import Randomization
+from renderer._streams import Stream
 
-BACKGROUND_STREAM = 5
-"""Crop i's background is drawn from `np.random.default_rng([seed, i, BACKGROUND_STREAM])`."""
 FARTHEST_BOARD = 4000.0
 """Millimetres: the board ends at this z, where depth cameras see no more."""
 
@@ -66,7 +65,7 @@ def put_background(
     result = _writeable(crops)
     boards = _boards(crops.plans, models) if "board" in kinds else None
     for row, number in enumerate(crops.plans.index):
-        u = np.random.default_rng([seed, int(number), BACKGROUND_STREAM]).random(_DRAWS)
+        u = np.random.default_rng([seed, int(number), Stream.BACKGROUND]).random(_DRAWS)
         kind = kinds[int(u[0] * len(kinds))]
         if kind == "black":
             continue

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from renderer._plans.randomization import Randomization
 
-CAMERA_STREAM = 6
-"""Crop i's camera is drawn from `np.random.default_rng([seed, i, CAMERA_STREAM])`."""
-
 _READ_SHARE = 0.02
 """Of the noise's variance at mid-grey: what does not depend on the light."""
 _MID_GREY = 128

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from renderer._capture.background import put_background
-from renderer._capture.camera import CAMERA_STREAM, draw_shot, has_camera, take_picture
+from renderer._capture.camera import draw_shot, has_camera, take_picture
 from renderer._capture.sensor import (
-    SENSOR_STREAM,
     simulate_gaussian_depth,
     simulate_structured_light_depth,
 )
 from renderer._crops import CropBatch
 from renderer._plans.randomization import Randomization
+from renderer._streams import Stream
 
 
 def capture(
@@ -55,7 +55,7 @@ def capture(
 def _pictures(crops: CropBatch, randomization: Randomization, seed: int) -> NDArray[np.uint8]:
     pictures = np.empty_like(crops.rgb)
     for row, number in enumerate(crops.plans.index):
-        random = np.random.default_rng([seed, int(number), CAMERA_STREAM])
+        random = np.random.default_rng([seed, int(number), Stream.CAMERA])
         pictures[row] = take_picture(crops.rgb[row], draw_shot(randomization, random), random)
     return pictures
 
@@ -63,7 +63,7 @@ def _pictures(crops: CropBatch, randomization: Randomization, seed: int) -> NDAr
 def _measurements(crops: CropBatch, randomization: Randomization, seed: int) -> NDArray[np.float32]:
     depth = np.empty_like(crops.depth)
     for row, number in enumerate(crops.plans.index):
-        random = np.random.default_rng([seed, int(number), SENSOR_STREAM])
+        random = np.random.default_rng([seed, int(number), Stream.SENSOR])
         if randomization.depth_sensor == "gaussian":
             least, greatest = randomization.depth_noise
             deviation = least + (greatest - least) * random.random()

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from renderer._crops import Plans, RenderError
 from renderer._plans.planes import plane_depth
 
-SENSOR_STREAM = 7
-"""Crop i's depth sensor draws from `np.random.default_rng([seed, i, SENSOR_STREAM])`."""
-
 
 @dataclass(frozen=True)
 class StructuredLight:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from renderer._crops import RenderError, Surfaces
 from renderer._plans.draws import (
     MOST_INSTANCES,
-    SURFACE_STREAM,
     SceneDraws,
     between,
     draw,
     whole_between,
 )
 from renderer._plans.randomization import Randomization
+from renderer._streams import Stream
 
 _LEAST_SHARE = 0.25
 """Of the brightest light's possible intensity: a light that is on is seen to be on."""
@@ -85,7 +85,7 @@ def draw_surfaces(
         )
     if not (swap or shiny or randomization.color_jitter):
         return plain
-    draws = draw(seed, index, SURFACE_STREAM, MOST_INSTANCES * _SURFACE_DRAWS)
+    draws = draw(seed, index, Stream.SURFACE, MOST_INSTANCES * _SURFACE_DRAWS)
     sets = draws.reshape(len(index), MOST_INSTANCES, _SURFACE_DRAWS)
     u = np.take_along_axis(sets, roles[..., None], axis=1)
     gain = 1 + randomization.color_jitter * (2 * u[..., :3] - 1)

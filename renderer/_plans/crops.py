@@ -23,12 +23,13 @@ from renderer._plans.cutting import (
     upright_along,
     window_pixels,
 )
-from renderer._plans.draws import PLAN_STREAM, SceneDraws, between, draw, draw_scene
+from renderer._plans.draws import SceneDraws, between, draw, draw_scene
 from renderer._plans.placing import place_around
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
 from renderer._plans.symmetry import canonical_rotation
 from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
 from renderer._plans.visible import visible_middles
+from renderer._streams import Stream
 
 PLAN_DRAWS = 14
 """Numbers of stream 0 that a plan takes."""
@@ -183,7 +184,7 @@ def make_plans(
             in and there are none.
     """
     index = crop_numbers(models, seed, start, stop)
-    draws = draw(seed, index, PLAN_STREAM, PLAN_DRAWS)
+    draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
     scene = draw_scene(seed, index) if _needs_scene(randomization) else None
     direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
     rotation = _rotations(config, index // len(models), draws[:, :3])

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel, Mesh
 from renderer._crops import Plans
-from renderer._plans.draws import VIEW_STREAM, draw
+from renderer._plans.draws import draw
 from renderer._plans.rotations import rotation_about
+from renderer._streams import Stream
 
 Centre = Literal["mean", "box", "origin", "visible"]
 
@@ -164,7 +165,7 @@ def draw_rays(
     most = np.tan(np.radians(off_axis or 0.0)) if picture is None or off_axis is not None else None
     if picture is None:
         assert most is not None
-        return np.asarray(most * _in_disc(draw(seed, index, VIEW_STREAM, 2)))
+        return np.asarray(most * _in_disc(draw(seed, index, Stream.VIEW, 2)))
     assert camera is not None
     assert depth is not None
     focal, middle = np.array(camera[:2]), np.array(camera[2:])
@@ -175,7 +176,7 @@ def draw_rays(
         nearest = np.clip(0.0, low, high)
         low = np.minimum(np.maximum(low, -most), nearest)
         high = np.maximum(np.minimum(high, most), nearest)
-    draws = draw(seed, index, VIEW_STREAM, 2 * _TRIES).reshape(-1, _TRIES, 2)
+    draws = draw(seed, index, Stream.VIEW, 2 * _TRIES).reshape(-1, _TRIES, 2)
     rays = low[:, None] + (high - low)[:, None] * draws
     far = np.linalg.norm(rays, axis=2)
     first = np.zeros(len(index), np.int64)

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PLAN_STREAM = 0
-"""Pose, distance and first light are drawn from `default_rng([seed, i, PLAN_STREAM])`."""
-SCENE_STREAM = 3
-"""Framing, further lights and other objects; opened only when a setting needs it."""
-SURFACE_STREAM = 4
-"""What surfaces look like; opened only when a setting needs it."""
-VIEW_STREAM = 9
-"""Where in the camera's view a crop lies; opened only when crops lie off the axis."""
+from renderer._streams import Stream
 
 MOST_LIGHTS = 8
 MOST_OCCLUDERS = 8
@@ -70,7 +63,7 @@ def draw_scene(seed: int, index: NDArray[np.int64]) -> SceneDraws:
         "neighbours": (MOST_NEIGHBOURS, 4),
     }
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
-    draws = draw(seed, index, SCENE_STREAM, int(ends[-1]))
+    draws = draw(seed, index, Stream.SCENE, int(ends[-1]))
     parts = np.split(draws, ends[:-1], axis=1)
     return SceneDraws(
         **{

@@ -13,10 +13,11 @@ from renderer._crops import Plans, RenderError
 from renderer._plans.appearance import draw_lights, draw_surfaces
 from renderer._plans.crops import PLAN_DRAWS, crop_numbers, plans_from_poses
 from renderer._plans.cutting import CameraSettings
-from renderer._plans.draws import MOST_NEIGHBOURS, PLAN_STREAM, between, draw, draw_scene
+from renderer._plans.draws import MOST_NEIGHBOURS, between, draw, draw_scene
 from renderer._plans.placing import CLEARANCE, measure, place_on_board
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
 from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at
+from renderer._streams import Stream
 
 LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
 """fx, fy, cx, cy of LINEMOD's camera at 640 x 480 pixels as they are published (`camera.json` of
@@ -133,7 +134,7 @@ def make_frame_plans(
             f"--distance begins at {config.distance[0]:g} mm, where an object could come into the "
             f"camera: begin at {np.ceil(needed):g} or more."
         )
-    draws = draw(seed, index, PLAN_STREAM, PLAN_DRAWS)
+    draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
     scene = draw_scene(seed, index)
     viewpoints = hemisphere_viewpoints(config.subdivisions)
     turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)

@@ -17,10 +17,8 @@ from cad_models import CadModel
 from renderer._crops import RenderError
 from renderer._engines.blender.process import BlenderProcess
 from renderer._engines.scenes import Picture, Scene, SceneRenderer, oriented_faces
+from renderer._streams import Stream
 from safe_files import list_folder, open_file
-
-ENVIRONMENT_STREAM = 8
-"""Which HDRI picture lights crop i is drawn from `default_rng([seed, i, ENVIRONMENT_STREAM])`."""
 
 PYTHON_VARIABLE = "RENDER_ADAPT_BLENDER_PYTHON"
 BINARY_VARIABLE = "RENDER_ADAPT_BLENDER"
@@ -145,7 +143,7 @@ class BlenderRenderer(SceneRenderer):
     def _plan(self, scene: Scene, *, depth_only: bool) -> dict[str, Any]:
         draws = np.zeros(2)
         if self._start["environments"]:
-            draws = np.random.default_rng([self._seed, scene.index, ENVIRONMENT_STREAM]).random(2)
+            draws = np.random.default_rng([self._seed, scene.index, Stream.ENVIRONMENT]).random(2)
         return {**vars(scene), "environment": draws, "depth_only": depth_only}
 
     def _blender(self) -> BlenderSide:
