@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from render_adapt._fidelity.calibrate import calibrate_adapter
     from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
     from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
-    from render_adapt._formats.labelled_crop import LabelledCrop
+    from render_adapt._formats.crop_reader import CropReader
+    from render_adapt._formats.format import Format
+    from render_adapt._formats.image import BopImage, bop_image
+    from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop
+    from render_adapt._formats.labels import InstanceLabel
+    from render_adapt._formats.prepared_shard import PreparedShard
     from render_adapt._formats.shard_writer import FakeShardWriter, ShardWriter
     from render_adapt._readers.load import Dataset, load
     from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
@@ -44,16 +49,21 @@ __all__ = [
     "PRESETS",
     "USER_ERRORS",
     "BadFile",
+    "BopImage",
     "ConfigError",
+    "CropReader",
     "Dataset",
     "DatasetError",
     "Executor",
     "FaithfulCrops",
     "FakeShardWriter",
     "FidelityScores",
+    "Format",
     "FoundTarget",
+    "InstanceLabel",
     "Judge",
     "LabelledCrop",
+    "PreparedShard",
     "ProcessExecutor",
     "RenderAdaptError",
     "RunConfig",
@@ -65,6 +75,8 @@ __all__ = [
     "WorkerError",
     "adapt_crops",
     "adapt_faithfully",
+    "assemble_crop",
+    "bop_image",
     "calibrate_adapter",
     "find_target",
     "generate",
@@ -82,34 +94,41 @@ _WHERE = {
     "PRESETS": "_config",
     "USER_ERRORS": "_exceptions",
     "BadFile": "_verify.shards",
+    "BopImage": "_formats.image",
     "ConfigError": "_exceptions",
+    "CropReader": "_formats.crop_reader",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
     "Executor": "_runs.executor",
     "FaithfulCrops": "_fidelity.faithful",
     "FakeShardWriter": "_formats.shard_writer",
     "FidelityScores": "_fidelity.judge",
+    "Format": "_formats.format",
+    "FoundTarget": "_train",
+    "InstanceLabel": "_formats.labels",
     "Judge": "_fidelity.judge",
     "LabelledCrop": "_formats.labelled_crop",
+    "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
     "RenderAdaptError": "_exceptions",
     "RunConfig": "_config",
     "RunSummary": "_runs.pipeline",
     "SerialExecutor": "_runs.executor",
     "ShardWriter": "_formats.shard_writer",
-    "FoundTarget": "_train",
     "TrainRun": "_train",
     "Verification": "_verify.verify",
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
     "adapt_faithfully": "_fidelity.faithful",
+    "assemble_crop": "_formats.labelled_crop",
+    "bop_image": "_formats.image",
     "calibrate_adapter": "_fidelity.calibrate",
+    "find_target": "_train",
     "generate": "_runs.pipeline",
     "load": "_readers.load",
     "make_judge": "_fidelity.judge",
     "repair": "_verify.verify",
     "torch_dataset": "_readers.optional",
-    "find_target": "_train",
     "train_adapter": "_train",
     "verify": "_verify.verify",
     "webdataset_pipeline": "_readers.optional",

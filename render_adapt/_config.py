@@ -17,7 +17,7 @@ from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
-from render_adapt._formats.registry import FORMATS
+from render_adapt._formats.registry import formats
 from renderer import (
     CLEARANCE,
     ENGINES,
@@ -334,14 +334,14 @@ def _sides(flag: str, given: str) -> tuple[int, int]:
 
 
 def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
-    """The formats that are asked for, each once and in the order of `FORMATS`."""
-    names = split_names(given)
-    if not names or not set(names) <= set(FORMATS):
+    """The formats that are asked for, each once and in the order of `formats()`."""
+    names, known = split_names(given), formats()
+    if not names or not set(names) <= known.keys():
         raise ConfigError(
-            f"--format is {','.join(names) or 'empty'}: it must be {' or '.join(FORMATS)}, "
-            "or both with a comma between them"
+            f"--format is {','.join(names) or 'empty'}: it must be {' or '.join(known)}, "
+            "or several with commas between them"
         )
-    return tuple(name for name in FORMATS if name in names)
+    return tuple(name for name in known if name in names)
 
 
 def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:

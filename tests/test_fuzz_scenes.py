@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from adapter import AdapterError, read_target
 from render_adapt import DatasetError
-from render_adapt._formats.bop_webdataset import _member
-from render_adapt._formats.read import SceneReader, TarReader
+from render_adapt._formats.bop_scenes import SceneReader
+from render_adapt._formats.bop_webdataset import TarReader, _member
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
 
 QUICK = settings(max_examples=40, deadline=None)

@@ -361,8 +361,8 @@ class TestWebdataset:
 def test_a_library_that_is_not_there_is_named(
     reader, module: str, advice: str, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_torch_dataset", "_webdataset_pipeline"):
-        monkeypatch.delitem(sys.modules, f"render_adapt.{name}", raising=False)
+    for name in ("torch_dataset", "webdataset_pipeline"):
+        monkeypatch.delitem(sys.modules, f"render_adapt._readers.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=f"needs {module}: {advice}$"):
         reader(dataset)

@@ -28,7 +28,8 @@ from cad_models import ModelError, load_models
 from cad_models._files.pictures import decode_picture
 from render_adapt import DatasetError
 from render_adapt._cli.app import main
-from render_adapt._formats.read import SceneReader, TarReader
+from render_adapt._formats.bop_scenes import SceneReader
+from render_adapt._formats.bop_webdataset import TarReader
 from render_adapt._printable import printable
 from render_adapt._report.index import _read_table
 from render_adapt._runs.description import config_of

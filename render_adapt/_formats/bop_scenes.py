@@ -7,18 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, write_models
+from render_adapt._files import MOST_PICTURE, MOST_TEXT
 from render_adapt._formats.coco import coco_annotation, coco_image
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.format import Format
 from render_adapt._formats.image import DEPTH_SCALE, BopImage, bop_image, png
+from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape, decode_png
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.pixel_centre import INSIDE, camera_entry, recounted
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 from renderer import CropBatch
-from safe_files import write_file
+from safe_files import open_file, parse_json, read_file, write_file
 
 SPLIT = "train"
 FOLDERS = ("rgb", "depth", "mask", "mask_visib")
@@ -156,3 +161,89 @@ def _one_entry_per_line(content: dict[str, Any]) -> str:
     """JSON as bop_toolkit lays it out, so that line-wise tools and diffs work."""
     lines = (f"  {json.dumps(key)}: {json.dumps(content[key], sort_keys=True)}" for key in content)
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+class SceneReader(CropReader):
+    """Reads scene-wise datasets."""
+
+    def __init__(self, dataset: Path) -> None:
+        super().__init__(dataset)
+        self._starts: dict[Path, NDArray[np.int64]] = {}
+
+    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
+        """One crop of a scene."""
+        scene = self.dataset / SPLIT / f"{scene_id:06d}"
+        gt = self._entry(scene / "scene_gt.json", im_id)
+        rgb = self._picture(scene / f"rgb/{im_id:06d}.png")
+        shape = crop_shape(rgb, len(gt))
+        return assemble_crop(
+            scene_id,
+            im_id,
+            rgb,
+            self._picture(scene / f"depth/{im_id:06d}.png"),
+            self._entry(scene / "scene_camera.json", im_id),
+            gt,
+            self._entry(scene / "scene_gt_info.json", im_id),
+            {
+                kind: [
+                    self._mask(scene / kind / f"{im_id:06d}_{number:06d}.png", shape)
+                    for number in range(len(gt))
+                ]
+                for kind in ("mask", "mask_visib")
+            },
+        )
+
+    def _entry(self, path: Path, im_id: int) -> Any:
+        """An image's entry of a scene's file, which has one entry a line."""
+        if path not in self._starts:
+            content = read_file(path, most=MOST_TEXT, inside=self.dataset)
+            breaks = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+            self._starts[path] = breaks + 1
+        start, stop = self._starts[path][im_id : im_id + 2].tolist()
+        with open_file(path, most=MOST_TEXT, inside=self.dataset) as file:
+            file.seek(start)
+            line = file.read(stop - start).strip().removesuffix(b",")
+        return parse_json(b"{" + line + b"}")[str(im_id)]
+
+    def _picture(self, path: Path) -> bytes:
+        return read_file(path, most=MOST_PICTURE, inside=self.dataset)
+
+    def _mask(self, path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        return np.asarray(decode_png(self._picture(path), cv2.IMREAD_UNCHANGED, shape) > 0)
+
+
+class BopScenes(Format):
+    """BOP scene-wise: a folder of PNG and JSON files for each shard."""
+
+    name = "bop"
+
+    def entry(self, shard: int) -> str:
+        """Its scene."""
+        return f"{SPLIT}/{shard:06d}"
+
+    def writer(
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+    ) -> SceneWriter:
+        """Writes a scene."""
+        return SceneWriter(prepared, self.entry(shard), models, pixel_centre)
+
+    def reader(self, dataset: Path) -> SceneReader:
+        """Reads scenes."""
+        return SceneReader(dataset)
+
+    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+        """A picture's own file, or one of the scene's."""
+        scene = self.entry(shard)
+        if kind == "depth":
+            return f"{scene}/depth/{image:06d}.png"
+        if kind in ("mask", "mask_visib"):
+            return f"{scene}/{kind}/{image:06d}_{instance:06d}.png"
+        return f"{scene}/scene_{'gt_coco' if kind == 'coco' else kind}.json"
+
+    def annotations(self, shard: int) -> str:
+        """The scene's."""
+        return f"{self.entry(shard)}/scene_gt_coco.json"

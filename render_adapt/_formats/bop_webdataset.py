@@ -9,22 +9,31 @@ import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
-from render_adapt._formats.coco import encode_mask
+from render_adapt._files import MOST_BYTES, MOST_PICTURE
+from render_adapt._formats.coco import decode_mask, encode_mask
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.format import Format
 from render_adapt._formats.image import bop_image
+from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 from renderer import CropBatch
-from safe_files import write_file
+from safe_files import open_file, parse_json, write_file
 
 WEB_SPLIT = "train_web"
 KEY_TO_SHARD = "key_to_shard.json"
+KINDS = (
+    "rgb.png", "depth.png", "camera.json", "gt.json", "gt_info.json", "mask.json",
+    "mask_visib.json",
+)  # fmt: skip
+"""What a tar file holds of each crop."""
 
 
 def key_of(scene: int, image: int) -> str:
@@ -109,3 +118,96 @@ def _json(content: Any) -> bytes:
 
 def _masks(masks: Sequence[NDArray[np.bool_]]) -> bytes:
     return _json({str(number): encode_mask(mask) for number, mask in enumerate(masks)})
+
+
+class TarReader(CropReader):
+    """Reads webdatasets."""
+
+    def __init__(self, dataset: Path) -> None:
+        super().__init__(dataset)
+        self._places: dict[int, NDArray[np.int64]] = {}
+
+    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
+        """One crop of a tar file."""
+        path = self.dataset / WEB_SPLIT / f"shard-{scene_id:06d}.tar"
+        if scene_id not in self._places:
+            with open_file(path, most=MOST_BYTES, inside=self.dataset) as file:
+                self._places[scene_id] = _find_members(file, scene_id)
+        sample = {}
+        with open_file(path, most=MOST_BYTES, inside=self.dataset) as file:
+            for kind, (offset, size) in zip(KINDS, self._places[scene_id][im_id], strict=True):
+                file.seek(offset)
+                sample[kind] = file.read(min(size, MOST_PICTURE))
+        return crop_from_sample(scene_id, im_id, sample)
+
+
+def crop_from_sample(scene_id: int, im_id: int, sample: Mapping[str, bytes]) -> LabelledCrop:
+    """A crop of what a tar file holds of it, under `KINDS`.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, malformed or does not fit the rest.
+    """
+    gt = parse_json(sample["gt.json"])
+    shape = crop_shape(sample["rgb.png"], len(gt))
+    encoded = {kind: parse_json(sample[f"{kind}.json"]) for kind in ("mask", "mask_visib")}
+    return assemble_crop(
+        scene_id,
+        im_id,
+        sample["rgb.png"],
+        sample["depth.png"],
+        parse_json(sample["camera.json"]),
+        gt,
+        parse_json(sample["gt_info.json"]),
+        {
+            kind: [decode_mask(masks[str(number)], shape) for number in range(len(gt))]
+            for kind, masks in encoded.items()
+        },
+    )
+
+
+def _find_members(file: BinaryIO, scene_id: int) -> NDArray[np.int64]:
+    """(images, len(KINDS), 2), where each image's members begin, and how long they are."""
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        found = {
+            member.name: (member.offset_data, member.size) for member in archive if member.isreg()
+        }
+    places: list[list[tuple[int, int]]] = []
+    while f"{key_of(scene_id, len(places))}.{KINDS[0]}" in found:
+        key = key_of(scene_id, len(places))
+        places.append([found[f"{key}.{kind}"] for kind in KINDS])
+    return np.array(places, np.int64).reshape(-1, len(KINDS), 2)
+
+
+class BopWebdataset(Format):
+    """BOP webdataset: a tar file for each shard."""
+
+    name = "bop-webdataset"
+    shared = (f"{WEB_SPLIT}/{KEY_TO_SHARD}",)
+
+    def entry(self, shard: int) -> str:
+        """Its tar file."""
+        return f"{WEB_SPLIT}/shard-{shard:06d}.tar"
+
+    def writer(
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+    ) -> TarWriter:
+        """Writes a tar file."""
+        return TarWriter(prepared, self.entry(shard), shard, models, pixel_centre)
+
+    def reader(self, dataset: Path) -> TarReader:
+        """Reads tar files."""
+        return TarReader(dataset)
+
+    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+        """A tar file, with the member in brackets."""
+        ending = "png" if kind == "depth" else "json"
+        return f"{self.entry(shard)} ({key_of(shard, image)}.{kind}.{ending})"
+
+    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+        """Writes `key_to_shard.json`."""
+        write_key_to_shard(out, dict(sorted(crops.items())))
+        return list(self.shared)

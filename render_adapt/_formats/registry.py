@@ -1,64 +1,64 @@
-"""Which formats there are, and who writes them."""
+"""Which formats there are: those that come with the package, and those of other packages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from cad_models import CadModel
-from render_adapt._formats.bop_scenes import SPLIT, SceneWriter
-from render_adapt._formats.bop_webdataset import (
-    KEY_TO_SHARD,
-    WEB_SPLIT,
-    TarWriter,
-    write_key_to_shard,
-)
+from render_adapt._exceptions import ConfigError
+from render_adapt._formats.bop_scenes import BopScenes
+from render_adapt._formats.bop_webdataset import BopWebdataset
+from render_adapt._formats.format import Format
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 
-FORMATS = ("bop", "bop-webdataset")
-"""BOP scene-wise (a folder of files for each shard), and BOP webdataset (a tar file)."""
+GROUP = "render_adapt.formats"
+"""Of entry points."""
+_SHIPPED: tuple[Format, ...] = (BopScenes(), BopWebdataset())
+
+
+@functools.cache
+def formats() -> Mapping[str, Format]:
+    """All formats by name, those that come with the package first.
+
+    Raises:
+        ConfigError: another package's is no format, or has the name of one that is there.
+    """
+    found = {one.name: one for one in _SHIPPED}
+    for point in entry_points(group=GROUP):
+        one = point.load()
+        if not isinstance(one, Format) or one.name != point.name or point.name in found:
+            raise ConfigError(
+                f"the format {point.name} of {point.value} is no render_adapt.Format of that name, "
+                "or there are two: mend or remove the package that brings it"
+            )
+        found[one.name] = one
+    return found
 
 
 def make_writers(
-    formats: Sequence[str],
+    names: Iterable[str],
     prepared: PreparedShard,
     shard: int,
     models: Sequence[CadModel],
     pixel_centre: float,
 ) -> list[ShardWriter]:
-    """A writer for each format, which all take the same batches.
+    """A writer for each format, which all take the same batches; arguments as of `Format.writer`.
 
     Args:
-        formats: of `FORMATS`.
-        prepared: an empty one; each writer fills one entry of its `<folder>/`, which belongs at
-            `<folder>/` of the dataset.
-        shard: its number.
-        models: the run's.
-        pixel_centre: the run's (`RunConfig.pixel_centre`).
+        names: of formats.
+        prepared: an empty one.
+        shard, models, pixel_centre: the shard's number, and the run's.
     """
-    writers: list[ShardWriter] = []
-    if "bop" in formats:
-        writers.append(SceneWriter(prepared, f"{SPLIT}/{shard:06d}", models, pixel_centre))
-    if "bop-webdataset" in formats:
-        (prepared.path / WEB_SPLIT).mkdir()
-        name = f"{WEB_SPLIT}/shard-{shard:06d}.tar"
-        writers.append(TarWriter(prepared, name, shard, models, pixel_centre))
-    return writers
+    chosen = [formats()[name] for name in names]
+    for one in chosen:
+        (prepared.path / one.entry(shard)).parent.mkdir(parents=True, exist_ok=True)
+    return [one.writer(prepared, shard, models, pixel_centre) for one in chosen]
 
 
-def finish_dataset(out: Path, formats: Sequence[str], crops: Mapping[int, int]) -> list[str]:
-    """Write what belongs to all shards, the same bytes whenever it is called.
-
-    Args:
-        out: the dataset's folder, its shards committed and their index written.
-        formats: of `FORMATS`.
-        crops: how many each shard has, by its number.
-
-    Returns:
-        The names of the files, relative to the folder.
-    """
-    if "bop-webdataset" not in formats:
-        return []
-    write_key_to_shard(out, dict(sorted(crops.items())))
-    return [f"{WEB_SPLIT}/{KEY_TO_SHARD}"]
+def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[int, int]) -> list[str]:
+    """Have each format write what belongs to all shards; see `Format.finish`."""
+    return [file for name in names for file in formats()[name].finish(out, crops)]

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
-from render_adapt._formats.read import CropReader, SceneReader, TarReader
+from render_adapt._formats.registry import formats as known_formats
 from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
 
-_READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
 _KEYS = ("scene_id", "im_id")
 
 
@@ -52,13 +51,13 @@ class Dataset(Sequence[LabelledCrop]):
             raise DatasetError(
                 f"{path} has not been finished: give the command that began it again"
             )
-        formats = manifest.get("format")
-        if not isinstance(formats, list) or not formats or not set(formats) <= set(_READERS):
+        formats, known = manifest.get("format"), known_formats()
+        if not isinstance(formats, list) or not formats or not set(formats) <= known.keys():
             raise DatasetError(f"the manifest of {path} names no format that can be read")
         if format is not None and format not in formats:
             raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
         self.path = path
-        self._reader = _READERS[format or formats[0]](path)
+        self._reader = known[format or formats[0]].reader(path)
         self._files = _index_files(path, manifest)
         self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 

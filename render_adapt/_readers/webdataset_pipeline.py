@@ -14,9 +14,8 @@ from torch.utils.data import get_worker_info
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_BYTES, MOST_TEXT
-from render_adapt._formats.bop_webdataset import WEB_SPLIT
+from render_adapt._formats.bop_webdataset import WEB_SPLIT, crop_from_sample
 from render_adapt._formats.labelled_crop import LabelledCrop
-from render_adapt._formats.read import crop_from_sample
 from render_adapt._readers.load import Dataset
 from render_adapt._readers.torch_dataset import target_tensors
 from safe_files import open_file

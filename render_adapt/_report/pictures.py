@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
-from render_adapt._formats.read import CropReader, SceneReader, TarReader
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.registry import formats as known_formats
 from render_adapt._report.index import Dataset
 from render_adapt._runs.description import config_of
 from render_adapt._runs.manifest import MANIFEST
@@ -27,11 +28,9 @@ def open_crops(dataset: Dataset) -> CropReader:
     Raises:
         DatasetError: the manifest names no format of ours.
     """
-    formats = dataset.manifest.get("format")
-    if formats == ["bop-webdataset"]:
-        return TarReader(dataset.folder)
-    if isinstance(formats, list) and "bop" in formats:
-        return SceneReader(dataset.folder)
+    formats, known = dataset.manifest.get("format"), known_formats()
+    if isinstance(formats, list) and formats and formats[0] in known:
+        return known[formats[0]].reader(dataset.folder)
     raise DatasetError(f"the manifest of {dataset.folder} names no format that can be read")
 
 

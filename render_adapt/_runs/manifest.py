@@ -37,9 +37,8 @@ from render_adapt._files import (
     read_listing,
     writing,
 )
-from render_adapt._formats.bop_scenes import SPLIT
-from render_adapt._formats.bop_webdataset import WEB_SPLIT
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.registry import formats
 from safe_files import (
     create_file,
     flush_folder,
@@ -312,8 +311,7 @@ def parts_of(shard: int) -> tuple[str, ...]:
         f"index/{shard:06d}.parquet",
         f"shards/{shard:06d}.json",
         f"shards/{shard:06d}.sha256",
-        f"{SPLIT}/{shard:06d}",
-        f"{WEB_SPLIT}/shard-{shard:06d}.tar",
+        *(one.entry(shard) for one in formats().values()),
     )
 
 

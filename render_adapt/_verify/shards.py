@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from cad_models import load_models
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_TEXT, hash_file, read_listing
-from render_adapt._formats.bop_scenes import SPLIT
-from render_adapt._formats.bop_webdataset import WEB_SPLIT, key_of
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.format import Format
 from render_adapt._formats.index import Provenance
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
-from render_adapt._formats.read import CropReader, SceneReader, TarReader
+from render_adapt._formats.registry import formats
 from render_adapt._runs.manifest import (
     LISTING,
     MANIFEST,
@@ -32,7 +32,6 @@ from render_adapt._runs.manifest import (
     read_manifest,
 )
 from render_adapt._verify.labels import (
-    MASKS,
     LabelChecker,
     LabelRules,
     WrongLabelError,
@@ -42,7 +41,6 @@ from safe_files import parse_json, read_file
 
 UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
 _PIXELS_AT_ONCE = 2**20
-_READERS: dict[str, type[CropReader]] = {"bop": SceneReader, "bop-webdataset": TarReader}
 _INDEX = (
     "index", "scene_id", "im_id", "obj_id", "quaternion", "translation", "camera_matrix",
     "centre_depth", "bbox_obj", "bbox_visib", "visib_fract", "box_corners", "others",
@@ -102,7 +100,7 @@ class RunFacts:
         return (
             self.shard_size > 0
             and self.shards == -(-self.crops // self.shard_size) > 0
-            and set() < set(self.formats) <= set(_READERS)
+            and set() < set(self.formats) <= formats().keys()
             and min(self.rules.shape) > 0 < len(self.object_ids)
         )
 
@@ -186,30 +184,31 @@ class ShardChecker:
             raise BadFileError(index_name, "does not have the numbers of this shard's crops")
         self._check_provenance(index_name)
         for name in self._facts.formats if self._labels is not None else ():
-            reader = _READERS[name](self._folder)
-            annotations = _read_annotations(self._folder, shard) if name == "bop" else None
+            lies = formats()[name]
+            reader, coco = lies.reader(self._folder), lies.annotations(shard)
+            annotations = None if coco is None else _read_annotations(self._folder, coco)
             for first in range(0, count, self._at_once):
                 images = range(first, min(first + self._at_once, count))
-                crops = [self._read(reader, name, shard, image) for image in images]
+                crops = [self._read(reader, lies, shard, image) for image in images]
                 rows = {
                     column: values[images.start : images.stop] for column, values in index.items()
                 }
-                self._check_batch(name, shard, crops, rows)
-                if annotations is not None:
-                    self._check_annotations(shard, crops, annotations)
+                self._check_batch(lies, shard, crops, rows)
+                if coco is not None and annotations is not None:
+                    _check_annotations(coco, crops, annotations)
         return count
 
-    def _read(self, reader: CropReader, name: str, shard: int, image: int) -> LabelledCrop:
+    def _read(self, reader: CropReader, lies: Format, shard: int, image: int) -> LabelledCrop:
         try:
             return reader.read(shard, image)
         except DatasetError:
             raise BadFileError(
-                _file_of(name, "gt", shard, image), f"or what belongs to image {image} is damaged"
+                lies.file_of("gt", shard, image, 0), f"or what belongs to image {image} is damaged"
             ) from None
 
     def _check_batch(
         self,
-        name: str,
+        lies: Format,
         shard: int,
         crops: list[LabelledCrop],
         index: Mapping[str, NDArray[np.float64]],
@@ -219,18 +218,11 @@ class ShardChecker:
             self._labels.check(crops, index)
         except WrongLabelError as wrong:
             crop = crops[wrong.row]
-            file = _file_of(name, wrong.kind, shard, crop.im_id, wrong.instance)
+            file = f"index/{shard:06d}.parquet"
+            if wrong.kind != "index":
+                file = lies.file_of(wrong.kind, shard, crop.im_id, wrong.instance)
             where = f"(image {crop.im_id}, object {wrong.instance})"
             raise BadFileError(file, f"{wrong.problem} {where}") from None
-
-    def _check_annotations(
-        self, shard: int, crops: list[LabelledCrop], annotations: Mapping[int, list[Any]]
-    ) -> None:
-        for crop in crops:
-            problem = annotation_problem(crop, annotations.get(crop.im_id, []))
-            if problem:
-                file = _file_of("bop", "coco", shard, crop.im_id)
-                raise BadFileError(file, f"{problem} (image {crop.im_id})")
 
     def _check_provenance(self, name: str) -> None:
         """A shard that another run made may be in order in itself."""
@@ -324,19 +316,13 @@ def read_hashes(folder: Path, name: str) -> Mapping[str, str]:
         raise BadFileError(name, f"is no list of hashes: {error}") from None
 
 
-def _file_of(name: str, kind: str, shard: int, image: int, instance: int = 0) -> str:
-    """Where something of an image is, in one of the formats."""
-    if kind == "index":
-        return f"index/{shard:06d}.parquet"
-    if name == "bop-webdataset":
-        ending = "png" if kind == "depth" else "json"
-        return f"{WEB_SPLIT}/shard-{shard:06d}.tar ({key_of(shard, image)}.{kind}.{ending})"
-    scene = f"{SPLIT}/{shard:06d}"
-    if kind == "depth":
-        return f"{scene}/depth/{image:06d}.png"
-    if kind in MASKS:
-        return f"{scene}/{kind}/{image:06d}_{instance:06d}.png"
-    return f"{scene}/scene_{'gt_coco' if kind == 'coco' else kind}.json"
+def _check_annotations(
+    name: str, crops: list[LabelledCrop], annotations: Mapping[int, list[Any]]
+) -> None:
+    for crop in crops:
+        problem = annotation_problem(crop, annotations.get(crop.im_id, []))
+        if problem:
+            raise BadFileError(name, f"{problem} (image {crop.im_id})")
 
 
 def _read_index(folder: Path, name: str) -> dict[str, NDArray[np.float64]]:
@@ -353,9 +339,8 @@ def _read_json(folder: Path, name: str) -> Any:
     return parse_json(read_file(folder / name, most=MOST_TEXT, inside=folder))
 
 
-def _read_annotations(folder: Path, shard: int) -> dict[int, list[Any]]:
-    """A scene's COCO annotations by image."""
-    name = _file_of("bop", "coco", shard, 0)
+def _read_annotations(folder: Path, name: str) -> dict[int, list[Any]]:
+    """A COCO file's annotations by image."""
     by_image: dict[int, list[Any]] = {}
     try:
         for entry in _read_json(folder, name)["annotations"]:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import hash_file
-from render_adapt._formats.bop_webdataset import KEY_TO_SHARD, WEB_SPLIT
+from render_adapt._formats.registry import formats
 from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.manifest import (
@@ -39,7 +39,7 @@ from render_adapt._verify.shards import (
 )
 
 _NEVER_LISTED = (LISTING, INCOMPLETE, "report.html")
-_SHARED = (MANIFEST, SHEET, "camera.json", "models", f"{WEB_SPLIT}/{KEY_TO_SHARD}")
+_SHARED = (MANIFEST, SHEET, "camera.json", "models")
 _OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers leave behind, and no reader takes for anything."""
 _MOST_UNLISTED = 1000
@@ -187,6 +187,7 @@ def _hash_of_listing(folder: Path) -> str | None:
 def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
     """Files that are neither listed nor in a place that a shard's check looks into."""
     listed = listed_hashes(folder)
+    shared = {*_SHARED, *(name for one in facts.formats for name in formats()[one].shared)}
     unfinished = (folder / INCOMPLETE).exists()
 
     def belongs(name: str) -> bool:
@@ -198,7 +199,7 @@ def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
             # What a run that was killed leaves, it removes as it goes on.
             or (unfinished and name.startswith("."))
             # It was said already that the list is not there.
-            or (not listed and (name in _SHARED or PurePosixPath(name).parts[0] in _SHARED))
+            or (not listed and (name in shared or PurePosixPath(name).parts[0] in shared))
         )
 
     names = itertools.islice(files_below(folder, leave_out=belongs), _MOST_UNLISTED)

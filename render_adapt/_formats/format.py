@@ -1,0 +1,81 @@
+"""The seam between datasets and how they lie on disk."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cad_models import CadModel
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard_writer import ShardWriter
+
+
+class Format(abc.ABC):
+    """A way in which datasets lie on disk: all in which formats differ.
+
+    A package of your own may bring one: an entry point of the group `render_adapt.formats`, called
+    as the format is, that names an object of a class like this (docs/extending.md).
+
+    Convention:
+        Whatever belongs to shard s is one file or one folder, `entry(s)`; what does not belong to
+        a shard is written by `finish`. A shard's number stands in the entry's own name, with six
+        digits.
+    """
+
+    name: str
+    """What `--format` calls it: letters, digits and dashes."""
+
+    @abc.abstractmethod
+    def entry(self, shard: int) -> str:
+        """The name of a shard's file or folder, relative to the dataset, as `train/000003`."""
+
+    @abc.abstractmethod
+    def writer(
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+    ) -> ShardWriter:
+        """What writes a shard.
+
+        Args:
+            prepared: where it is written, with names as in the dataset; `entry`'s folder is there.
+            shard: its number.
+            models: the run's.
+            pixel_centre: of the K that is written (`RunConfig.pixel_centre`).
+        """
+
+    @abc.abstractmethod
+    def reader(self, dataset: Path) -> CropReader:
+        """What reads a dataset's crops again."""
+
+    @abc.abstractmethod
+    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+        """Where something of an image stands, for a message about it.
+
+        Args:
+            kind: camera, gt, gt_info, depth, mask, mask_visib or coco.
+            shard, image, instance: whose it is.
+        """
+
+    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+        """Write what belongs to all shards, the same bytes whenever it is called.
+
+        Args:
+            out: the dataset's folder, its shards committed and their index written.
+            crops: how many each shard has, by its number.
+
+        Returns:
+            The names of the files, relative to the folder; of `shared`.
+        """
+        return []
+
+    shared: tuple[str, ...] = ()
+    """What `finish` may write."""
+
+    def annotations(self, shard: int) -> str | None:
+        """The name of a shard's COCO file, where it has one."""
+        return None

@@ -1,0 +1,96 @@
+"""A format that another package brings, in whatever takes formats."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/03_a_format_of_your_own"
+MAIN = "from render_adapt._start import main; main()"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the example is installed, without pip."""
+    site = tmp_path / "site"
+    facts = site / "npz_crops-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: npz-crops\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[render_adapt.formats]\nnpz = npz_crops:FORMAT\n")
+    (site / "npz_crops.py").write_bytes((EXAMPLE / "npz_crops.py").read_bytes())
+    return os.environ | {"PYTHONPATH": str(site)}
+
+
+def run(code: str, environment: dict[str, str], folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment, cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_is_written_read_verified_mended_and_reported_on(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    making = (
+        "--objects", "ape,cat", "--n", "6", "--adapter", "none", "--workers", "1",
+        "--format", "bop,npz", "--out", "d",
+    )  # fmt: skip
+    run(MAIN, installed, tmp_path, *making)
+    assert len(list((tmp_path / "d/npz/000000").glob("*.npz"))) == 6
+    assert "as they were written" in run(MAIN, installed, tmp_path, "verify", "d")
+    compare = (
+        "import numpy as np, render_adapt\n"
+        "for ours, bop in zip(*(render_adapt.load('d', name) for name in ('npz', 'bop'))):\n"
+        "    for name, value in vars(ours).items():\n"
+        "        np.testing.assert_array_equal(value, getattr(bop, name))\n"
+        "print(bop.im_id)\n"
+    )
+    assert run(compare, installed, tmp_path).strip() == "5"
+    crop = tmp_path / "d/npz/000000/000003.npz"
+    before = crop.read_bytes()
+    crop.write_bytes(before[:-1])
+    run(MAIN, installed, tmp_path, "verify", "d", "--repair")
+    assert crop.read_bytes() == before
+    run(MAIN, installed, tmp_path, "report", "d")
+
+
+def test_a_label_that_is_not_true_is_found_in_it(installed: dict[str, str], tmp_path: Path) -> None:
+    run(
+        MAIN, installed, tmp_path, "--objects", "ape", "--n", "2", "--adapter", "none",
+        "--workers", "1", "--format", "npz", "--out", "d",
+    )  # fmt: skip
+    crop = tmp_path / "d/npz/000000/000001.npz"
+    with np.load(crop) as file:
+        stored = dict(file)
+    stored["mask"] = ~stored["mask"]
+    np.savez(crop, **stored)
+    check = (
+        "from pathlib import Path\n"
+        "from tests.test_verify import sign_again\n"
+        "from render_adapt import verify\n"
+        "sign_again(Path('d'))\n"
+        "print(*verify(Path('d'), workers=1).bad)\n"
+    )
+    paths = [installed["PYTHONPATH"], str(EXAMPLE.parents[1])]
+    environment = installed | {"PYTHONPATH": os.pathsep.join(paths)}
+    assert "npz/000000/000001.npz" in run(check, environment, tmp_path)
+
+
+def test_a_package_that_brings_something_else_is_named(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "site/npz_crops.py").write_text("FORMAT = 3\n")
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "--objects", "ape", "--n", "1"],
+        env=installed, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the format npz of npz_crops:FORMAT is no render_adapt.Format" in done.stderr
+    assert not (tmp_path / "dataset").exists()
