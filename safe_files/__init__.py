@@ -9,6 +9,7 @@ Convention:
 """
 
 from ._decode import MOST_PIXELS, decode_picture, picture_size
+from ._lock import FolderLock
 from ._read import UnusableFileError, list_folder, open_file, parse_json, parse_toml, read_file
 from ._write import (
     append_to,
@@ -22,6 +23,7 @@ from ._write import (
 
 __all__ = [
     "MOST_PIXELS",
+    "FolderLock",
     "UnusableFileError",
     "append_to",
     "create_file",

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from adapter import SHIPPED_ADAPTER, AdapterError
-from adapter._training.lock import FolderLock
 from benchmarks.kills import kill, kill_repairs
 from render_adapt import DatasetError, RunConfig, generate
 from render_adapt._runs.pipeline import make_only
+from safe_files import FolderLock
 from tests.test_dataset import tree_hash
 
 CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
@@ -60,7 +60,7 @@ def command(out: Path, *more: str, module: str = "render_adapt") -> list[str]:
 def test_two_runs_in_one_folder_at_once_are_refused(
     tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter._training.lock.PATIENCE", 0.1)
+    monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     config = dataclasses.replace(CONFIG, out=tmp_path / "d")
 
     def begin_another() -> None:
@@ -81,7 +81,7 @@ def test_a_lock_is_held_until_the_last_worker_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was killed may have workers that still write."""
-    monkeypatch.setattr("adapter._training.lock.PATIENCE", 0.1)
+    monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     context = multiprocessing.get_context("spawn")
     held, let_go = context.Event(), context.Event()
     lock = FolderLock(tmp_path / "lock", IN_USE)

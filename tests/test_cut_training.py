@@ -134,7 +134,7 @@ def test_a_cut_that_cannot_be_is_refused_by_its_flag(
 def test_an_adapter_says_nothing_of_folders_and_is_trained_by_one_at_a_time(
     crops: Path, sources: list[Plans], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter._training.lock.PATIENCE", 0.1)
+    monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     mesh = tmp_path / "part.stl"
     trimesh.creation.box((60, 40, 30)).export(mesh)
     run = TrainRun((f"part={mesh}",), target=crops, out=tmp_path / "a", source_crops=20)

@@ -322,7 +322,7 @@ def test_a_checkpoint_from_before_they_carried_a_hash_is_continued(tmp_path: Pat
 def test_two_trainings_in_one_folder_at_once_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter._training.lock.PATIENCE", 0.1)
+    monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     tried = []
 
     def begin_another(state: Progress) -> None:

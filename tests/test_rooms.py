@@ -18,7 +18,7 @@ BELOW = {
 }
 """The packages that each may import."""
 ROOMS = {
-    "safe_files": ("_decode", "_read", "_write"),
+    "safe_files": ("_decode", "_lock", "_read", "_write"),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (

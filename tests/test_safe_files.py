@@ -241,7 +241,6 @@ ALLOWED = {
     "renderer/_engines/raster/level_cache.py: read_bytes": "the package's own source",
     "renderer/_engines/raster/level_cache.py: load": "numpy, of bytes whose hash is right",
     "renderer/_engines/raster/level_cache.py: savez": "numpy, into memory",
-    "adapter/_training/lock.py: open": "the lock, which follows no link",
     "adapter/_training/checkpoint.py: safe_open": "a file that `open_file` has looked at",
     "adapter/_runtime/onnx.py: InferenceSession": "of bytes",
     "render_adapt/_formats/registry.py: load": "an entry point of an installed package",

@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adapter._training.lock import FolderLock
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import (
     MOST_CROPS,
@@ -40,6 +39,7 @@ from render_adapt._files import (
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import formats
 from safe_files import (
+    FolderLock,
     create_file,
     flush_folder,
     parse_json,
