@@ -1,0 +1,28 @@
+"""What is said in several places is the same in all."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {project['version']}\n" in cited
+    assert f"\nlicense: {project['license']}\n" in cited
+    assert f"\ntitle: {project['name']}\n" in cited
+
+
+def test_what_is_pinned_is_within_what_is_asked_for() -> None:
+    """Every package that the project asks for has a version in constraints.txt."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["train"], *extras["paper"], *extras["test"]]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    known = {re.sub(r"[-_.]+", "-", name).lower() for name in pinned}
+    names = {re.split(r"[<>=!~\[ ]", entry)[0] for entry in asked}
+    assert {re.sub(r"[-_.]+", "-", name).lower() for name in names} - known == set()
