@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -30,19 +34,28 @@ def decode_picture(
     size = picture_size(content)
     if size is None or not 0 < size[0] * size[1] <= most_pixels:
         return None
-    level = cv2.utils.logging.getLogLevel()
-    # What is wrong with a file is said by whoever reads it, in one sentence.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+        with _silence():
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
     except cv2.error:
         return None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     # A second header may say otherwise than the one that was looked at.
     if picture is None or sorted(picture.shape[:2]) != sorted(size):
         return None
     return np.asarray(picture)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """What is wrong with a file is said by whoever reads it, in one sentence."""
+    # Where it is set depends on the version: Blender has 4, which has it in the module itself.
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    level = log.getLogLevel()
+    log.setLogLevel(0)
+    try:
+        yield
+    finally:
+        log.setLogLevel(level)
 
 
 def picture_size(content: bytes) -> tuple[int, int] | None:

@@ -583,7 +583,9 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str, encoding: str) ->
 @pytest.mark.parametrize("module", ["cyclopts", "numpy", "rich", "cv2"])
 def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path, module: str) -> None:
     (tmp_path / f"{module}.py").write_text(
-        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell may ignore it
+        "os.kill(os.getpid(), signal.SIGINT)\n"
     )
     found = command(
         tmp_path, "models", "list", env=os.environ | {"PYTHONPATH": str(tmp_path)},
