@@ -1,0 +1,208 @@
+"""An alignment from its command to its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from adapter import FAR, TargetCrops, decode, read_target
+from adapter._training.checkpoint import CHECKPOINT, fingerprint_of
+from adapter._training.lock import only_training
+from adapter._training.loop import torch_of
+from cad_models import CadModel
+from render_adapt._align.aligner import Aligner, TargetView, nominal_cameras
+from render_adapt._align.calibration import Calibrated, calibrate, harder
+from render_adapt._align.dataset import finished_run, write_alignment
+from render_adapt._align.network import CoordinateNetwork
+from render_adapt._align.result import Result, make_result
+from render_adapt._align.settings import AlignConfig, AlignSummary
+from render_adapt._align.sheet import SHEET
+from render_adapt._align.source import Source
+from render_adapt._align.table import TABLE
+from render_adapt._align.training import autocast, train_network
+from render_adapt._config import available_cores, refuse_too_near
+from render_adapt._exceptions import DatasetError
+from render_adapt._files import writing
+from render_adapt._run_models import load_run_models
+from render_adapt._runs.target_sheet import write_target_sheet
+from render_adapt._train import TARGET_SHEET, FoundTarget
+from renderer import PlanConfig, Randomization
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and how much there is."""
+
+_NOT_DECISIVE = (
+    "out", "target", "models", "photographs", "randomize", "max_minutes", "device", "threads",
+    "checkpoint_every", "precision", "window", "centre", "off_axis", "distance", "objects", "units",
+    "channels", "depth_scale",
+)  # fmt: skip
+"""Settings that decide nothing, or stand in the description as what they lead to."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be aligned, loaded."""
+
+    config: AlignConfig
+    models: list[CadModel]
+    target: TargetCrops
+    plan: PlanConfig
+    threads: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(model.name for model in self.models)
+
+    def source(self, randomization: Randomization) -> Source:
+        """Renders of the objects, cut as the target's crops are."""
+        config = self.config
+        return Source(
+            self.models, self.plan, randomization, config.seed, self.threads, config.objects,
+            config.models,
+        )  # fmt: skip
+
+    @property
+    def view(self) -> TargetView:
+        """The target's crops as they are aligned."""
+        images, plan = self.target.images, self.plan
+        centre = self.target.centre_depth
+        if centre is None:
+            centre = np.full(len(images), float(np.mean(plan.distance)))
+        depth = None
+        if self.target.has_depth:
+            relative = images[:, 3].astype(np.float32)
+            depth = np.where(relative < FAR, plan.window * relative, np.float32(np.nan))
+        return TargetView(
+            rgb=decode(images[:, :3].astype(np.float32))[0], depth=depth,
+            camera_matrix=nominal_cameras(centre, plan.window, plan.size), centre_depth=centre,
+            numbers=np.arange(len(images)),
+        )  # fmt: skip
+
+
+def run_alignment(
+    config: AlignConfig,
+    on_progress: OnProgress | None = None,
+    on_target: Callable[[FoundTarget], None] | None = None,
+) -> AlignSummary:
+    """As `render_adapt.align`."""
+    show = on_progress or (lambda stage, done, total: None)
+    task, found = _load(config)
+    if on_target is not None:
+        on_target(found)
+    with only_training(config.working, "align.lock"), torch_of(config):
+        cv2.setNumThreads(task.threads)
+        source = task.source(config.randomization)
+        alignment = _describe(task, source)
+        before = finished_run(config.out, alignment)
+        if before is not None:
+            return _summary(config, before)
+        crops = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
+        checkpoint = config.working / CHECKPOINT
+        network, steps = train_network(
+            crops, task.names, config, checkpoint, lambda k, n: show("training", k, n)
+        )
+        if steps < config.steps:
+            return _unfinished(config, steps, len(task.target))
+        del crops
+        result, calibrated = _align(task, network, show)
+    if not result.kept.any():
+        raise DatasetError(
+            f"none of the {len(result.names)} crops is aligned with a confidence of "
+            f"{config.min_confidence:g} or more (the best has {result.confidence.max():.2f}): look "
+            f"whether --objects and --centre are right in {found.contact_sheet}, train with more "
+            "--steps, or give a lower --min-confidence; --out must be another folder then"
+        )
+    aligned = _counts(task, result, calibrated)
+    write_alignment(
+        config.out, result, task.models, task.plan, config.seed, alignment, aligned, task.threads
+    )
+    return _summary(config, aligned)
+
+
+def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
+    """The models and the target, which is drawn into the training's folder."""
+    models = load_run_models(config.objects, config.models, config.units)
+    target = read_target(
+        config.target, size=config.size, channels=config.channels, window_mm=config.window,
+        depth_scale=config.depth_scale,
+    )  # fmt: skip
+    plan = config.plan(target.cut)
+    refuse_too_near(models, plan)
+    sheet = config.working / TARGET_SHEET
+    with writing(sheet, "choose another folder with --out"):
+        config.working.mkdir(parents=True, exist_ok=True)
+        write_target_sheet(sheet, target, config.target.resolve().name, plan.window)
+    threads = config.threads or available_cores()
+    task = _Task(config, models, target, plan, threads)
+    return task, FoundTarget(target.report, sheet)
+
+
+def _align(
+    task: _Task, network: CoordinateNetwork, show: OnProgress
+) -> tuple[Result, Calibrated]:
+    config = task.config
+    aligner = Aligner(
+        network, task.models, autocast(config), config.device, config.size, task.threads,
+        config.seed,
+    )  # fmt: skip
+    view = task.view
+    has_depth = view.depth is not None
+    calibrated = calibrate(
+        aligner, task.source(harder(config.randomization, has_depth)), config.calibration_crops,
+        has_depth, config.min_confidence, lambda k, n: show("calibrating", k, n),
+    )  # fmt: skip
+    found = aligner.align(view, lambda k: show("aligning", k, len(view)))
+    result = make_result(
+        task.target.names, view, found, calibrated.confidence.of(found.features),
+        config.min_confidence, task.models, aligner.search,
+    )  # fmt: skip
+    return result, calibrated
+
+
+def _describe(task: _Task, source: Source) -> dict[str, Any]:
+    """All that decides what is written, but for the machine."""
+    config, target = task.config, task.target
+    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_DECISIVE}
+    randomization = asdict(source.randomization)
+    for name in ("photographs", "textures", "environments"):
+        randomization[name] = randomization[name] and Path(randomization[name]).name
+    return {
+        **settings,
+        "objects": {model.name: model.sha256 for model in task.models},
+        "plan": asdict(task.plan),
+        "randomization": randomization,
+        "photographs": fingerprint_of(source.photographs),
+        "target": fingerprint_of([target.images, target.centre_depth]),
+    }
+
+
+def _counts(task: _Task, result: Result, calibrated: Calibrated) -> dict[str, Any]:
+    kept = result.poses.object_index[result.kept]
+    return {
+        "by_object": {name: int((kept == k).sum()) for k, name in enumerate(task.names)},
+        "crops": len(result.names),
+        "kept": int(result.kept.sum()),
+        "right": None if np.isnan(calibrated.right) else calibrated.right,
+    }
+
+
+def _summary(config: AlignConfig, aligned: Mapping[str, Any]) -> AlignSummary:
+    right = aligned["right"]
+    return AlignSummary(
+        folder=config.out, trained=config.steps, steps=config.steps, crops=aligned["crops"],
+        kept=aligned["kept"], by_object=dict(aligned["by_object"]),
+        right=float("nan") if right is None else right,
+        table=config.out / TABLE, contact_sheet=config.out / SHEET,
+    )  # fmt: skip
+
+
+def _unfinished(config: AlignConfig, steps: int, crops: int) -> AlignSummary:
+    return AlignSummary(
+        folder=config.out, trained=steps, steps=config.steps, crops=crops, kept=0, by_object={},
+        right=float("nan"), table=config.out / TABLE, contact_sheet=config.out / SHEET,
+    )  # fmt: skip
