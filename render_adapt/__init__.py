@@ -17,6 +17,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from render_adapt._align.run import align
+    from render_adapt._align.settings import AlignConfig, AlignSummary
     from render_adapt._config import PRESETS, RunConfig
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import (
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "USER_ERRORS",
+    "AlignConfig",
+    "AlignSummary",
     "BadFile",
     "BopImage",
     "ConfigError",
@@ -75,6 +79,7 @@ __all__ = [
     "WorkerError",
     "adapt_crops",
     "adapt_faithfully",
+    "align",
     "assemble_crop",
     "bop_image",
     "calibrate_adapter",
@@ -93,6 +98,8 @@ __all__ = [
 _WHERE = {
     "PRESETS": "_config",
     "USER_ERRORS": "_exceptions",
+    "AlignConfig": "_align.settings",
+    "AlignSummary": "_align.settings",
     "BadFile": "_verify.shards",
     "BopImage": "_formats.image",
     "ConfigError": "_exceptions",
@@ -120,6 +127,7 @@ _WHERE = {
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
     "adapt_faithfully": "_fidelity.faithful",
+    "align": "_align.run",
     "assemble_crop": "_formats.labelled_crop",
     "bop_image": "_formats.image",
     "calibrate_adapter": "_fidelity.calibrate",

@@ -115,9 +115,7 @@ class Aligner:
         self._middles = centre_points(models, "box")
         self._reach = np.array([np.linalg.norm(np.ptp(m.bounds, axis=0)) / 2 for m in models])
 
-    def align(
-        self, view: TargetView, on_progress: Callable[[int], None] | None = None
-    ) -> Aligned:
+    def align(self, view: TargetView, on_progress: Callable[[int], None] | None = None) -> Aligned:
         """Find what N crops show and how it lies.
 
         Args:
@@ -152,9 +150,7 @@ class Aligner:
         found = np.zeros(len(view), np.bool_)
         for row, which in enumerate(objects):
             points, pixels = self._points(seen, row, int(which))
-            pose = pose_from_points(
-                points, pixels, view.camera_matrix[row], INLIER * self.size
-            )
+            pose = pose_from_points(points, pixels, view.camera_matrix[row], INLIER * self.size)
             if pose is not None and self._is_plausible(view, row, int(which), *pose):
                 poses.rotation[row], poses.translation[row] = pose
                 found[row] = True
@@ -294,4 +290,3 @@ def joined(parts: Sequence[Aligned]) -> Aligned:
         np.concatenate([one.features for one in parts]),
         np.concatenate([one.found for one in parts]),
     )
-

@@ -35,7 +35,7 @@ class Batches:
         self._coordinates = torch.from_numpy(crops.coordinates).to(device)
 
     def draw(self, number: int) -> tuple[Tensor, DenseLabels]:
-        """(B, 3, S, S) crops in about [-1, 1], channels last in memory, and what is true of them."""
+        """(B, 3, S, S) crops in about [-1, 1], channels last in memory, with their labels."""
         rows = torch.from_numpy(self._rows.draw(number)).to(self._device)
         random = torch.Generator(self._device).manual_seed(seed_of(self._seed, number, _CHANGES))
         colors = self._rgb[rows].permute(0, 3, 1, 2)
@@ -58,7 +58,7 @@ def _changed(colors: Tensor, random: torch.Generator) -> Tensor:
     offset = _OFFSET * (2 * draws[:, 3:6] - 1)
     # One pass over the batch: to [-1, 1], gain and offset at once.
     x = colors.float().mul_(gain / 127.5).add_(offset - gain)
-    noise = torch.randn(
-        (count, *colors.shape[2:], 3), generator=random, device=device
-    ).permute(0, 3, 1, 2)
+    noise = torch.randn((count, *colors.shape[2:], 3), generator=random, device=device).permute(
+        0, 3, 1, 2
+    )
     return x.addcmul_(noise, _NOISE * draws[:, 6:])

@@ -99,7 +99,8 @@ def write_alignment(
         DatasetError: the folder cannot be written, or holds something else.
     """
     run = _describe(result, models, plan, seed, alignment, aligned)
-    shards = _Shards(run, result, models, plan, PoseSearch(models, plan.size, threads, levels=False))
+    search = PoseSearch(models, plan.size, threads, levels=False)
+    shards = _Shards(run, result, models, plan, search)
     with contextlib.closing(RunFolder(out)) as folder:
         folder.open(run)
         done, _ = folder.sound(run)
@@ -113,7 +114,7 @@ def write_alignment(
                     done[shard] = folder.commit_shard(prepared, shard, start, stop)
             shared += finish_dataset(out, _FORMATS, {k: done[k].crops for k in done})
             write_file(out / TABLE, table_text(result, models))
-            write_aligned_sheet(out / SHEET, result, models, shards.search)
+            write_aligned_sheet(out / SHEET, result, models, search)
             folder.finish(done.values(), [*shared, TABLE, SHEET])
 
 

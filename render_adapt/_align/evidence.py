@@ -67,9 +67,7 @@ def picture_edges(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
         strength = np.sqrt(across**2 + down**2).max(axis=-1)
         around = cv2.GaussianBlur(strength, (0, 0), _AROUND * size)
-        edges[row] = cv2.GaussianBlur(
-            strength / (around + _LEAST_STEEPNESS), (0, 0), _FINE * size
-        )
+        edges[row] = cv2.GaussianBlur(strength / (around + _LEAST_STEEPNESS), (0, 0), _FINE * size)
     edges -= edges.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((edges**2).sum(axis=(1, 2), keepdims=True))
     return edges / np.maximum(length, np.float32(1e-6))
@@ -97,9 +95,7 @@ def drawn_edges(drawn: CropBatch) -> NDArray[np.float32]:
     return edges
 
 
-def agreement(
-    evidence: Evidence, drawn: CropBatch, centre_depth: NDArray[np.float64]
-) -> Agreement:
+def agreement(evidence: Evidence, drawn: CropBatch, centre_depth: NDArray[np.float64]) -> Agreement:
     """How well drawn poses agree with what is seen: the same number of poses for each crop.
 
     Args:

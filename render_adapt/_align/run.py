@@ -84,12 +84,30 @@ class _Task:
         )  # fmt: skip
 
 
-def run_alignment(
+def align(
     config: AlignConfig,
     on_progress: OnProgress | None = None,
     on_target: Callable[[FoundTarget], None] | None = None,
 ) -> AlignSummary:
-    """As `render_adapt.align`."""
+    """Find what each unlabelled crop shows and how it lies, and write those that are sure.
+
+    A network learns object coordinates from renders; perspective-n-point makes poses of what it
+    says of the crops, render and compare betters them, and a confidence that was calibrated on
+    renders with right and planted wrong poses leaves out those that are not to be trusted.
+
+    Args:
+        config: which crops, with which objects, and how.
+        on_progress: called with what is being done (`rendering`, `training`, `calibrating`,
+            `aligning`), how much of it is done, and how much there is.
+        on_target: called before anything else, with what was found to align.
+
+    Returns:
+        What was done. Where `max_minutes` were over before the network had learnt, nothing is
+        aligned yet, and the same call goes on.
+
+    Raises:
+        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
+    """
     show = on_progress or (lambda stage, done, total: None)
     task, found = _load(config)
     if on_target is not None:
@@ -142,9 +160,7 @@ def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
     return task, FoundTarget(target.report, sheet)
 
 
-def _align(
-    task: _Task, network: CoordinateNetwork, show: OnProgress
-) -> tuple[Result, Calibrated]:
+def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[Result, Calibrated]:
     config = task.config
     aligner = Aligner(
         network, task.models, autocast(config), config.device, config.size, task.threads,

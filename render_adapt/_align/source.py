@@ -70,9 +70,7 @@ class Source:
         folder: Path | None = None,
     ) -> None:
         self.models, self.plan, self.randomization, self.seed = models, plan, randomization, seed
-        self._textures = (
-            load_textures(randomization.textures) if randomization.texture_swap else []
-        )
+        self._textures = load_textures(randomization.textures) if randomization.texture_swap else []
         photographs = randomization.photographs
         with_photographs = "photographs" in randomization.background and photographs is not None
         self.photographs = load_photographs(photographs) if with_photographs else []
