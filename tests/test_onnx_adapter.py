@@ -37,19 +37,24 @@ def network(
     nodes: list[Any],
     *tensors: Any,
     inputs: dict[str, list[Any]] | None = None,
-    kind: int = TensorProto.FLOAT,
+    takes: int = TensorProto.FLOAT,
+    gives: int = TensorProto.FLOAT,
 ) -> bytes:
     """An ONNX file of these nodes, `crops` to `adapted`."""
     given = {"crops": SHAPE} if inputs is None else inputs
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(name, kind, shape) for name, shape in given.items()],
-        [helper.make_tensor_value_info("adapted", kind, None)],
+        [helper.make_tensor_value_info(name, takes, shape) for name, shape in given.items()],
+        [helper.make_tensor_value_info("adapted", gives, None)],
         list(tensors),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return onnx.ModelProto.SerializeToString(model)
+
+
+def cast_to(kind: int) -> bytes:
+    return network([helper.make_node("Cast", ["crops"], ["adapted"], to=kind)], gives=kind)
 
 
 def crops(n: int = 20) -> NDArray[np.float32]:
@@ -142,7 +147,9 @@ _OVER_BATCH = [
             network([helper.make_node("Tanh", ["input"], ["adapted"])], inputs={"input": SHAPE}),
             r"takes .*'input'.* says .*'crops'",
         ),
-        (network(TANH, kind=TensorProto.FLOAT16), "cannot be run"),
+        (network(TANH, takes=TensorProto.FLOAT16, gives=TensorProto.FLOAT16), "cannot be run"),
+        (cast_to(TensorProto.INT64), "does not give crops as large as it takes"),
+        (cast_to(TensorProto.STRING), "does not give crops as large as it takes"),
         (
             network([helper.make_node("Reshape", ["crops", "flat"], ["adapted"])], _FLAT),
             "does not give crops as large as it takes",
@@ -159,8 +166,8 @@ _OVER_BATCH = [
         (network(_OVER_BATCH), "depend on those beside it"),
     ],
     ids=[
-        "no network", "one at a time", "channels", "noise", "names", "half precision", "shape",
-        "not finite", "range", "random", "normalised over the batch",
+        "no network", "one at a time", "channels", "noise", "names", "half precision",
+        "whole numbers", "text", "shape", "not finite", "range", "random", "over the batch",
     ],
 )  # fmt: skip
 def test_a_network_that_is_no_adapter_is_refused_and_nothing_written(

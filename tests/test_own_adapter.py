@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.pixelda_toy import TOY, toy_source, toy_target
 from tests.test_report import data_of
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "examples/06_an_adapter_of_your_own/grain_adapter.py"
+PACKAGE = ROOT / "examples/06_an_adapter_of_your_own"
+EXAMPLE = PACKAGE / "grain_adapter.py"
 TRAIN = """
 import dataclasses
 from pathlib import Path
@@ -85,10 +87,12 @@ def install(site: Path, package: str, points: dict[str, str]) -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the example is installed, without pip."""
+    """An environment in which the example is installed as its pyproject.toml says, without pip."""
     site = tmp_path / "site"
-    install(site, "grain_adapter", {"grain": "grain_adapter:ARCHITECTURE"})
-    (site / "grain_adapter.py").write_bytes(EXAMPLE.read_bytes())
+    facts = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
+    install(site, "grain_adapter", facts["project"]["entry-points"]["adapter.architectures"])
+    for module in facts["tool"]["setuptools"]["py-modules"]:
+        (site / f"{module}.py").write_bytes((PACKAGE / f"{module}.py").read_bytes())
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
 
 
