@@ -23,8 +23,10 @@ from adapter._runtime.adapters import (
     read_info,
 )
 from adapter._runtime.onnx import open_network
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
+from adapter._settings.baselines import BASELINES, BaselineConfig
+from adapter._settings.cogan import CoGanConfig
+from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
+from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
 
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
     )
     from adapter._networks.pixelda import Discriminator, Generator, TaskTower
     from adapter._training.artifact import save_adapter
+    from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
-    from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
+    from adapter._training.cogan import load_cogan, train_cogan
+    from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
     from adapter._training.pixelda import load_task_tower, train
 
 __all__ = [
@@ -60,14 +64,18 @@ __all__ = [
     "LabelledCrops",
     "LeftOut",
     "Memorisation",
+    "MovingAverage",
     "Nearest",
     "Progress",
+    "Snapshot",
     "TargetCrops",
     "TargetCut",
     "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "Training",
+    "TrainingSettings",
     "choose",
     "decode",
     "draw_noise",
@@ -83,6 +91,7 @@ __all__ = [
     "open_network",
     "read_info",
     "read_target",
+    "run_training",
     "save_adapter",
     "train",
     "train_baseline",
@@ -90,18 +99,22 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "CoGanConfig": "adapter._training.cogan",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
+    "MovingAverage": "adapter._training.averages",
+    "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "Training": "adapter._training.engine",
+    "TrainingSettings": "adapter._training.engine",
     "choose": "adapter._measures.evaluation",
     "evaluate": "adapter._measures.evaluation",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
     "load_task_tower": "adapter._training.pixelda",
+    "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",

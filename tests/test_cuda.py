@@ -22,6 +22,7 @@ from adapter._batches import LabelledBatches
 from adapter._training import device as device_module
 from adapter._training import pixelda as training
 from adapter._training.checkpoint import read_checkpoint
+from adapter._training.compilation import compiling
 from adapter._training.device import ResidentBatches
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
@@ -63,10 +64,9 @@ def test_compiling_is_for_gpus() -> None:
 def test_what_cannot_be_compiled_is_one_sentence() -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 
-    config = TrainConfig(compile=True, device="cuda")
     with (
         pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without --compile"),
-        training._compilation(config),
+        compiling(True),
     ):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no Triton\nat line 5"), None)
 
