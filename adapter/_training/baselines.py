@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,11 @@ from torch import Tensor, nn
 
 from adapter._batches import LabelledBatch, seed_of
 from adapter._errors import AdapterError
-from adapter._losses import alignment
-from adapter._losses.pixelda import task_loss
-from adapter._networks.dsn import DomainSeparation
 from adapter._networks.pixelda import TaskTower
 from adapter._settings.baselines import BaselineConfig
 from adapter._settings.pixelda import LabelledCrops
 from adapter._settings.progress import TaskProgress
+from adapter._training.aligning import Alignment, initialise
 from adapter._training.arithmetic import autocast
 from adapter._training.averages import MovingAverage
 from adapter._training.checkpoint import CHECKPOINT, part, read_checkpoint
@@ -29,7 +27,8 @@ from adapter._training.crops import Batches, Crops, check_alike, check_labelled_
 from adapter._training.descent import descend
 from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.freezing import follow_statistics
-from adapter._training.schedule import ganin_ramp, rate_factor
+from adapter._training.schedule import rate_factor
+from adapter._training.weighted import task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -147,18 +146,10 @@ class Baseline(Training):
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         # The tower comes first, so that all systems start from the same one.
         self.tower = _tower(channels, size, len(crops.source.class_names), config)
-        _initialise(self.tower)
+        initialise(self.tower)
         self.tower.private[1].requires_grad_(False)  # both domains take path 0
-        self.networks["tower"] = self.tower
-        self.classifier, self.separation = None, None
-        if "dann" in (config.system, config.similarity if config.system == "dsn" else None):
-            self.classifier = alignment.DomainClassifier(self.tower.feature_count)
-            _initialise(self.classifier)
-            self.networks["classifier"] = self.classifier
-        if config.system == "dsn":
-            self.separation = DomainSeparation(channels, size, self.tower.feature_count)
-            _initialise(self.separation)
-            self.networks["separation"] = self.separation
+        self.alignment = Alignment(channels, size, self.tower.feature_count, config)
+        self.networks = {"tower": self.tower, **self.alignment.networks}
         for network in self.networks.values():
             network.to(config.device)
         if config.ema > 0:
@@ -212,8 +203,10 @@ class Baseline(Training):
             loss = loss + report["labelled target's task"]
         if aligning:
             target = self.batches.target(step)
-            for name, weight, value in self._alignment(
-                source.x, codes, target, _ramp(config, step)
+            with autocast(config):
+                target_codes = tower.codes(target, 0).float()
+            for name, weight, value in self.alignment.losses(
+                step, source.x, codes, target, target_codes
             ):
                 report[name] = value
                 loss = loss + weight * value
@@ -225,57 +218,8 @@ class Baseline(Training):
         config, tower = self.config, self.tower
         with autocast(config):
             codes = tower.codes(batch.x, 0)
-            class_logits, predicted = tower.predict(tower.features_of(codes))
-        loss = task_loss(
-            class_logits,
-            predicted,
-            batch.class_index,
-            batch.quaternion,
-            class_weight=config.class_weight,
-            pose_weight=config.pose_weight,
-            sample_weight=batch.pose_weight,
-            symmetries=batch.symmetries,
-        )
-        return codes.float(), loss
-
-    def _alignment(
-        self, source: Tensor, source_codes: Tensor, target: Tensor, ramp: float
-    ) -> Iterator[tuple[str, float, Tensor]]:
-        """Names, weights and values of the losses that align source and target crops.
-
-        Args:
-            source, target: (N, C, H, W).
-            source_codes: (N, d), the source's.
-            ramp: how far alignment has risen, 0 to 1.
-        """
-        config = self.config
-        with autocast(config):
-            target_codes = self.tower.codes(target, 0).float()
-        kind = config.similarity if config.system == "dsn" else config.system
-        if self.classifier is not None:
-            value = alignment.adversarial_loss(self.classifier, source_codes, target_codes, ramp)
-            yield kind, config.alignment_weight, value
-        else:
-            if kind == "mmd":
-                value = _mmd(source_codes, target_codes, config)
-            else:
-                value = alignment.coral_loss(source_codes, target_codes)
-            yield kind, config.alignment_weight * ramp, value
-        if self.separation is not None:
-            yield from self._separate("source", source, source_codes, self.separation)
-            yield from self._separate("target", target, target_codes, self.separation)
-
-    def _separate(
-        self, domain: str, x: Tensor, codes: Tensor, separation: DomainSeparation
-    ) -> Iterator[tuple[str, float, Tensor]]:
-        """DSN's losses beside the alignment, of one domain's crops and their shared codes."""
-        config = self.config
-        with autocast(config):
-            parts = separation(x, codes, ("source", "target").index(domain))
-        difference = alignment.difference_loss(parts.private.float(), codes)
-        yield f"{domain} difference", config.difference_weight, difference
-        error = alignment.reconstruction_loss(x, parts.reconstructed.float())
-        yield f"{domain} reconstruction", config.reconstruction_weight, error
+            outputs = tower.predict(tower.features_of(codes))
+        return codes.float(), task_loss(outputs, batch, config)
 
     def snapshot(self, step: int) -> Snapshot:
         """CORAL's head is fitted anew to the tower as it is."""
@@ -292,15 +236,6 @@ class Baseline(Training):
             device=config.device,
         )
         return Snapshot({"coral": head}, self.crops.describe())
-
-
-def _initialise(network: nn.Module) -> None:
-    """Xavier's weights, biases 0: the default of the library that DSN's code was written with."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def _optimizer(networks: Iterable[nn.Module], config: BaselineConfig) -> torch.optim.Optimizer:
@@ -321,20 +256,6 @@ def _optimizer(networks: Iterable[nn.Module], config: BaselineConfig) -> torch.o
         weight_decay=config.weight_decay,
         fused=True,
     )
-
-
-def _ramp(config: BaselineConfig, step: int) -> float:
-    if config.ramp == "constant":
-        return 1.0
-    from_step = config.alignment_from_step
-    return ganin_ramp((step - from_step) / (config.steps - from_step))
-
-
-def _mmd(source_codes: Tensor, target_codes: Tensor, config: BaselineConfig) -> Tensor:
-    if config.bandwidths == "paper":
-        return alignment.mmd(source_codes, target_codes, alignment.PAPER_BANDWIDTHS, floor=1e-4)
-    bandwidths = alignment.median_bandwidths(source_codes, target_codes)
-    return alignment.mmd(source_codes, target_codes, bandwidths)
 
 
 def _check(crops: Crops, config: BaselineConfig) -> None:

@@ -33,6 +33,7 @@ from adapter._training.descent import descend
 from adapter._training.device import to_device
 from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.monitor import with_accuracies
+from adapter._training.weighted import task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -177,19 +178,10 @@ class CoGan(Training):
             )
             real = discriminator.logits(torch.cat([real_source, real_target]))
             fake = discriminator.logits(torch.cat([fake_source, fake_target]))
-            class_logits, quaternion = discriminator.predict(real_source)
+            outputs = discriminator.predict(real_source)
         adversarial = losses.discriminator_loss(real, fake)
         distance = feature_distance(fake_source.float(), fake_target.float())
-        task = losses.task_loss(
-            class_logits,
-            quaternion,
-            source.class_index,
-            source.quaternion,
-            class_weight=config.class_weight,
-            pose_weight=config.pose_weight,
-            sample_weight=source.pose_weight,
-            symmetries=source.symmetries,
-        )
+        task = task_loss(outputs, source, config)
         loss = adversarial + task + config.feature_weight * distance
         descend(self.optimizers["discriminator"], loss)
         return {

@@ -37,6 +37,7 @@ from adapter._training.exported import calibrated, draw_z, looks, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, with_accuracies
 from adapter._training.schedule import rate_factor
+from adapter._training.weighted import content_losses, task_loss
 
 # Random streams, beside the seed.
 _ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS, _ORDER_LABELLED = range(10, 16)
@@ -251,33 +252,11 @@ class PixelDA(Training):
                 # Source crops would add nothing that the generator could change.
                 task = self._task_loss(self.task, [(1, adapted, source)])
                 loss = loss + config.task_weight_in_generator * task
-            for name, weight, value in self._content_losses(source, adapted, z):
+            for name, weight, value in content_losses(source, adapted, z, config):
                 report[name] = value
                 loss = loss + weight * value
             descend(self.adam_generator, loss, clip_norm=config.clip_norm)
         return report
-
-    def _content_losses(
-        self, source: LabelledBatch, adapted: Tensor, z: Tensor
-    ) -> Iterator[tuple[str, float, Tensor]]:
-        """Names, weights and values of what ties adapted crops to their source and their noise."""
-        config = self.config
-        if config.similarity_weight > 0:
-            similarity = losses.masked_pmse(
-                source.x,
-                adapted,
-                source.mask,
-                normaliser=config.similarity_normaliser,
-                per_channel=config.similarity_per_channel,
-                reduction=config.similarity_reduction,
-            )
-            yield "similarity", config.similarity_weight, similarity
-        if config.depth_weight > 0 and adapted.shape[1] == 4:
-            depth = losses.masked_depth_error(source.x, adapted, source.mask)
-            yield "depth", config.depth_weight, depth
-        if config.diversity_weight > 0:
-            diversity = losses.diversity_loss(*adapted.chunk(2), *z.chunk(2))
-            yield "diversity", config.diversity_weight, diversity
 
     def _task_loss(
         self, task: TaskTower, parts: Iterable[tuple[int, Tensor, LabelledBatch]]
@@ -287,17 +266,8 @@ class PixelDA(Training):
         total = torch.zeros((), device=config.device)
         for domain, crops, labels in parts:
             with autocast(config):
-                class_logits, predicted = task(crops, domain)
-            total = total + losses.task_loss(
-                class_logits,
-                predicted,
-                labels.class_index,
-                labels.quaternion,
-                class_weight=config.class_weight,
-                pose_weight=config.pose_weight,
-                sample_weight=labels.pose_weight,
-                symmetries=labels.symmetries,
-            )
+                outputs = task(crops, domain)
+            total = total + task_loss(outputs, labels, config)
         return total
 
     def _seen(self, x: Tensor) -> Tensor:
