@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapter._batches import image_tensor, seed_of
-from adapter._networks.pixelda import BatchNorm, Generator
+from adapter._networks.pixelda import BatchNorm
 from adapter._settings.pixelda import TrainConfig
 from adapter._training.device import to_device
 
@@ -23,12 +23,12 @@ def draw_z(n: int, config: TrainConfig) -> Tensor:
 
 
 def calibrated(
-    generator: Generator,
+    generator: nn.Module,
     images: NDArray[Any],
     config: TrainConfig,
     seed: tuple[int, int],
     batches: int = 16,
-) -> Generator:
+) -> nn.Module:
     """A copy of a generator whose statistics are those of its own activations.
 
     Args:
@@ -54,7 +54,7 @@ def calibrated(
 
 
 def looks(
-    generator: Generator, crops: NDArray[Any], config: TrainConfig, stream: int, n: int = 1
+    generator: nn.Module, crops: NDArray[Any], config: TrainConfig, stream: int, n: int = 1
 ) -> list[NDArray[np.float32]]:
     """The crops as a generator adapts them n times, with the same noise whenever it is asked."""
     torch.manual_seed(seed_of(config.seed, 0, stream))
@@ -64,7 +64,7 @@ def looks(
 
 
 def picture(
-    generator: Generator,
+    generator: nn.Module,
     source: NDArray[Any],
     target: NDArray[Any],
     config: TrainConfig,

@@ -16,7 +16,8 @@ from adapter._batches import LabelledBatch, seed_of
 from adapter._errors import AdapterError
 from adapter._losses import pixelda as losses
 from adapter._losses.gradient_penalty import gradient_penalty
-from adapter._networks.pixelda import Discriminator, TaskTower, build_generator
+from adapter._networks.pixelda import Discriminator, TaskTower
+from adapter._networks.registry import new_generator
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
 from adapter._training.arithmetic import autocast
@@ -138,7 +139,7 @@ class PixelDA(Training):
         self.crops = crops
         channels, size = crops.source.images.shape[1:3]
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
-        self.generator = build_generator(channels, size, config)
+        self.generator = new_generator(channels, size, config)
         self.discriminator = _discriminator(channels, size, config)
         self.task = None
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
