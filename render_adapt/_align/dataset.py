@@ -30,6 +30,7 @@ from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset, make_writers
 from render_adapt._runs.manifest import (
     INCOMPLETE,
+    LISTING,
     MANIFEST,
     RunFolder,
     config_hash,
@@ -49,7 +50,8 @@ _DEPTH_NOISE = 10.0
 
 
 def finished_run(out: Path, alignment: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What an alignment of the same settings found, where its dataset is there and whole.
+    """What an alignment of the same settings found, where its dataset is there and nothing of it is
+    gone.
 
     Args:
         out: the dataset's folder.
@@ -69,8 +71,11 @@ def finished_run(out: Path, alignment: Mapping[str, Any]) -> Mapping[str, Any] |
     refuse_other_run(
         {"alignment": manifest.get("alignment", {})}, {"alignment": _as_json(alignment)}, out
     )
+    shards, _ = RunFolder(out).sound(manifest)
+    parts = (LISTING, TABLE, SHEET)
+    whole = len(shards) == manifest["shards"] and all((out / name).is_file() for name in parts)
     found = manifest.get("aligned")
-    return None if (out / INCOMPLETE).exists() or not isinstance(found, dict) else found
+    return found if whole and not (out / INCOMPLETE).exists() else None
 
 
 def write_alignment(

@@ -83,7 +83,7 @@ class CoordinateNetwork(nn.Module):
         for block, skip in zip(self.up, skips[-2::-1], strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0), skip], dim=1))
         x = self.out(x).float()
-        coordinates = x[:, 1:].unflatten(1, (self.classes, 3))
+        coordinates = x[:, 1:].reshape(len(x), self.classes, 3, *x.shape[2:])
         return Dense(self.head(whole).float(), x[:, 0], coordinates)
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from adapter import FAR, TargetCrops, decode, read_target
-from adapter._training.checkpoint import CHECKPOINT, fingerprint_of
+from adapter._training.arithmetic import torch_of
+from adapter._training.checkpoint import fingerprint_of
 from adapter._training.lock import only_training
-from adapter._training.loop import torch_of
 from cad_models import CadModel
 from render_adapt._align.aligner import Aligner, TargetView, nominal_cameras
 from render_adapt._align.calibration import Calibrated, calibrate, harder
@@ -120,9 +120,8 @@ def align(
         if before is not None:
             return _summary(config, before)
         crops = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
-        checkpoint = config.working / CHECKPOINT
         network, steps = train_network(
-            crops, task.names, config, checkpoint, lambda k, n: show("training", k, n)
+            crops, task.names, config, config.working, lambda k, n: show("training", k, n)
         )
         if steps < config.steps:
             return _unfinished(config, steps, len(task.target))

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from adapter import Training, run_training
 from adapter._batches import seed_of
-from adapter._training.checkpoint import (
-    check_same_run,
-    describe,
-    fingerprint_of,
-    read_checkpoint,
-    restore,
-    write_checkpoint,
-)
-from adapter._training.loop import check_finite
+from adapter._training.descent import descend
 from render_adapt._align.batches import Batches
 from render_adapt._align.network import CoordinateNetwork, dense_losses
 from render_adapt._align.settings import AlignConfig
@@ -35,8 +30,9 @@ _NAME = "coordinates"
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """What a checkpoint must agree in with the run that goes on from it."""
+class NetworkSettings:
+    """What `adapter.run_training` reads, and what a checkpoint must agree in with the run that goes
+    on from it."""
 
     objects: str
     size: int
@@ -44,26 +40,27 @@ class _Settings:
     batch: int
     learning_rate: float
     seed: int
+    max_minutes: float
+    checkpoint_every: int
+    device: str
+    threads: int
 
 
 def train_network(
     crops: DenseCrops,
     objects: tuple[str, ...],
     config: AlignConfig,
-    checkpoint: Path,
+    folder: Path,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CoordinateNetwork, int]:
     """Train up to `config.steps`, or for `config.max_minutes`, from where the checkpoint is.
-
-    k steps, a stop and m steps give the same weights, bit for bit, as k + m steps (on one machine,
-    on processors, with the same number of threads).
 
     Args:
         crops: to learn from.
         objects: their names.
         config: how.
-        checkpoint: the file; what is there is continued.
-        on_progress: called with (steps done, in all) after each step.
+        folder: of the checkpoint; what is there is continued.
+        on_progress: called with (steps done, in all) after each step, on a GPU after every tenth.
 
     Returns:
         The network, in evaluation mode, and the steps that it has.
@@ -71,42 +68,61 @@ def train_network(
     Raises:
         AdapterError: the checkpoint is damaged or of another run, or the training diverged.
     """
-    settings = _Settings(
+    settings = NetworkSettings(
         ",".join(objects), config.size, config.steps, config.batch, config.learning_rate,
-        config.seed,
+        config.seed, config.max_minutes, config.checkpoint_every, config.device, config.threads,
     )  # fmt: skip
-    fingerprint = fingerprint_of([crops.rgb, crops.object_index, crops.mask, crops.coordinates])
-    torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
-    network = CoordinateNetwork(len(objects), config.size)
-    network.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
-    )
-    step = 0
-    if checkpoint.exists():
-        tensors, metadata = read_checkpoint(checkpoint)
-        check_same_run(checkpoint, metadata, settings, fingerprint, free=())
-        step = restore(checkpoint, tensors, metadata, {_NAME: network}, {_NAME: optimizer})
-    batches = Batches(crops, config.batch, config.seed, config.device)
-    started, saved = time.monotonic(), step if step else -1
-    while step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _rate(step, config.steps)
-        losses = _step(network.train(), optimizer, batches, step, config)
-        step += 1
-        late = config.max_minutes and time.monotonic() - started >= 60 * config.max_minutes
-        if step % config.checkpoint_every == 0 or step == config.steps or late:
-            check_finite({name: float(loss) for name, loss in losses.items()}, step, saved)
-            write_checkpoint(
-                checkpoint, {_NAME: network}, {_NAME: optimizer},
-                describe(settings, fingerprint, step),
-            )  # fmt: skip
-            saved = step
-        if on_progress:
-            on_progress(step, config.steps)
-        if late:
-            break
-    return network.eval(), step
+    show = on_progress or (lambda done, steps: None)
+    training = run_training(
+        partial(CoordinateTraining, crops, autocast(config)), settings, folder,
+        on_progress=lambda state: show(state.step, state.steps),
+    )  # fmt: skip
+    return training.network.eval(), training.done
+
+
+class CoordinateTraining(Training):
+    """The coordinate network, and how it learns from a batch of renders.
+
+    Args:
+        crops: what to learn from.
+        arithmetic: of the network.
+        settings: how.
+    """
+
+    depends_on_steps = True
+
+    def __init__(
+        self, crops: DenseCrops, arithmetic: torch.autocast, settings: NetworkSettings
+    ) -> None:
+        super().__init__(settings)
+        self.settings, self.crops, self.arithmetic, self.done = settings, crops, arithmetic, 0
+        self.batches = Batches(crops, settings.batch, settings.seed, settings.device)
+        torch.manual_seed(seed_of(settings.seed, 0, _WEIGHTS))
+        self.network = CoordinateNetwork(settings.objects.count(",") + 1, settings.size)
+        self.network.to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.adam = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY,
+            fused=True,
+        )  # fmt: skip
+        self.networks[_NAME], self.optimizers[_NAME] = self.network, self.adam
+
+    def data(self) -> Iterable[NDArray[Any]]:
+        return vars(self.crops).values()
+
+    def continue_from(self, checkpoint: Path, metadata: Mapping[str, str]) -> None:
+        self.done = int(metadata["step"])
+
+    def learning_rates(self, step: int) -> Mapping[str, float]:
+        return {_NAME: self.settings.learning_rate * _rate(step, self.settings.steps)}
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        x, labels = self.batches.draw(step)
+        with self.arithmetic:
+            found = self.network.train()(x)
+        loss, parts = dense_losses(found, labels)
+        descend(self.adam, loss)
+        self.done = step + 1
+        return parts
 
 
 def autocast(config: AlignConfig) -> torch.autocast:
@@ -116,23 +132,6 @@ def autocast(config: AlignConfig) -> torch.autocast:
         has_matrices = config.device == "cuda" or torch.cpu._is_amx_tile_supported()
         precision = "bf16" if has_matrices else "fp32"
     return torch.autocast(config.device, torch.bfloat16, enabled=precision == "bf16")
-
-
-def _step(
-    network: CoordinateNetwork,
-    optimizer: torch.optim.Optimizer,
-    batches: Batches,
-    number: int,
-    config: AlignConfig,
-) -> dict[str, Tensor]:
-    x, labels = batches.draw(number)
-    with autocast(config):
-        found = network(x)
-    loss, parts = dense_losses(found, labels)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return {name: part.detach() for name, part in parts.items()}
 
 
 def _rate(step: int, steps: int) -> float:
