@@ -29,22 +29,28 @@ from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
 
 if TYPE_CHECKING:
+    from adapter._losses.pixelda import angle_degrees
     from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
+        Predict,
         choose,
         evaluate,
         label_free_score,
     )
-    from adapter._networks.pixelda import Discriminator, Generator, TaskTower
-    from adapter._training.artifact import save_adapter
+    from adapter._networks.pixelda import Discriminator, Generator, TaskTower, build_generator
+    from adapter._training.artifact import export_onnx, save_adapter
     from adapter._training.baselines import load_baseline, train_baseline
+    from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS
     from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
-    from adapter._training.pixelda import load_task_tower, train
+    from adapter._training.pixelda import load_task_tower, train, training_steps
+    from adapter._training.trained import TrainedGenerator, checkpoint_step, load_generator
 
 __all__ = [
     "BASELINES",
+    "CHECKPOINT",
     "FAR",
+    "FREE_SETTINGS",
     "PRESETS",
     "SHIPPED_ADAPTER",
     "Adapter",
@@ -61,6 +67,7 @@ __all__ = [
     "LeftOut",
     "Memorisation",
     "Nearest",
+    "Predict",
     "Progress",
     "TargetCrops",
     "TargetCut",
@@ -68,15 +75,21 @@ __all__ = [
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "TrainedGenerator",
+    "angle_degrees",
+    "build_generator",
+    "checkpoint_step",
     "choose",
     "decode",
     "draw_noise",
     "encode",
     "evaluate",
+    "export_onnx",
     "label_free_score",
     "load_adapter",
     "load_baseline",
     "load_cogan",
+    "load_generator",
     "load_task_tower",
     "memorisation",
     "nearest_neighbours",
@@ -87,25 +100,36 @@ __all__ = [
     "train",
     "train_baseline",
     "train_cogan",
+    "training_steps",
 ]
 
 _NEEDS_TORCH = {
+    "CHECKPOINT": "adapter._training.checkpoint",
+    "FREE_SETTINGS": "adapter._training.checkpoint",
     "CoGanConfig": "adapter._training.cogan",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
+    "Predict": "adapter._measures.evaluation",
     "TaskTower": "adapter._networks.pixelda",
+    "TrainedGenerator": "adapter._training.trained",
+    "angle_degrees": "adapter._losses.pixelda",
+    "build_generator": "adapter._networks.pixelda",
+    "checkpoint_step": "adapter._training.trained",
     "choose": "adapter._measures.evaluation",
     "evaluate": "adapter._measures.evaluation",
+    "export_onnx": "adapter._training.artifact",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
+    "load_generator": "adapter._training.trained",
     "load_task_tower": "adapter._training.pixelda",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
     "train_cogan": "adapter._training.cogan",
+    "training_steps": "adapter._training.pixelda",
 }
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapter import AdapterError, LabelledCrops, train
+from adapter import LabelledCrops, train
 from adapter._training.checkpoint import read_checkpoint
-from benchmarks.paper._cache import cached_crops, sha256_of_files
-from benchmarks.paper._subsets import take
+from render_adapt._exceptions import DatasetError
+from render_adapt._paper.scenarios.cache import cached_crops
+from render_adapt._paper.scenarios.data_files import sha256_of_files
+from render_adapt._paper.scenarios.subsets import take
 from tests.pixelda_toy import TOY, toy_source, toy_target
 
 RECIPE = {"squares": 96, "seed": 1}
@@ -116,7 +118,7 @@ def test_an_interrupted_making_leaves_nothing_that_is_used(tmp_path: Path) -> No
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AdapterError, match="choose another folder for the cache"):
+    with pytest.raises(DatasetError, match="choose another folder for the cache"):
         cached_crops(tmp_path / "file" / "cache", "toy", RECIPE, 96, Maker())
 
 

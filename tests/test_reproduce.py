@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from adapter import PRESETS, AdapterError
-from adapter._training.checkpoint import FREE_SETTINGS
-from benchmarks.paper import ReproduceRun, reproduce
-from benchmarks.paper._jobs import JobState
-from benchmarks.paper._presets import PRESET_NAMES, pixelda, stages
-from benchmarks.paper._report import Provenance, as_markdown, write_table
-from benchmarks.paper._tables import (
+from adapter import FREE_SETTINGS, PRESETS
+from render_adapt._cli import app as _cli
+from render_adapt._cli import reproduce as _cli_reproduce
+from render_adapt._exceptions import ConfigError
+from render_adapt._paper.reproduce import ReproduceRun, reproduce
+from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.table_page import as_markdown, write_table
+from render_adapt._paper.results.tables import (
     ACCURACY,
     ANGLE,
     TABLE_NAMES,
@@ -26,8 +27,9 @@ from benchmarks.paper._tables import (
     rows,
     table,
 )
-from render_adapt._cli import app as _cli
-from render_adapt._cli import reproduce as _cli_reproduce
+from render_adapt._paper.training.jobs import JobState
+from render_adapt._paper.training.presets import PRESET_NAMES, pixelda
+from render_adapt._paper.training.stages import stages
 
 PROVENANCE = Provenance("render-adapt reproduce table1", "2026-01-01", "abc")
 
@@ -235,7 +237,7 @@ def test_what_is_asked_wrongly(tmp_path: Path, change: dict[str, Any], message: 
     if change.get("preset") == "full" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     given = {"what": "table1", "preset": "smoke", "work": tmp_path, "out": tmp_path} | change
-    with pytest.raises(AdapterError, match=message) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         reproduce(ReproduceRun(**given))
     assert str(error.value).count("\n") == 0
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from adapter import AdapterError, LabelledCrops
-from benchmarks.paper import _timing as timing
-from benchmarks.paper._peer import SCRIPT, peer_networks
+from adapter import LabelledCrops
+from render_adapt._exceptions import ConfigError
+from render_adapt._paper.results import timing
+from render_adapt._paper.results.peer import SCRIPT, peer_networks
 from tests.pixelda_toy import toy_source, toy_target
 
 ROW = {
@@ -154,7 +155,7 @@ def test_a_peers_step_trains_all_three_networks(
 ) -> None:
     made = peer_networks(peer, size=16)
     before = [[p.detach().clone() for p in network.parameters()] for network in made]
-    monkeypatch.setattr("benchmarks.paper._peer.peer_networks", lambda *_: made)
+    monkeypatch.setattr("render_adapt._paper.results.peer.peer_networks", lambda *_: made)
     toy = toy_source(12)
     steps = timing.peer_steps(peer, toy, toy_target(12), 4, "cpu")
     next(steps)
@@ -172,11 +173,11 @@ def test_without_a_peer_its_row_is_left_out_with_a_message(
 
 
 def test_a_folder_without_the_script_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
+    with pytest.raises(ConfigError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
         peer_networks(tmp_path, 32)
     (tmp_path / SCRIPT).parent.mkdir(parents=True)
     (tmp_path / SCRIPT).write_text("class Generator: pass")
-    with pytest.raises(AdapterError, match="lacks Generator, Discriminator"):
+    with pytest.raises(ConfigError, match="lacks Generator, Discriminator"):
         peer_networks(tmp_path, 32)
 
 
