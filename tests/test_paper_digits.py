@@ -163,6 +163,23 @@ def test_idx_files_are_read_as_they_are_written(tmp_path: Path) -> None:
     )
 
 
+def test_damaged_digits_are_one_sentence(tmp_path: Path) -> None:
+    write_idx(tmp_path, 12)
+    images = tmp_path / "digits/mnist/t10k-images-idx3-ubyte.gz"
+    whole = images.read_bytes()
+    for damaged in (b"", b"no gzip", whole[:-9], gzip.compress(bytes(16 + 784 * 10_000 + 1))):
+        images.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"t10k-images.* is damaged.*get MNIST anew"):
+            read_mnist(tmp_path, "test")
+    images.write_bytes(gzip.compress(bytes(16 + 784 * 11)))
+    with pytest.raises(ConfigError, match=r"t10k-images.* and .*t10k-labels.* belong together"):
+        read_mnist(tmp_path, "test")
+    (tmp_path / "digits/usps").mkdir()
+    (tmp_path / "digits/usps/usps.h5").write_bytes(b"no hdf5")
+    with pytest.raises(ConfigError, match=r"usps\.h5 is damaged"):
+        read_usps(tmp_path, "test")
+
+
 def test_mnist_m_of_other_digits_or_photographs_is_refused(tmp_path: Path) -> None:
     write_idx(tmp_path, 12)
     (tmp_path / "bsds500/train").mkdir(parents=True)

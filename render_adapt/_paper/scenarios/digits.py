@@ -155,23 +155,26 @@ def read_mnist(data: Path, split: str) -> Digits:
     """MNIST's "train" (60,000) or "test" (10,000), 28x28, from the idx files.
 
     Raises:
-        ConfigError: the files are not there.
+        ConfigError: the files are not there, or damaged.
     """
     images, labels = (data / file for file in _SOURCES["mnist"].files[split])
     _check_there([images, labels], data)
-    count = _SOURCES["mnist"].count[split]
-    pixels = _read_idx(images, 16, count * 28 * 28).reshape(count, 28, 28)
-    return Digits(pixels, _read_idx(labels, 8, count).astype(np.int64))
+    most = _SOURCES["mnist"].count[split]
+    pixels = _read_idx(images, header=16, most=most * 28 * 28)
+    numbers = _read_idx(labels, header=8, most=most)
+    if len(pixels) != len(numbers) * 28 * 28:
+        raise ConfigError(f"{images} and {labels} do not belong together; get MNIST anew")
+    return Digits(pixels.reshape(-1, 28, 28), numbers.astype(np.int64))
 
 
-def _read_idx(path: Path, header: int, size: int) -> NDArray[np.uint8]:
-    """The bytes of a compressed idx file after its header."""
+def _read_idx(path: Path, *, header: int, most: int) -> NDArray[np.uint8]:
+    """The bytes of a compressed idx file after its header, `most` at most."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(read_data(path))) as file:
-            content = file.read(header + size + 1)
+            content = file.read(header + most + 1)
     except (OSError, EOFError, zlib.error):
         content = b""
-    if len(content) != header + size:
+    if not header <= len(content) <= header + most:
         raise ConfigError(f"{path} is damaged, or no file of MNIST's; get MNIST anew")
     return np.frombuffer(content, np.uint8, offset=header)
 
