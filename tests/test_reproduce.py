@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import statistics
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import pytest
 
 from adapter import FREE_SETTINGS, PRESETS
 from render_adapt._cli import app as _cli
-from render_adapt._cli import reproduce as _cli_reproduce
 from render_adapt._exceptions import ConfigError
 from render_adapt._paper.reproduce import ReproduceRun, reproduce
 from render_adapt._paper.results.page import Provenance
@@ -251,13 +252,17 @@ def cli_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return "\n".join(lines)
 
 
-def test_command_without_a_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_command_without_its_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        _cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli/reproduce.py")
-    )
-    assert "runs from a checkout of the repository" in cli_error(capsys, "table1")
+    find_spec = importlib.util.find_spec
+
+    def without_two(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name in ("h5py", "sklearn") else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_two)
+    error = cli_error(capsys, "table1")
+    assert "reproduce needs h5py, sklearn; install with: pip install 'render-adapt[paper]'" in error
 
 
 def test_command_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
