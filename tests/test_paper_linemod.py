@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from adapter import LabelledCrops
+import cad_models
+import renderer
+from adapter import LabelledCrops, encode
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import ConfigError
-from render_adapt._paper.scenarios import linemod
+from render_adapt._paper.scenarios import data_files, linemod
+from render_adapt._paper.scenarios.data_files import sha256_of_files
 from render_adapt._paper.scenarios.linemod import (
     backgrounds,
     linemod_rgb,
@@ -324,6 +328,32 @@ def test_a_second_reading_renders_nothing(
     )
     np.testing.assert_array_equal(again.source.images, small.rgbd.source.images)
     np.testing.assert_array_equal(again.target, small.rgbd.target)
+
+
+def test_crops_are_made_anew_when_any_code_changes_that_makes_them(
+    small: Small, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: set[Path] = set()
+
+    def hash_and_record(files: Iterable[Path]) -> str:
+        hashed.update(files := list(files))
+        return sha256_of_files(files)
+
+    monkeypatch.setattr(data_files, "sha256_of_files", hash_and_record)
+    linemod_rgb(
+        data_dir, small.cache, viewpoints=7, in_plane=3, objects=OBJECTS, real_per_object=12
+    )
+    packages = {
+        file
+        for package in (cad_models, renderer)
+        for file in Path(package.__path__[0]).rglob("*.py")
+    }
+    own = {
+        Path(inspect.getfile(part))
+        for part in (linemod, read_real_crops, sensor_depth, encode, data_files)
+    }
+    assert len({file.parent for file in packages}) > 8
+    assert hashed == packages | own
 
 
 @pytest.mark.parametrize(
