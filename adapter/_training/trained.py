@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapter._batches import image_tensor
+from adapter._errors import AdapterError
 from adapter._networks.pixelda import Generator, build_generator
 from adapter._settings.pixelda import TrainConfig
 from adapter._training.checkpoint import part, read_checkpoint, read_metadata
@@ -57,12 +58,15 @@ def load_generator(checkpoint: Path) -> TrainedGenerator:
         checkpoint: what `train` returned, or gave to `on_checkpoint`.
 
     Raises:
-        AdapterError: the checkpoint cannot be read.
+        AdapterError: the checkpoint cannot be read, or is not PixelDA's.
     """
     tensors, metadata = read_checkpoint(checkpoint)
+    weights = part(tensors, "exported")
+    if not weights:
+        raise AdapterError(f"{checkpoint} holds no generator of PixelDA's; give one of train's")
     config = TrainConfig(**json.loads(metadata["config"]))
     generator = build_generator(int(metadata["channels"]), int(metadata["size"]), config)
-    generator.load_state_dict(part(tensors, "exported"))
+    generator.load_state_dict(weights)
     generator.eval().to(config.device)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainedGenerator(generator, config)
