@@ -185,7 +185,7 @@ def test_the_command_times_real_digits_and_says_what_it_leaves_out(
     measure = timing.measure
 
     def measure_little(*arguments: Any, batches: tuple[int, ...]) -> list[dict[str, Any]]:
-        return measure(*arguments, batches=(2,))
+        return measure(*arguments, batches=(4,))
 
     monkeypatch.setattr(timing, "measure", measure_little)
     folders = ("--data", data_dir, "--out", tmp_path)
