@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from adapter._batches import image_tensor
 from adapter._errors import AdapterError
-from adapter._networks.pixelda import Generator, build_generator
+from adapter._networks.registry import architecture_of
 from adapter._settings.pixelda import TrainConfig
 from adapter._training.checkpoint import part, read_checkpoint, read_metadata
 
@@ -24,7 +25,7 @@ class TrainedGenerator:
     which needs neither torch nor the checkpoint.
     """
 
-    def __init__(self, generator: Generator, config: TrainConfig) -> None:
+    def __init__(self, generator: nn.Module, config: TrainConfig) -> None:
         self._generator, self._config = generator, config
 
     @property
@@ -58,14 +59,16 @@ def load_generator(checkpoint: Path) -> TrainedGenerator:
         checkpoint: what `train` returned, or gave to `on_checkpoint`.
 
     Raises:
-        AdapterError: the checkpoint cannot be read, or is not PixelDA's.
+        AdapterError: the checkpoint cannot be read, is not PixelDA's, or has an architecture that
+            no package here brings.
     """
     tensors, metadata = read_checkpoint(checkpoint)
     weights = part(tensors, "exported")
     if not weights:
         raise AdapterError(f"{checkpoint} holds no generator of PixelDA's; give one of train's")
     config = TrainConfig(**json.loads(metadata["config"]))
-    generator = build_generator(int(metadata["channels"]), int(metadata["size"]), config)
+    channels, size = int(metadata["channels"]), int(metadata["size"])
+    generator = architecture_of(config).build(channels, size, config)
     generator.load_state_dict(weights)
     generator.eval().to(config.device)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

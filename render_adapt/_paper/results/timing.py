@@ -24,7 +24,7 @@ from adapter import (
     PRESETS,
     LabelledCrops,
     TrainConfig,
-    build_generator,
+    architecture_of,
     export_onnx,
     open_network,
     training_steps,
@@ -163,7 +163,7 @@ def peer_systems(
 def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> Iterator[System]:
     """The paper's LineMod generator, 64x64 RGB-D, in torch and ONNX Runtime."""
     config = PRESETS["linemod"]
-    generator = build_generator(4, 64, config).eval()
+    generator = architecture_of(config).build(4, 64, config).eval()
     session = open_network(export_onnx(generator, 4, 64, config.noise_dimension), threads)
     generator.to(device)
     random = np.random.default_rng(0)
