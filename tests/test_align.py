@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import render_adapt
 from cad_models import CadModel, load_models
@@ -84,6 +85,15 @@ def table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def rotations(rows: list[dict[str, str]]) -> NDArray[np.float64]:
+    quaternions = [[float(row[name]) for name in ("qw", "qx", "qy", "qz")] for row in rows]
+    return matrix_from_quaternion(np.array(quaternions))
+
+
+def translations(rows: list[dict[str, str]]) -> NDArray[np.float64]:
+    return np.array([[float(row[name]) for name in ("tx", "ty", "tz")] for row in rows])
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -108,7 +118,7 @@ def test_finds_objects_and_poses_without_labels(parts: Path, done: AlignSummary)
     off = angle_between(matrix_from_quaternion(quaternions), plans.rotation)
     assert np.median(off) < 3
     assert off.max() < 8
-    places = np.array([[float(row[name]) for name in ("tx", "ty", "tz")] for row in rows])
+    places = translations(rows)
     np.testing.assert_allclose(places[:, :2], plans.translation[:, :2], atol=3)
     # How far an object is follows from its size alone, up to how far the crops' middle is.
     apparent = float(rows[0]["focal"]) / places[:, 2]
@@ -134,14 +144,10 @@ def test_the_dataset_is_sound_and_holds_the_cameras_crops(parts: Path, done: Ali
     rows = [row for row in table(done.folder) if row["kept"] == "yes"]
     crops = list(render_adapt.load(done.folder))
     assert len(crops) == CROPS
+    np.testing.assert_allclose([crop.rotation[0] for crop in crops], rotations(rows), atol=1e-5)
+    there = [crop.translation[0] for crop in crops]
+    np.testing.assert_allclose(there, translations(rows), atol=2e-3)
     for row, crop in zip(rows, crops, strict=True):
-        pose = [float(row[name]) for name in ("qw", "qx", "qy", "qz")]
-        np.testing.assert_allclose(
-            crop.rotation[0], matrix_from_quaternion(np.array(pose)), atol=1e-5
-        )
-        np.testing.assert_allclose(
-            crop.translation[0], [float(row[name]) for name in ("tx", "ty", "tz")], atol=2e-3
-        )
         camera = cv2.imread(str(parts / "crops" / f"{row['file']}.png"))
         np.testing.assert_array_equal(crop.rgb, camera[..., ::-1])
         # What is labelled as the object is where it shows.
@@ -258,7 +264,7 @@ def test_depth_says_how_far_the_objects_are(parts: Path, tmp_path: Path) -> None
     assert done.kept >= 0.9 * CROPS
     rows = [row for row in table(done.folder) if row["kept"] == "yes"]
     numbers = [int(row["file"].rpartition("/")[2]) for row in rows]
-    places = np.array([[float(row[name]) for name in ("tx", "ty", "tz")] for row in rows])
+    places = translations(rows)
     np.testing.assert_allclose(places, crops.plans.translation[numbers], atol=4)
     assert render_adapt.verify(done.folder, workers=1).bad == ()
     for number, crop in zip(numbers, render_adapt.load(done.folder), strict=True):
@@ -311,7 +317,6 @@ def test_the_command(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         ({"--min-confidence": "1.5"}, "--min-confidence is 1.5"),
         ({"--calibration-crops": "3"}, "--calibration-crops is 3"),
         ({"--learning-rate": "-1"}, "--learning-rate"),
-        ({"--centre": "nose"}, "nose"),
         ({"--distance": ("50", "60")}, "--distance begins at 50 mm"),
         ({"--randomize": "missing.toml"}, "missing.toml"),
         ({"--photographs": "empty"}, "empty"),

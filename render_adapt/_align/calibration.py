@@ -59,8 +59,8 @@ def harder(randomization: Randomization, has_depth: bool) -> Randomization:
     """What the renders differ in by which is calibrated: more stands before their objects, and
     depth is measured as by a sensor."""
     low, high = randomization.occluders
-    sensor = "structured-light" if has_depth else "exact"
-    return replace(randomization, occluders=(low, max(high, 2)), depth_sensor=sensor)
+    hard = replace(randomization, occluders=(low, max(high, 2)), depth_sensor="exact")
+    return replace(hard, depth_sensor="structured-light") if has_depth else hard
 
 
 def calibrate(

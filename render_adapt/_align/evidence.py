@@ -70,7 +70,7 @@ def picture_edges(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         edges[row] = cv2.GaussianBlur(strength / (around + _LEAST_STEEPNESS), (0, 0), _FINE * size)
     edges -= edges.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((edges**2).sum(axis=(1, 2), keepdims=True))
-    return edges / np.maximum(length, np.float32(1e-6))
+    return np.asarray(edges / np.maximum(length, np.float32(1e-6)), np.float32)
 
 
 def drawn_edges(drawn: CropBatch) -> NDArray[np.float32]:

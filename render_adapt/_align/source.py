@@ -72,12 +72,13 @@ class Source:
         self.models, self.plan, self.randomization, self.seed = models, plan, randomization, seed
         self._textures = load_textures(randomization.textures) if randomization.texture_swap else []
         photographs = randomization.photographs
-        with_photographs = "photographs" in randomization.background and photographs is not None
-        self.photographs = load_photographs(photographs) if with_photographs else []
+        if "photographs" not in randomization.background:
+            photographs = None
+        self.photographs = load_photographs(photographs) if photographs else []
         # Levels of detail move no surface by more than a quarter of a pixel.
-        self._raster: Renderer = RasterRenderer(models, threads, textures=self._textures)
+        self._raster = RasterRenderer(models, threads, textures=self._textures)
         blend = blend_file(objects, folder)
-        self._pictures = self._raster
+        self._pictures: Renderer = self._raster
         if blend is not None:
             self._pictures = make_renderer(
                 "blender", models, threads=threads, textures=self._textures, seed=seed, blend=blend,

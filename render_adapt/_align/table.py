@@ -21,8 +21,9 @@ def table_text(result: Result, models: Sequence[CadModel]) -> str:
     """One row for each crop of the target, in the order of their names.
 
     Convention:
-        `file` is a picture's name within the target, without its ending. Poses are model-to-camera, millimetres, of a camera that looks straight at the crop's middle
-        with a focal length of `focal` pixels of the crop; of a crop without a pose they are empty.
+        `file` is a picture's name within the target, without its ending. Poses are model-to-camera,
+        millimetres, of a camera that looks straight at the crop's middle with a focal length of
+        `focal` pixels of the crop; of a crop without a pose they are empty.
         Confidence is from 0 to 1; `kept` is yes or no; `image` is the crop's number in the dataset.
     """
     text = io.StringIO()
