@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+pytest.importorskip("torch")
+
 import render_adapt
 from cad_models import CadModel, load_models
 from render_adapt import AlignConfig, AlignSummary, DatasetError, align
