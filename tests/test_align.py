@@ -250,6 +250,50 @@ def test_where_none_is_sure_nothing_is_written(parts: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("reading")
+def test_a_round_trains_on_with_what_is_sure(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons = []
+
+    def train_further(
+        network: Any, renders: Any, sure: Any, names: Any, config: AlignConfig, number: int, _: Any
+    ) -> tuple[ReadingNetwork, int]:
+        lessons.append((number, len(renders), sure))
+        return ReadingNetwork(), config.round_steps
+
+    monkeypatch.setattr(run, "train_further", train_further)
+    done = align(config_for(parts, tmp_path / "aligned", rounds=2))
+    assert (done.finished, done.steps, done.kept) == (True, 6000, CROPS)
+    assert [(number, renders) for number, renders, _ in lessons] == [(1, 4), (2, 4)]
+    crops = crops_of(models_in(parts))
+    for *_, sure in lessons:
+        np.testing.assert_array_equal(sure.rgb, crops.rgb)
+        np.testing.assert_array_equal(sure.object_index, crops.plans.object_index)
+        seen = crops.mask.reshape(CROPS, SIZE // 2, 2, SIZE // 2, 2).any(axis=(2, 4))
+        both = sure.mask & seen
+        assert both.sum() > 0.85 * (sure.mask | seen).sum()
+        # The objects are painted with their coordinates.
+        colors = sure.rgb[:, ::2, ::2].astype(float)
+        lowest = np.where(sure.object_index == 0, 25, 145)[:, None, None, None]
+        off = np.abs(sure.coordinates / 255 - (colors - lowest) / 100).mean(axis=-1)
+        assert np.median(off[both]) < 0.05
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_training_that_is_not_done_writes_nothing(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "train_network", lambda *_: (ReadingNetwork(), 7))
+    out = tmp_path / "aligned"
+    command(
+        "align", "--objects", f"spike={parts / 'spike.ply'}", "--target", parts / "crops", "--out",
+        out, "--source-crops", 4, "--max-minutes", 1,
+    )  # fmt: skip
+    assert "7 of 4000 training steps are done: the same command goes on" in capsys.readouterr().out
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("reading")
 def test_depth_says_how_far_the_objects_are(parts: Path, tmp_path: Path) -> None:
     models = models_in(parts)
     crops = crops_of(models)

@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 from adapter import AdapterError  # noqa: E402
 from cad_models import CadModel, load_models  # noqa: E402
 from render_adapt import AlignConfig  # noqa: E402
-from render_adapt._align.batches import Batches, pictures  # noqa: E402
+from render_adapt._align.batches import Batches, MixedBatches, pictures  # noqa: E402
 from render_adapt._align.network import CoordinateNetwork  # noqa: E402
 from render_adapt._align.source import DenseCrops, Source  # noqa: E402
-from render_adapt._align.training import train_network  # noqa: E402
+from render_adapt._align.training import train_further, train_network  # noqa: E402
 from renderer import PlanConfig, read_randomization  # noqa: E402
 from tests.painted import NAMES, write_painted  # noqa: E402
 
@@ -109,6 +109,41 @@ def test_a_training_that_was_stopped_has_the_bits_of_an_unbroken_one(
     np.testing.assert_array_equal(
         weights_of(again)["out.weight"], weights_of(unbroken)["out.weight"]
     )
+
+
+def test_a_network_is_trained_on_with_halves_of_two_sets(crops: DenseCrops, tmp_path: Path) -> None:
+    some = DenseCrops(**{name: value[:8] for name, value in vars(crops).items()})
+    x, labels = MixedBatches((crops, some), 6, 0, "cpu").draw(3)
+    first, _ = Batches(crops, 3, 0, "cpu").draw(3)
+    second, same = Batches(some, 3, 0, "cpu").draw(3)
+    assert torch.equal(x, torch.cat([first, second]))
+    assert torch.equal(labels.mask[3:], same.mask)
+    settings = config(tmp_path / "out", round_steps=4)
+    start, _ = train_network(crops, NAMES, settings, settings.working)
+
+    def trained(number: int, stop_at: int) -> dict[str, NDArray[np.float32]]:
+        def stop(done: int, steps: int) -> None:
+            assert steps == 4
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        network, steps = train_further(start, crops, some, NAMES, settings, number, stop)
+        assert steps == 4
+        return weights_of(network)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        trained(1, 3)
+    after = trained(1, 0)
+    # From where it was, by no more than AdamW moves in four steps, and each round its own way.
+    off = np.abs(after["out.weight"] - weights_of(start)["out.weight"])
+    assert 0 < off.max() < 5 * 1e-3
+    assert (trained(2, 0)["out.weight"] != after["out.weight"]).any()
+    unbroken = replace(settings, out=tmp_path / "other")
+    network, _ = train_further(start, crops, some, NAMES, unbroken, 1)
+    for name, value in weights_of(network).items():
+        np.testing.assert_array_equal(after[name], value)
 
 
 def test_another_training_is_not_continued(crops: DenseCrops, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,6 +45,32 @@ class Batches:
         return _changed(colors, random), DenseLabels(
             self._classes[rows], self._mask[rows], coordinates
         )
+
+
+class MixedBatches:
+    """Batch number k of several sets of crops, as many of each as of the others.
+
+    Args:
+        parts: the sets.
+        batch: crops in each batch, of all sets together.
+        seed, device: as for `Batches`.
+    """
+
+    def __init__(self, parts: Sequence[DenseCrops], batch: int, seed: int, device: str) -> None:
+        ends = [batch * (k + 1) // len(parts) for k in range(len(parts))]
+        self._parts = [
+            Batches(crops, end - start, seed, device)
+            for crops, start, end in zip(parts, [0, *ends], ends, strict=False)
+        ]
+
+    def draw(self, number: int) -> tuple[Tensor, DenseLabels]:
+        """As `Batches.draw`, the sets one after the other."""
+        drawn = [part.draw(number) for part in self._parts]
+        if len(drawn) == 1:
+            return drawn[0]
+        labels = [vars(labels) for _, labels in drawn]
+        joined = {name: torch.cat([one[name] for one in labels]) for name in labels[0]}
+        return torch.cat([x for x, _ in drawn]), DenseLabels(**joined)
 
 
 def pictures(rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], device: str) -> Tensor:

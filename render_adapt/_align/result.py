@@ -12,6 +12,7 @@ from cad_models import CadModel
 from render_adapt._align.aligner import Aligned, TargetView
 from render_adapt._align.evidence import depth_offset
 from render_adapt._align.search import Poses, PoseSearch
+from render_adapt._align.source import DenseCrops, at_size
 from renderer import canonical_pose
 
 
@@ -62,6 +63,27 @@ def make_result(
         poses = _at_measured_depth(poses, view, view.depth, aligned.found, search)
     kept = aligned.found & (confidence >= min_confidence)
     return Result(names, view, poses, confidence, aligned.found, kept)
+
+
+def sure_crops(result: Result, models: Sequence[CadModel], threads: int) -> DenseCrops:
+    """The crops that are kept, with object coordinates and masks drawn in their poses: to be
+    learnt from as renders are.
+
+    Args:
+        result: what was found.
+        models: the objects.
+        threads: of the processor.
+    """
+    poses, size = result.poses[result.kept], result.view.rgb.shape[1]
+    search = PoseSearch(models, size, threads)
+    drawn = search.renderer.render(at_size(search.plans(poses), size // 2), surface_maps=True)
+    assert drawn.object_coordinates is not None
+    return DenseCrops(
+        rgb=result.view.rgb[result.kept],
+        object_index=poses.object_index,
+        mask=drawn.mask,
+        coordinates=np.rint(255 * drawn.object_coordinates).astype(np.uint8),
+    )
 
 
 def _canonical(poses: Poses, models: Sequence[CadModel]) -> Poses:

@@ -19,12 +19,12 @@ from render_adapt._align.aligner import Aligner, TargetView, nominal_cameras
 from render_adapt._align.calibration import Calibrated, calibrate, harder
 from render_adapt._align.dataset import finished_run, write_alignment
 from render_adapt._align.network import CoordinateNetwork
-from render_adapt._align.result import Result, make_result
+from render_adapt._align.result import Result, make_result, sure_crops
 from render_adapt._align.settings import AlignConfig, AlignSummary
 from render_adapt._align.sheet import SHEET
 from render_adapt._align.source import Source
 from render_adapt._align.table import TABLE
-from render_adapt._align.training import autocast, train_network
+from render_adapt._align.training import autocast, train_further, train_network
 from render_adapt._config import available_cores, refuse_too_near
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import writing
@@ -98,7 +98,7 @@ def align(
     Args:
         config: which crops, with which objects, and how.
         on_progress: called with what is being done (`rendering`, `training`, `calibrating`,
-            `aligning`), how much of it is done, and how much there is.
+            `aligning`, `training on`), how much of it is done, and how much there is.
         on_target: called before anything else, with what was found to align.
 
     Returns:
@@ -119,21 +119,10 @@ def align(
         before = finished_run(config.out, alignment)
         if before is not None:
             return _summary(config, before)
-        crops = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
-        network, steps = train_network(
-            crops, task.names, config, config.working, lambda k, n: show("training", k, n)
-        )
-        if steps < config.steps:
+        network, steps = _learn(task, source, show)
+        if steps < config.all_steps:
             return _unfinished(config, steps, len(task.target))
-        del crops
         result, calibrated = _align(task, network, show)
-    if not result.kept.any():
-        raise DatasetError(
-            f"none of the {len(result.names)} crops is aligned with a confidence of "
-            f"{config.min_confidence:g} or more (the best has {result.confidence.max():.2f}): look "
-            f"whether --objects and --centre are right in {found.contact_sheet}, train with more "
-            "--steps, or give a lower --min-confidence; --out must be another folder then"
-        )
     aligned = _counts(task, result, calibrated)
     write_alignment(
         config.out, result, task.models, task.plan, config.seed, alignment, aligned, task.threads
@@ -159,6 +148,27 @@ def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
     return task, FoundTarget(target.report, sheet)
 
 
+def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNetwork, int]:
+    """The network, and how many steps it has of all that it is to have."""
+    config = task.config
+    renders = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
+    network, steps = train_network(
+        renders, task.names, config, config.working, lambda k, n: show("training", k, n)
+    )
+    if steps < config.steps:
+        return network, steps
+    for number in range(1, config.rounds + 1):
+        result, _ = _align(task, network, show)
+        network, more = train_further(
+            network, renders, sure_crops(result, task.models, task.threads), task.names, config,
+            number, lambda k, n: show("training on", k, n),
+        )  # fmt: skip
+        steps += more
+        if more < config.round_steps:
+            break
+    return network, steps
+
+
 def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[Result, Calibrated]:
     config = task.config
     aligner = Aligner(
@@ -176,6 +186,13 @@ def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[R
         task.target.names, view, found, calibrated.confidence.of(found.features),
         config.min_confidence, task.models, aligner.search,
     )  # fmt: skip
+    if not result.kept.any():
+        raise DatasetError(
+            f"none of the {len(result.names)} crops is aligned with a confidence of "
+            f"{config.min_confidence:g} or more (the best has {result.confidence.max():.2f}): look "
+            f"whether --objects and --centre are right in {config.working / TARGET_SHEET}, train "
+            "with more --steps, or give a lower --min-confidence; --out must be another folder then"
+        )
     return result, calibrated
 
 
@@ -209,7 +226,7 @@ def _counts(task: _Task, result: Result, calibrated: Calibrated) -> dict[str, An
 def _summary(config: AlignConfig, aligned: Mapping[str, Any]) -> AlignSummary:
     right = aligned["right"]
     return AlignSummary(
-        folder=config.out, trained=config.steps, steps=config.steps, crops=aligned["crops"],
+        folder=config.out, trained=config.all_steps, steps=config.all_steps, crops=aligned["crops"],
         kept=aligned["kept"], by_object=dict(aligned["by_object"]),
         right=float("nan") if right is None else right,
         table=config.out / TABLE, contact_sheet=config.out / SHEET,
@@ -218,6 +235,6 @@ def _summary(config: AlignConfig, aligned: Mapping[str, Any]) -> AlignSummary:
 
 def _unfinished(config: AlignConfig, steps: int, crops: int) -> AlignSummary:
     return AlignSummary(
-        folder=config.out, trained=steps, steps=config.steps, crops=crops, kept=0, by_object={},
+        folder=config.out, trained=steps, steps=config.all_steps, crops=crops, kept=0, by_object={},
         right=float("nan"), table=config.out / TABLE, contact_sheet=config.out / SHEET,
     )  # fmt: skip

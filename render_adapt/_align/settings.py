@@ -19,7 +19,7 @@ LEARNT_FROM = replace(
 )  # fmt: skip
 """What the network's renders differ in: as `strong`, but cut as closely as the target's crops are,
 and with the objects' own colours, by which they are told apart."""
-_AT_LEAST_ONE = ("source_crops", "steps", "batch", "checkpoint_every")
+_AT_LEAST_ONE = ("source_crops", "steps", "batch", "round_steps", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ class AlignConfig:
     """Training steps."""
     batch: int = 64
     """Renders in a step."""
+    rounds: int = 0
+    """How often to train on with the crops of which it is sure, and align anew: each takes the time
+    of another alignment and of `round_steps`."""
+    round_steps: int = 1000
+    """Training steps of each such round."""
     learning_rate: float = 2e-3
     """AdamW's, after 200 steps of warm-up; it falls to 0 along a cosine."""
     max_minutes: float = 0.0
@@ -108,7 +113,7 @@ class AlignConfig:
                 f"--calibration-crops is {self.calibration_crops}: it must be at least 20, and a "
                 "few hundred tell more"
             )
-        for name in ("seed", "threads", "max_minutes"):
+        for name in ("seed", "threads", "rounds", "max_minutes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{_flag(name)} is {getattr(self, name)}: it must be 0 or more")
         if not 0 < self.learning_rate < math.inf:
@@ -123,6 +128,11 @@ class AlignConfig:
                 f"--centre is {self.centre}: it must be one of {', '.join(get_args(Centre))}"
             )
         _ = self.plan(None), self.randomization  # which check what they are made of
+
+    @property
+    def all_steps(self) -> int:
+        """Training steps, those of the rounds among them."""
+        return self.steps + self.rounds * self.round_steps
 
     @property
     def working(self) -> Path:
