@@ -98,11 +98,13 @@ def compare(rows: list[dict[str, str]], linemod: Path) -> Found:
     turned = np.stack([TURNED_ABOUT_Z.get(name, np.eye(3)) for name, *_ in names])
     unknown = np.full((3, 3), np.nan)
     alone = np.stack([straight.get((name, frame), unknown) for name, _, frame in names])
-    quaternions = [[float(row[k] or "nan") for k in ("qw", "qx", "qy", "qz")] for row in rows]
+    without_pose = np.array([not row["qw"] for row in rows])
+    # Any rotation where there is none: it counts as wrong.
+    quaternions = [[float(row[k] or 1) for k in ("qw", "qx", "qy", "qz")] for row in rows]
     rotation = matrix_from_quaternion(np.array(quaternions))
     right = np.array([row["object"] == name for row, (name, *_) in zip(rows, names, strict=True)])
     off = angle_between(rotation, matrix_from_quaternion(true) @ turned)
-    wrong = ~right | np.isnan(off)
+    wrong = ~right | without_pose
     known = np.isfinite(alone[:, 0, 0])
     allocentric = np.where(wrong, _OF_ANOTHER, angle_between(rotation, alone))
     return Found(
@@ -144,6 +146,7 @@ def figures(found: Found) -> dict[str, Any]:
                 "kept": summary(found[kept & (found.object == name)]),
             }
             for name in OBJECTS
+            if (found.object == name).any()
         },
         "confidence": [
             {
@@ -199,9 +202,9 @@ def as_text(result: dict[str, Any]) -> str:
     lines = [
         f"# Real crops aligned without labels, {result['date']}",
         "",
-        f"{result['crops']} crops of {', '.join(OBJECTS)}; {steps} training steps of {batch} "
-        "renders. Degrees as labelled (egocentric), and allocentric for cam and cat, whose places "
-        "are known; a crop of another object counts as 180.",
+        f"{result['crops']} crops of {', '.join(result['objects'])}; {steps} training steps of "
+        f"{batch} renders. Degrees as labelled (egocentric), and allocentric for cam and cat, "
+        "whose places are known; a crop of another object counts as 180.",
         "",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
