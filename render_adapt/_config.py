@@ -23,6 +23,7 @@ from renderer import (
     ENGINES,
     CameraSettings,
     Centre,
+    EngineOptions,
     FrameConfig,
     PlanConfig,
     Randomization,
@@ -33,7 +34,6 @@ from renderer import (
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
-RendererName = Literal["raster", "cuda", "pyrender", "blender"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
@@ -118,9 +118,9 @@ class RunConfig:
     .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
-    renderer: RendererName = "raster"
+    renderer: str = "raster"
     """Rendering engine."""
-    samples: int = 4
+    samples: int = EngineOptions.samples
     """Rays per pixel for each light; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the

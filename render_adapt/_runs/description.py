@@ -25,6 +25,7 @@ from render_adapt._formats.pixel_centre import INSIDE, KEY
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from renderer import (
+    ENGINES,
     LINEMOD_CAMERA,
     CameraSettings,
     FrameConfig,
@@ -69,7 +70,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "plan": _describe_plan(config),
         "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
-        "samples": config.samples if config.renderer == "blender" else None,
+        "samples": config.samples if "samples" in ENGINES[config.renderer].options else None,
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),

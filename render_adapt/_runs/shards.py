@@ -21,7 +21,7 @@ from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.manifest import RunFolder, ShardEntry, refuse_other_run
 from render_adapt._runs.studio import Studio
-from renderer import CropBatch
+from renderer import ENGINES, CropBatch
 
 BATCH_SIZE = 64
 """Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
@@ -126,7 +126,7 @@ class ShardMaker:
             with _timed(tally.seconds, "adapt"):
                 return self._studio.adapt(renders)
 
-        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
+        at_once = BATCH_SIZE_OF_SLOW if ENGINES[self._config.renderer].slow else BATCH_SIZE
         if self._config.frames is not None:
             at_once = FRAMES_AT_ONCE
         waiting: tuple[int, Future[FaithfulCrops]] | None = None
