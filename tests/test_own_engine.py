@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.own_packages import MAIN, ROOT, attempt, install, run
+from tests.own_packages import MAIN, attempt, install, register, run
 
 pytest.importorskip("embreex")
-
-AMONG = "import sys; sys.path.insert(0, sys.argv[1])\n"
-"""For code that needs the tests' own modules."""
 
 
 @pytest.fixture
@@ -39,9 +36,7 @@ def test_it_makes_a_dataset_whose_labels_are_true(
     run(MAIN, installed, tmp_path, "report", "d")
 
 
-AGREE = (
-    AMONG
-    + """
+AGREE = """
 from pathlib import Path
 import numpy as np
 from benchmarks.engine_pictures import crowded_crops
@@ -67,16 +62,13 @@ for name, most in (("normals", 0.02), ("object_coordinates", 1e-4)):
     assert np.percentile(np.abs(getattr(ours, name) - getattr(theirs, name))[target], 99) <= most
 print("agree")
 """
-)
 
 
 def test_it_agrees_with_the_rasteriser(installed: dict[str, str], tmp_path: Path) -> None:
-    assert run(AGREE, installed, tmp_path, ROOT) == "agree\n"
+    assert run(AGREE, installed, tmp_path) == "agree\n"
 
 
-TEXTURED = (
-    AMONG
-    + """
+TEXTURED = """
 import numpy as np
 from renderer import RasterRenderer, make_renderer, plans_from_poses
 from tests.shapes import rectangle
@@ -93,13 +85,12 @@ drawn = [
 assert drawn[0][1].any()
 print(np.median(np.abs(drawn[0] - drawn[1])), (np.abs(drawn[0] - drawn[1]) > 2).mean())
 """
-)
 
 
 def test_a_models_texture_and_the_backs_of_faces_are_drawn_as_by_the_rasteriser(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
-    median, share = map(float, run(TEXTURED, installed, tmp_path, ROOT).split())
+    median, share = map(float, run(TEXTURED, installed, tmp_path).split())
     assert median == 0
     assert share < 0.05
 
@@ -169,10 +160,7 @@ def test_our_names_are_ours(installed: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_two_of_one_name_are_refused(installed: dict[str, str], tmp_path: Path) -> None:
-    facts = tmp_path / "site/beams-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: beams\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[renderer.engines]\nrays = beams:ENGINE\n")
+    register(tmp_path / "site", "beams", {"renderer.engines": {"rays": "beams:ENGINE"}})
     done = attempt(MAIN, installed, tmp_path, *crops("--renderer", "rays"))
     assert done.returncode == 1
     assert "beams:ENGINE has the name of that of ray_engine:ENGINE" in done.stderr

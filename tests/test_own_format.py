@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.own_packages import MAIN, ROOT, attempt, install, run
+from tests.own_packages import MAIN, attempt, install, run
 
 
 @pytest.fixture
@@ -52,14 +52,13 @@ def test_a_label_that_is_not_true_is_found_in_it(installed: dict[str, str], tmp_
     stored["mask"] = ~stored["mask"]
     np.savez(crop, **stored)
     check = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from tests.test_verify import sign_again\n"
         "from render_adapt import verify\n"
         "sign_again(Path('d'))\n"
         "print(*verify(Path('d'), workers=1).bad)\n"
     )
-    assert "npz/000000/000001.npz" in run(check, installed, tmp_path, ROOT)
+    assert "npz/000000/000001.npz" in run(check, installed, tmp_path)
 
 
 def test_a_package_that_brings_something_else_is_named(
