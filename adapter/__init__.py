@@ -24,8 +24,10 @@ from adapter._runtime.adapters import (
 from adapter._runtime.description import AdapterInfo, read_info
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
+from adapter._settings.baselines import BASELINES, BaselineConfig
+from adapter._settings.cogan import CoGanConfig
+from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
+from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
 
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
     from adapter._training.artifact import save_adapter
+    from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
-    from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
+    from adapter._training.cogan import load_cogan, train_cogan
+    from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
     from adapter._training.pixelda import load_task_tower, train
 
 __all__ = [
@@ -65,14 +69,18 @@ __all__ = [
     "LabelledCrops",
     "LeftOut",
     "Memorisation",
+    "MovingAverage",
     "Nearest",
     "Progress",
+    "Snapshot",
     "TargetCrops",
     "TargetCut",
     "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "Training",
+    "TrainingSettings",
     "architecture_of",
     "architectures",
     "choose",
@@ -91,6 +99,7 @@ __all__ = [
     "open_network",
     "read_info",
     "read_target",
+    "run_training",
     "save_adapter",
     "save_onnx_adapter",
     "train",
@@ -100,12 +109,15 @@ __all__ = [
 
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
-    "CoGanConfig": "adapter._training.cogan",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
+    "MovingAverage": "adapter._training.averages",
+    "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "Training": "adapter._training.engine",
+    "TrainingSettings": "adapter._training.engine",
     "architecture_of": "adapter._networks.registry",
     "architectures": "adapter._networks.registry",
     "choose": "adapter._measures.evaluation",
@@ -115,6 +127,7 @@ _NEEDS_TORCH = {
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
     "load_task_tower": "adapter._training.pixelda",
+    "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
