@@ -4,6 +4,7 @@ from cad_models._files.bop_folder import write_models
 from cad_models._files.registry import SOURCES, Source
 from cad_models._files.source import SourceFiles
 from cad_models._mesh.checked import RawMesh
+from cad_models._mesh.closed import is_closed
 from cad_models._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
 from cad_models._registry import ModelSummary, available_models, load_models, model_from_arrays
 
@@ -19,6 +20,7 @@ __all__ = [
     "SourceFiles",
     "Symmetries",
     "available_models",
+    "is_closed",
     "load_models",
     "model_from_arrays",
     "write_models",
