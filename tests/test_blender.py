@@ -43,6 +43,7 @@ def plate(**options: object) -> Plans:
     )  # fmt: skip
 
 
+@pytest.mark.several_seconds
 def test_light_is_kept_off_by_what_is_before_it(blender: None) -> None:
     models = [rectangle(-50, -50, 50, 50), rectangle(-10, -50, 10, 50)]
     # Light comes from the left at 45 degrees: the strip, 30 mm in front, has its shadow on x from
@@ -70,6 +71,7 @@ def sky(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("tilt", [-60.0, 0.0, 45.0])
 def test_surroundings_light_what_faces_them(blender: None, tilt: float, tmp_path: Path) -> None:
     turned = rotation_about((1.0, 0.0, 0.0), np.radians(tilt))
@@ -97,6 +99,7 @@ def test_surroundings_light_what_faces_them(blender: None, tilt: float, tmp_path
     np.testing.assert_allclose(rgb.mean(axis=(0, 1)), expected, atol=4)
 
 
+@pytest.mark.several_seconds
 def test_which_picture_lights_a_crop_is_drawn_from_the_seed(blender: None, tmp_path: Path) -> None:
     folder = sky(tmp_path)
     dark = np.zeros((32, 64, 3), np.float32)
@@ -117,6 +120,7 @@ def test_which_picture_lights_a_crop_is_drawn_from_the_seed(blender: None, tmp_p
     assert (first != rendered(1, np.arange(6))).any()
 
 
+@pytest.mark.several_seconds
 def test_passes_are_the_same_through_a_file(blender: None) -> None:
     models = load_models(["ape", "cat"])
     plans = crowded_crops(models, 2)
@@ -131,6 +135,7 @@ def test_passes_are_the_same_through_a_file(blender: None) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.several_seconds
 def test_what_blenders_cameras_cannot_do_is_refused(blender: None) -> None:
     renderer = BlenderRenderer([rectangle(-50, -50, 50, 50)])
     plans = plate()
@@ -165,6 +170,7 @@ print([thing.name for kind in (bpy.data.scenes, bpy.data.objects, bpy.data.meshe
 """
 
 
+@pytest.mark.several_seconds
 def test_in_blenders_own_python_it_is_the_same_and_leaves_nothing_behind(blender: None) -> None:
     python = os.environ.get(PYTHON_VARIABLE)
     if not python or subprocess.run([python, "-c", "import cv2"], capture_output=True).returncode:
@@ -172,7 +178,7 @@ def test_in_blenders_own_python_it_is_the_same_and_leaves_nothing_behind(blender
     surroundings = {n: v for n, v in os.environ.items() if n != PYTHON_VARIABLE}
     # An interpreter with bpy may hang at its end.
     result = subprocess.run(
-        [python, "-c", HERE], capture_output=True, text=True, timeout=120, cwd=CHECKOUT,
+        [python, "-c", HERE], capture_output=True, text=True, timeout=600, cwd=CHECKOUT,
         env={**surroundings, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -35,6 +35,7 @@ def run(code: str, environment: dict[str, str], folder: Path, *arguments: str) -
     return done.stdout
 
 
+@pytest.mark.several_seconds
 def test_it_is_written_read_verified_mended_and_reported_on(
     installed: dict[str, str], tmp_path: Path
 ) -> None:

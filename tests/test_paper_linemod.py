@@ -160,6 +160,7 @@ def test_no_real_crop_is_in_two_parts(small: Small) -> None:
     )
 
 
+@pytest.mark.several_seconds
 def test_splits_of_all_real_crops_of_an_object(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
