@@ -68,7 +68,6 @@ def test_the_box_of_an_object_that_nothing_hides_is_in_the_middle(
     np.testing.assert_array_equal(plans.translation, boxed.translation)
 
 
-@pytest.mark.several_seconds
 @pytest.mark.parametrize("off_axis", [0.0, 25.0])
 def test_the_box_of_what_others_leave_to_be_seen_is_in_the_middle(
     models: list[CadModel], off_axis: float
