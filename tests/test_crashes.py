@@ -87,8 +87,7 @@ def test_a_lock_is_held_until_the_last_worker_has_ended(
     lock = FolderLock(tmp_path / "lock", IN_USE)
     worker = context.Process(target=hold, args=(lock, held, let_go))
     worker.start()
-    while not held.wait(1):
-        assert worker.is_alive()
+    assert held.wait(60)
     lock.release()
     with pytest.raises(DatasetError, match="in use"):
         FolderLock(tmp_path / "lock", IN_USE)

@@ -30,8 +30,10 @@ class TrainConfig:
     seed: int = 0
     """Decides weights, order of the data, noise and dropout."""
 
+    architecture: str = "pixelda"
+    """The generator's kind: pixelda, or what another package brings (docs/extending.md)."""
     noise_dimension: int = 10
-    """Length of the noise vector z, drawn from U(-1, 1)."""
+    """Length of the noise vector z, drawn from U(-1, 1); 0 for a generator that takes none."""
     width: int = 64
     """Feature maps in the generator's layers."""
     blocks: int = 4
@@ -133,7 +135,7 @@ class TrainConfig:
     """Write curves and pictures for TensorBoard beside the checkpoint."""
 
     def __post_init__(self) -> None:
-        positive = "steps batch noise_dimension width blocks discriminator_width decay_steps"
+        positive = "steps batch width blocks discriminator_width decay_steps"
         for name in (*positive.split(), "gradient_penalty_every", "checkpoint_every"):
             require(self, getattr(self, name) >= 1, name, "must be at least 1")
         kinds = get_type_hints(TrainConfig)
@@ -169,6 +171,11 @@ class TrainConfig:
                 "batch",
                 "must be even and at least 4 with --diversity-weight: each crop goes in twice",
             )
+        if self.noise_dimension == 0 and self.diversity_weight > 0:
+            raise AdapterError(
+                "--diversity-weight rewards what noise does, and there is none: make it 0, or "
+                "--noise-dimension 1 or more"
+            )
         if self.task == "none" and self.task_weight_in_generator > 0:
             raise AdapterError(
                 "--task-weight-in-generator needs a task network: add --task pose or --task digits"
@@ -191,6 +198,7 @@ def require(settings: object, holds: bool, name: str, rule: str) -> None:
 _NOT_NEGATIVE = {
     "max_minutes",
     "seed",
+    "noise_dimension",
     "discriminator_noise",
     "discriminator_shift",
     "discriminator_color",
