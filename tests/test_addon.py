@@ -35,7 +35,10 @@ Trial = Callable[..., dict[str, Any]]
 
 @pytest.fixture(
     scope="module",
-    params=["here", *(pytest.param(name, marks=pytest.mark.slow) for name in BLENDERS)],
+    params=[
+        pytest.param("here", marks=pytest.mark.several_seconds),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in BLENDERS),
+    ],
 )
 def blender(request: pytest.FixtureRequest) -> Path:
     """A Python with bpy."""
@@ -100,7 +103,6 @@ def trial(blender: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
     return run
 
 
-@pytest.mark.several_seconds
 def test_everything_has_a_tooltip_and_goes_away_again(trial: Trial, tmp_path: Path) -> None:
     seen = trial("describe", tmp_path)
     assert {"run", "preview", "learn", "check_python", "cancel", "open_dataset"} < set(
@@ -113,7 +115,6 @@ def test_everything_has_a_tooltip_and_goes_away_again(trial: Trial, tmp_path: Pa
     assert seen["menu entries taken away"] == 1
 
 
-@pytest.mark.several_seconds
 def test_a_dataset_from_the_button(trial: Trial, tmp_path: Path) -> None:
     seen = trial("run", tmp_path)
     assert seen["preview"] == seen["run"] == ["FINISHED"]
@@ -139,7 +140,6 @@ def test_a_dataset_from_the_button(trial: Trial, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.several_seconds
 def test_crops_are_cut_as_the_panel_says(trial: Trial, tmp_path: Path) -> None:
     seen = trial("cut", tmp_path)
     assert seen["left to adapter"] == seen["cut"] == ["FINISHED"]
@@ -242,7 +242,6 @@ SAID = {
 }
 
 
-@pytest.mark.several_seconds
 def test_what_cannot_be_used_is_explained(trial: Trial, tmp_path: Path) -> None:
     seen = trial("refusals", tmp_path)
     wrong = {
@@ -256,7 +255,6 @@ def test_what_cannot_be_used_is_explained(trial: Trial, tmp_path: Path) -> None:
     assert seen["logs"] == 1  # of the one that was begun
 
 
-@pytest.mark.several_seconds
 def test_jobs_that_fail_or_die_say_so(trial: Trial, tmp_path: Path) -> None:
     answer = trial("conducts", tmp_path)
     seen = answer["seen"]
@@ -277,7 +275,6 @@ def test_jobs_that_fail_or_die_say_so(trial: Trial, tmp_path: Path) -> None:
     assert "Blender 4.5.0 says something of its own" in seen["finish"]["log"]
 
 
-@pytest.mark.several_seconds
 def test_a_cancelled_job_leaves_nothing(trial: Trial, tmp_path: Path) -> None:
     answer = trial("cancel", tmp_path)
     assert answer["left"] == []
@@ -293,7 +290,6 @@ def test_a_cancelled_job_leaves_nothing(trial: Trial, tmp_path: Path) -> None:
         assert not ended["reader left"], case
 
 
-@pytest.mark.several_seconds
 def test_escape_cancels_over_a_view_alone(trial: Trial, tmp_path: Path) -> None:
     seen = trial("modal", tmp_path)
     assert seen["mouse"] == seen["Esc elsewhere"] == ["PASS_THROUGH"]

@@ -28,7 +28,9 @@ from tests.shapes import ball, rectangle
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param("installed", marks=pytest.mark.several_seconds)]
+)
 def blender() -> None:
     check = check_engine("blender")
     if not check.works:
@@ -43,7 +45,6 @@ def plate(**options: object) -> Plans:
     )  # fmt: skip
 
 
-@pytest.mark.several_seconds
 def test_light_is_kept_off_by_what_is_before_it(blender: None) -> None:
     models = [rectangle(-50, -50, 50, 50), rectangle(-10, -50, 10, 50)]
     # Light comes from the left at 45 degrees: the strip, 30 mm in front, has its shadow on x from
@@ -71,7 +72,6 @@ def sky(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.several_seconds
 @pytest.mark.parametrize("tilt", [-60.0, 0.0, 45.0])
 def test_surroundings_light_what_faces_them(blender: None, tilt: float, tmp_path: Path) -> None:
     turned = rotation_about((1.0, 0.0, 0.0), np.radians(tilt))
@@ -99,7 +99,6 @@ def test_surroundings_light_what_faces_them(blender: None, tilt: float, tmp_path
     np.testing.assert_allclose(rgb.mean(axis=(0, 1)), expected, atol=4)
 
 
-@pytest.mark.several_seconds
 def test_which_picture_lights_a_crop_is_drawn_from_the_seed(blender: None, tmp_path: Path) -> None:
     folder = sky(tmp_path)
     dark = np.zeros((32, 64, 3), np.float32)
@@ -120,7 +119,6 @@ def test_which_picture_lights_a_crop_is_drawn_from_the_seed(blender: None, tmp_p
     assert (first != rendered(1, np.arange(6))).any()
 
 
-@pytest.mark.several_seconds
 def test_passes_are_the_same_through_a_file(blender: None) -> None:
     models = load_models(["ape", "cat"])
     plans = crowded_crops(models, 2)
@@ -135,7 +133,6 @@ def test_passes_are_the_same_through_a_file(blender: None) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.several_seconds
 def test_what_blenders_cameras_cannot_do_is_refused(blender: None) -> None:
     renderer = BlenderRenderer([rectangle(-50, -50, 50, 50)])
     plans = plate()
@@ -170,7 +167,6 @@ print([thing.name for kind in (bpy.data.scenes, bpy.data.objects, bpy.data.meshe
 """
 
 
-@pytest.mark.several_seconds
 def test_in_blenders_own_python_it_is_the_same_and_leaves_nothing_behind(blender: None) -> None:
     python = os.environ.get(PYTHON_VARIABLE)
     if not python or subprocess.run([python, "-c", "import cv2"], capture_output=True).returncode:

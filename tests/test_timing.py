@@ -180,7 +180,6 @@ def test_a_folder_without_the_script_is_refused(tmp_path: Path) -> None:
         peer_networks(tmp_path, 32)
 
 
-@pytest.mark.several_seconds
 def test_the_measurement_runs_on_real_digits(data_dir: Path) -> None:
     rows = timing.measure(data_dir, 0.0, 1, None, "cpu", batches=(4,))
     assert {row["size"] for row in rows} == {32, 64}
