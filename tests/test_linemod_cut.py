@@ -80,6 +80,7 @@ def test_outlines_at_the_labelled_poses_lie_on_the_pictures_edges(sample: Sample
     assert_best_in_place(agreements(crops.rgb, drawn_edges(drawn)))
 
 
+@pytest.mark.several_seconds
 def test_they_do_not_where_the_boxes_centre_is_taken_for_the_middle(sample: Sample) -> None:
     plans, model = sample.crops.plans, sample.model
     off = plans.rotation @ (model.centre - centre_points([model], "mean")[0])

@@ -258,6 +258,7 @@ def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
     assert run_job(JOB, where).status == "done"
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("scenario", ["broken", "deadly"])
 def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> None:
     job = dataclasses.replace(JOB, scenario=scenario)

@@ -35,7 +35,9 @@ class Small:
     cache: Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param("rendered", marks=pytest.mark.several_seconds)]
+)
 def small(data_dir: Path) -> Iterator[Small]:
     """A few poses and real crops of three objects, the one that is turned among them.
 
