@@ -24,15 +24,19 @@ from adapter._runtime.adapters import (
 from adapter._runtime.description import AdapterInfo, read_info
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
+from adapter._settings.baselines import BASELINES, BaselineConfig
+from adapter._settings.cogan import CoGanConfig
+from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
+from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
 
 if TYPE_CHECKING:
+    from adapter._losses.pixelda import angle_degrees
     from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
+        Predict,
         choose,
         evaluate,
         label_free_score,
@@ -41,13 +45,19 @@ if TYPE_CHECKING:
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
     from adapter._training.artifact import save_adapter
+    from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
-    from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
-    from adapter._training.pixelda import load_task_tower, train
+    from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS
+    from adapter._training.cogan import load_cogan, train_cogan
+    from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
+    from adapter._training.pixelda import load_task_tower, train, training_steps
+    from adapter._training.trained import TrainedGenerator, checkpoint_step, load_generator
 
 __all__ = [
     "BASELINES",
+    "CHECKPOINT",
     "FAR",
+    "FREE_SETTINGS",
     "PRESETS",
     "SHIPPED_ADAPTER",
     "Adapter",
@@ -65,16 +75,24 @@ __all__ = [
     "LabelledCrops",
     "LeftOut",
     "Memorisation",
+    "MovingAverage",
     "Nearest",
+    "Predict",
     "Progress",
+    "Snapshot",
     "TargetCrops",
     "TargetCut",
     "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "TrainedGenerator",
+    "Training",
+    "TrainingSettings",
+    "angle_degrees",
     "architecture_of",
     "architectures",
+    "checkpoint_step",
     "choose",
     "decode",
     "draw_noise",
@@ -85,40 +103,55 @@ __all__ = [
     "load_adapter",
     "load_baseline",
     "load_cogan",
+    "load_generator",
     "load_task_tower",
     "memorisation",
     "nearest_neighbours",
     "open_network",
     "read_info",
     "read_target",
+    "run_training",
     "save_adapter",
     "save_onnx_adapter",
     "train",
     "train_baseline",
     "train_cogan",
+    "training_steps",
 ]
 
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
-    "CoGanConfig": "adapter._training.cogan",
+    "CHECKPOINT": "adapter._training.checkpoint",
+    "FREE_SETTINGS": "adapter._training.checkpoint",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
+    "MovingAverage": "adapter._training.averages",
+    "Predict": "adapter._measures.evaluation",
+    "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "TrainedGenerator": "adapter._training.trained",
+    "Training": "adapter._training.engine",
+    "TrainingSettings": "adapter._training.engine",
+    "angle_degrees": "adapter._losses.pixelda",
     "architecture_of": "adapter._networks.registry",
     "architectures": "adapter._networks.registry",
+    "checkpoint_step": "adapter._training.trained",
     "choose": "adapter._measures.evaluation",
     "evaluate": "adapter._measures.evaluation",
     "export_onnx": "adapter._networks.export",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
+    "load_generator": "adapter._training.trained",
     "load_task_tower": "adapter._training.pixelda",
+    "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
     "train_cogan": "adapter._training.cogan",
+    "training_steps": "adapter._training.pixelda",
 }
 
 

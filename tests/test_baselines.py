@@ -14,12 +14,21 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from adapter import AdapterError, LabelledCrops, TaskTower, train
+from adapter import (
+    BASELINES,
+    AdapterError,
+    BaselineConfig,
+    LabelledCrops,
+    TaskProgress,
+    TaskTower,
+    load_baseline,
+    train,
+    train_baseline,
+)
 from adapter._losses.alignment import coral_recolour, median_bandwidths, mmd
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._training import baselines
-from adapter._training.baselines import load_baseline, train_baseline
+from adapter._training.aligning import ramp_after
 from adapter._training.checkpoint import part, read_checkpoint
+from adapter._training.schedule import rate_factor
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
 
@@ -330,15 +339,16 @@ def test_ramp_and_learning_rates_by_hand() -> None:
     config = replace(
         SHORT, system="dann", steps=3_000, alignment_from_step=1_000, ramp="ganin", decay=0.5
     )
-    assert baselines._ramp(config, 1_000) == 0
-    assert baselines._ramp(config, 2_000) == pytest.approx(0.9866143)  # 2 / (1 + e^-5) - 1
-    assert baselines._ramp(replace(config, ramp="constant"), 1_000) == 1
+    assert ramp_after(1_000, config) == 0
+    assert ramp_after(2_000, config) == pytest.approx(0.9866143)  # 2 / (1 + e^-5) - 1
+    assert ramp_after(1_000, replace(config, ramp="constant")) == 1
     stairs = replace(config, decay_steps=100)
-    rates = [baselines._learning_rate(stairs, step) for step in (0, 99, 100, 250)]
-    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.0025])
+    factors = [rate_factor(stairs, step, 3_000) for step in (0, 99, 100, 250)]
+    assert factors == pytest.approx([1, 1, 0.5, 0.25])
     linear = replace(config, schedule="linear")
-    rates = [baselines._learning_rate(linear, step) for step in (0, 1_500, 2_250, 2_999)]
-    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.01 * 2 / 3_000])
+    factors = [rate_factor(linear, step, 3_000) for step in (0, 1_500, 2_250, 2_999)]
+    assert factors == pytest.approx([1, 1, 0.5, 2 / 3_000])
+    assert rate_factor(replace(config, schedule="constant"), 2_999, 3_000) == 1
 
 
 def test_bf16_trains_nearly_as_fp32_does(tmp_path: Path) -> None:

@@ -14,17 +14,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adapter import AdapterError, LabelledCrops, Progress
+from adapter import AdapterError, CoGanConfig, LabelledCrops, Progress, load_cogan, train_cogan
+from adapter._losses.cogan import feature_distance
+from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
 from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
-from adapter._training.cogan import (
-    CoGanConfig,
-    CoupledDiscriminator,
-    CoupledGenerator,
-    draw_pairs,
-    feature_distance,
-    load_cogan,
-    train_cogan,
-)
+from adapter._training.cogan import draw_pairs
 
 SIZE = 16
 TINY = CoGanConfig(

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from adapter import AdapterError, Progress, train
-from adapter._training import pixelda as training
 from adapter._training.checkpoint import read_checkpoint
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
@@ -24,7 +23,7 @@ CURVES = replace(TOY, steps=10, checkpoint_every=5, tensorboard=True, decay_step
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Points of curves, and checks, from early on."""
-    monkeypatch.setattr(training, "SCALARS_EVERY", 5)
+    monkeypatch.setattr("adapter._training.engine.SCALARS_EVERY", 5)
     monkeypatch.setattr(CollapseWatch, "FIRST_STEP", 5)
 
 

@@ -24,7 +24,7 @@ from adapter import (
     train,
 )
 from adapter._batches import Rows
-from adapter._training import pixelda as training
+from adapter._training.augmentation import augment
 from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from tests.damage import DAMAGES
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
@@ -376,7 +376,7 @@ def test_a_shift_as_large_as_the_crop_is_refused(tmp_path: Path) -> None:
 def test_augmentation_shifts_whole_pixels_and_spares_the_depth_of_colour_changes() -> None:
     torch.manual_seed(0)
     x = torch.rand(6, 4, 16, 16)
-    shifted = training._augment(x, replace(TOY, discriminator_shift=2))
+    shifted = augment(x, shift=2)
     inner = shifted[:, :, 4:12, 4:12]
     for crop, moved in zip(x, inner, strict=True):
         places = [
@@ -386,7 +386,7 @@ def test_augmentation_shifts_whole_pixels_and_spares_the_depth_of_colour_changes
             if torch.equal(crop[:, top : top + 8, left : left + 8], moved)
         ]
         assert len(places) == 1
-    colored = training._augment(x, replace(TOY, discriminator_color=0.3))
+    colored = augment(x, color=0.3)
     assert torch.equal(colored[:, 3], x[:, 3])
     assert not torch.allclose(colored[:, :3], x[:, :3])
 

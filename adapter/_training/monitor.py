@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from adapter._settings.pixelda import Progress
+from adapter._settings.progress import Progress, TaskProgress
 
 SCALARS_EVERY = 50
 """Steps between two points of TensorBoard's curves."""
+
+_ACCURACIES = {
+    "accuracy_real": "discriminator accuracy/real",
+    "accuracy_fake": "discriminator accuracy/adapted",
+}
+"""Names of a discriminator's accuracies in a step's report, and of their curves."""
 
 
 class Board:
@@ -39,16 +45,15 @@ class Board:
             ) from error
         self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def curves(self, progress: Progress, learning_rates: dict[str, float]) -> None:
+    def curves(self, progress: TaskProgress, learning_rates: dict[str, float]) -> None:
         """A point of every curve.
 
         Args:
-            progress: where the run stands.
-            learning_rates: by the network's name.
+            progress: where the run stands; a discriminator's accuracies are among its losses.
+            learning_rates: by the optimiser's name.
         """
-        points = {f"loss/{name}": value for name, value in progress.losses.items()}
-        points["discriminator accuracy/real"] = progress.accuracy_real
-        points["discriminator accuracy/adapted"] = progress.accuracy_fake
+        named = progress.losses.items()
+        points = {_ACCURACIES.get(name, f"loss/{name}"): value for name, value in named}
         points |= {f"learning rate/{name}": rate for name, rate in learning_rates.items()}
         points["steps per second"] = progress.steps_per_second
         for name, value in points.items():
@@ -95,7 +100,6 @@ class CollapseWatch:
 
     Args:
         source, target: (N, C, H, W) crops of the two domains.
-        low_checks: checks in a row that have failed already, in earlier parts of the run.
     """
 
     CROPS = 64
@@ -109,8 +113,8 @@ class CollapseWatch:
     LEAST = 1e-3
     """Variation (values are in [-1, 1]) of data too much alike to say anything."""
 
-    def __init__(self, source: NDArray[Any], target: NDArray[Any], low_checks: int = 0) -> None:
-        self.low_checks = low_checks
+    def __init__(self, source: NDArray[Any], target: NDArray[Any]) -> None:
+        self.low_checks = 0  # in a row, also in earlier parts of the run
         self.crops = _spread(source, self.CROPS)
         self._expected = min(variation(self.crops), variation(_spread(target, self.CROPS)))
 
@@ -172,3 +176,30 @@ _DISCRIMINATOR_WON = (
     "look wrong, train with a lower --discriminator-keep, a higher --discriminator-noise or a "
     "lower --discriminator-learning-rate"
 )
+
+
+def with_accuracies(
+    on_progress: Callable[[Progress], None] | None, watch: DiscriminatorWatch | None = None
+) -> Callable[[TaskProgress], None] | None:
+    """What tells of a GAN's training: accuracies apart from losses, and what a watch has to say."""
+    if on_progress is None:
+        return None
+
+    def tell(state: TaskProgress) -> None:
+        losses = {k: v for k, v in state.losses.items() if k not in _ACCURACIES}
+        real, fake = (state.losses[name] for name in _ACCURACIES)
+        note = "" if watch is None else watch.note(state.step, real, fake)
+        on_progress(
+            Progress(
+                state.step,
+                state.steps,
+                losses,
+                real,
+                fake,
+                state.steps_per_second,
+                state.seconds_left,
+                state.note or note,
+            )
+        )
+
+    return tell

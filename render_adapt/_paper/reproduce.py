@@ -1,0 +1,199 @@
+"""The command `render-adapt reproduce`: train what a table needs, then write the table."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from render_adapt._config import available_cores
+from render_adapt._exceptions import ConfigError
+from render_adapt._paper.machine import commit
+from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.table_page import write_table
+from render_adapt._paper.results.tables import TableName, jobs_of, rows, table
+from render_adapt._paper.training.jobs import Job, JobState, Workplace, state_of
+from render_adapt._paper.training.pool import run_jobs
+from render_adapt._paper.training.presets import PRESET_NAMES, PresetName
+
+Target = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+_TIMED_SECONDS = {"smoke": 0.1, "cpu": 20.0, "full": 20.0}  # of each system
+_TIMED_SYSTEMS = 20  # about as many are timed
+
+_WITHOUT_PEER = (
+    "PyTorch-GAN's networks are left out: --peer names a checkout of eriklindernoren/PyTorch-GAN"
+)
+
+OnLook = Callable[[Mapping[Job, JobState], int, int], None]
+"""Called with the states of the jobs that run, how many have ended, and how many there are."""
+
+
+@dataclass(frozen=True)
+class ReproduceRun:
+    """What to reproduce, and where.
+
+    Raises:
+        ConfigError: a value out of range; the message names the flag.
+    """
+
+    what: Target
+    """A table of the paper, its figures, or how fast training is."""
+    preset: PresetName = "cpu"
+    """How much: smoke (minutes), cpu (hours on two cores), full (a GPU)."""
+    seeds: int | None = None
+    """Trainings of each system; None takes the table's own number."""
+    data: Path = Path("../shared/data")
+    """Folder with the digits and LINEMOD's crops."""
+    work: Path = Path("build/paper")
+    """Folder of the trainings."""
+    out: Path = Path("benchmarks/results/paper")
+    """Folder of the tables."""
+    jobs: int | None = None
+    """Trainings side by side; None takes one per core, and one in all for full."""
+    max_minutes: float = 0.0
+    """Stop all trainings after this long, with checkpoints; 0 means no limit."""
+    only: tuple[str, ...] = ()
+    """Train only jobs whose name has one of these in it."""
+    steps: int | None = None
+    """Steps of each training in place of the preset's."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where to train in place of the preset's."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic in place of the preset's."""
+    peer: Path | None = None
+    """A checkout of PyTorch-GAN whose networks are timed beside ours."""
+    command: str = ""
+    """The command line, for the table's header."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("what", TARGETS), ("preset", PRESET_NAMES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"--{name} is {getattr(self, name)}: it must be one of {', '.join(known)}"
+                )
+        for name in ("seeds", "jobs", "steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name} is {value}: it must be at least 1")
+        if self.precision not in (None, "fp32", "bf16"):
+            raise ConfigError(f"--precision is {self.precision}: it must be fp32 or bf16")
+        if not 0 <= self.max_minutes < math.inf:
+            raise ConfigError(f"--max-minutes is {self.max_minutes}: it must be 0 or more")
+
+    @property
+    def place(self) -> Workplace:
+        """Where the jobs train."""
+        overrides = {"steps": self.steps, "device": self.device, "precision": self.precision}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Workplace(self.work, self.data, overrides=given)
+
+    @property
+    def processes(self) -> int:
+        """Trainings side by side."""
+        return self.jobs or (1 if self.preset == "full" else available_cores())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    files: tuple[Path, ...]
+    """What was written."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why trainings failed, by their names."""
+    unfinished: int = 0
+    """Trainings that the same command would go on with."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and how to have it."""
+
+
+def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
+    """Train what is missing, and write the table, the figures or the timing.
+
+    Args:
+        run: what, and where.
+        on_look: called about once a second while jobs are trained.
+
+    Raises:
+        ConfigError: data, settings or a machine that do not allow it.
+        DatasetError: a folder that cannot be written.
+        WorkerError: a training process that was killed.
+    """
+    date = datetime.now(UTC).date().isoformat()
+    provenance = Provenance(command=run.command, date=date, commit=commit())
+    if run.what == "figures":
+        from render_adapt._paper.results.figures_page import write_pictures
+
+        return Outcome(write_pictures(run.preset, run.place, run.out, provenance))
+    if run.what == "timing":
+        return _time(run, provenance)
+    return _reproduce_table(run, run.what, provenance, on_look)
+
+
+def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
+    from render_adapt._paper.results.timing import measure
+    from render_adapt._paper.results.timing_page import write_timing
+
+    device = run.device or ("cuda" if run.preset == "full" else "cpu")
+    _refuse_without_gpu({device})
+    seconds = _TIMED_SECONDS[run.preset]
+    if run.max_minutes:
+        seconds = min(seconds, 60.0 * run.max_minutes / _TIMED_SYSTEMS)
+    # The fewest steps of large batches take minutes on a processor.
+    batches = (8,) if run.preset == "smoke" else (32, 64)
+    measured = measure(run.data, seconds, available_cores(), run.peer, device, batches=batches)
+    files = write_timing(run.preset, measured, run.out, provenance)
+    return Outcome(files, notes=() if run.peer else (_WITHOUT_PEER,))
+
+
+def _reproduce_table(
+    run: ReproduceRun, name: TableName, provenance: Provenance, on_look: OnLook | None
+) -> Outcome:
+    wanted, place = table(name, run.preset), run.place
+    seeds = run.seeds or wanted.seeds
+    jobs = jobs_of(wanted, run.preset, seeds)
+    chosen = [job for job in jobs if not run.only or any(part in job.name for part in run.only)]
+    if not chosen:
+        raise ConfigError(
+            f"--only {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
+        )
+    _train(chosen, run, on_look)
+    states = {job: state_of(job, place) for job in jobs}
+    figures = rows(wanted, run.preset, seeds, states)
+    return Outcome(
+        files=write_table(wanted, run.preset, figures, run.out, provenance),
+        failed={job.name: states[job].message for job in chosen if states[job].message},
+        unfinished=sum(states[job].status in ("not run", "unfinished") for job in chosen),
+    )
+
+
+def _train(jobs: Sequence[Job], run: ReproduceRun, on_look: OnLook | None) -> None:
+    """Train the jobs that are not done."""
+    deadline = time.time() + 60.0 * run.max_minutes if run.max_minutes else math.inf
+    place = run.place
+    missing = [job for job in jobs if state_of(job, place).status != "done"]
+    _refuse_without_gpu(stage.config.device for job in missing for stage in place.stages(job))
+    finished = len(jobs) - len(missing)
+
+    def look(running: Sequence[Job], ended: int) -> None:
+        if on_look is not None:
+            on_look({job: state_of(job, place) for job in running}, finished + ended, len(jobs))
+
+    run_jobs(missing, place, run.processes, deadline=deadline, on_look=look)
+
+
+def _refuse_without_gpu(devices: Iterable[str]) -> None:
+    if "cuda" in devices:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "the preset full is for a GPU, and torch finds none: use --preset cpu, or add "
+                "--device cpu, which takes weeks"
+            )

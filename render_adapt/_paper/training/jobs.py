@@ -1,0 +1,367 @@
+"""Jobs: one training of one system, in a folder that it can be stopped in and continued from."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from adapter import CHECKPOINT, FREE_SETTINGS, Progress, TaskProgress, checkpoint_step
+from render_adapt._exceptions import USER_ERRORS, DatasetError
+from render_adapt._paper.files import make_folder, read_json, write_json
+from render_adapt._paper.machine import commit, hardware
+from render_adapt._paper.scenarios.registry import SCENARIOS, Load
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.training.presets import PresetName
+from render_adapt._paper.training.stages import Stage, stages
+from safe_files import FolderLock
+
+Record = dict[str, Any]
+"""What was measured at a checkpoint: step, seconds, and figures on each set of crops."""
+
+AnyProgress = Progress | TaskProgress
+Status = Literal["not run", "unfinished", "failed", "done"]
+
+_CLOCK = "seconds.json"
+_PROGRESS_SECONDS = 2.0  # between two writings of how far a job is
+_OTHER_SETTINGS = "trained with other settings"
+_FINAL = ("training diverged", "training collapsed", _OTHER_SETTINGS)
+"""How messages of jobs begin that would end alike if they were tried again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one system on one scenario, with one variant of its settings and one seed."""
+
+    system: str
+    scenario: str
+    variant: str
+    preset: PresetName
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The job in a line of progress, and its folder below the preset's."""
+        return f"{self.scenario}/{self.system}-{self.variant}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where jobs read and write, and what they do otherwise than their preset."""
+
+    work: Path
+    """Folder of the jobs' own folders."""
+    data: Path
+    """Folder with the digits and LINEMOD's crops."""
+    scenarios: Mapping[str, Load] = field(default_factory=lambda: SCENARIOS)
+    """What loads each scenario."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings in place of the preset's."""
+
+    def folder(self, job: Job) -> Path:
+        """Where a job trains."""
+        return self.work / job.preset / job.name
+
+    def stage_folder(self, job: Job, stage: Stage) -> Path:
+        """Where a stage of a job trains: for shared ones beside all jobs of the scenario."""
+        if not stage.shared:
+            return self.folder(job) / stage.name
+        return self.work / job.preset / job.scenario / stage.name / f"seed{job.seed}"
+
+    def stages(self, job: Job) -> tuple[Stage, ...]:
+        """The trainings that a job is made of."""
+        made = stages(job.system, job.scenario, job.preset, job.variant)
+        return tuple(stage.changed(seed=job.seed, **self.overrides) for stage in made)
+
+    def load_scenario(self, scenario: str) -> Scenario:
+        """The crops of a scenario."""
+        return self.scenarios[scenario](self.data, self.work / "data")
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far a job is and what it measured."""
+
+    status: Status
+    step: int
+    """Steps done, in all stages."""
+    steps: int
+    """Steps that it was asked for."""
+    seconds: float = 0.0
+    """Training so far, over all continuations; measuring is not counted."""
+    history: tuple[Record, ...] = ()
+    """What was measured at each checkpoint of the last stage, in order."""
+    message: str = ""
+    """Why it failed."""
+    hardware: str = ""
+    commit: str = ""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """The last step's, while it is unfinished."""
+
+
+def state_of(job: Job, place: Workplace) -> JobState:
+    """What a job's folder holds; a job of other settings counts as failed."""
+    planned, folder = place.stages(job), place.folder(job)
+    steps = sum(stage.config.steps for stage in planned)
+    progress = read_json(folder / "progress.json")
+    if progress is None:
+        return JobState("not run", 0, steps)
+    result = read_json(folder / "result.json")
+    message = progress["message"]
+    status: Status = "failed" if message else "unfinished"
+    if result is not None and result["steps"] >= steps:
+        status = "done"
+    changed = _differences(progress["settings"], settings_of(planned))
+    if changed:
+        status = "failed"
+        message = f"{_OTHER_SETTINGS} ({changed}); delete its folder or give another --work"
+    return JobState(
+        status=status,
+        step=progress["step"],
+        steps=max(steps, progress["step"]),
+        seconds=progress["seconds"] + shared_seconds(job, place),
+        history=tuple(read_json(folder / "history.json") or ()),
+        message=message if status == "failed" else "",
+        hardware=progress["hardware"],
+        commit=progress["commit"],
+        losses=progress["losses"],
+    )
+
+
+def shared_seconds(job: Job, place: Workplace) -> float:
+    """What the shared stages of a job have taken so far; it is kept beside them."""
+    folders = [place.stage_folder(job, stage) for stage in place.stages(job) if stage.shared]
+    return sum(read_json(folder / _CLOCK) or 0.0 for folder in folders)
+
+
+def settings_of(planned: tuple[Stage, ...]) -> list[dict[str, Any]]:
+    """The settings that decide what a job learns, as JSON has them."""
+    settings = [stage.settings(without=FREE_SETTINGS) for stage in planned]
+    plain: list[dict[str, Any]] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _differences(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+    """What differs between the settings in a folder and those asked for; empty for nothing."""
+    if len(before) != len(now):
+        return f"{len(before)} trainings there, {len(now)} now"
+    # A setting that the folder does not know is newer than it, and had no effect then.
+    changed = [
+        f"{name} {old[name]} there, {new[name]} now"
+        for old, new in zip(before, now, strict=True)
+        for name in new
+        if name in old and old[name] != new[name]
+    ]
+    return "; ".join(changed)
+
+
+def run_job(
+    job: Job,
+    place: Workplace,
+    *,
+    deadline: float = math.inf,
+    on_progress: Callable[[AnyProgress], None] | None = None,
+) -> JobState:
+    """Train a job from where it stands until it is done, has failed, or the time is up.
+
+    A training that fails is recorded, and one that diverged is not tried again: its seed makes it
+    diverge again. A job that another process is training is left to that process.
+
+    Args:
+        job: what to train.
+        place: where.
+        deadline: when to stop with a checkpoint, as `time.time()` has it.
+        on_progress: called after every step.
+
+    Raises:
+        ConfigError: the scenario's data is not there.
+        DatasetError: the folder cannot be written.
+    """
+    before = state_of(job, place)
+    if before.status == "done" or before.message.startswith(_FINAL):
+        return before
+    make_folder(place.folder(job))
+    try:
+        lock = FolderLock(place.folder(job) / "lock", _TrainedElsewhereError(), patience=0.0)
+    except _TrainedElsewhereError:
+        return state_of(job, place)
+    with lock:
+        training = _Training(job, place, state_of(job, place), on_progress)
+        try:
+            training.run(deadline)
+        except USER_ERRORS as error:
+            training.write_progress(str(error))
+    return state_of(job, place)
+
+
+class _TrainedElsewhereError(Exception):
+    """Another process trains the job."""
+
+
+class _Training:
+    """A job while it runs."""
+
+    def __init__(
+        self,
+        job: Job,
+        place: Workplace,
+        before: JobState,
+        on_progress: Callable[[AnyProgress], None] | None,
+    ) -> None:
+        self.job, self.on_progress = job, on_progress
+        self.folder, self.planned = place.folder(job), place.stages(job)
+        self.scenario = place.load_scenario(job.scenario)
+        self.history: list[Record] = list(before.history)
+        self.step, self.losses = before.step, dict(before.losses)
+        self.place = place
+        # A job that is begun when its shared stage is done has none of that stage's time yet.
+        self.seconds = max(0.0, before.seconds - shared_seconds(job, place))
+        self.started = time.monotonic()
+        self.stage = self.planned[0]
+        self.previous: Path | None = None  # the checkpoint of the stage before
+        self.first_step = 0  # of the stage that runs, among those of all stages
+        self.written = -math.inf
+
+    def run(self, deadline: float) -> None:
+        """Run the stages that are not done, one after the other."""
+        self.write_progress()
+        for stage in self.planned:
+            left = (deadline - time.time()) / 60.0
+            if left <= 0:
+                return
+            limited = stage if math.isinf(left) else stage.changed(max_minutes=left)
+            with _threads(stage.config.threads):
+                done = self._run_stage(limited)
+            self.write_progress()
+            if not done:
+                return
+        self._finish()
+
+    def _run_stage(self, stage: Stage) -> bool:
+        """Train a stage; whether it is done."""
+        from render_adapt._paper.training.systems import train_stage
+
+        self.stage = stage
+        folder = self.place.stage_folder(self.job, stage)
+        if stage.shared:
+            return self._run_shared(stage, folder)
+        if (folder / CHECKPOINT).exists():
+            self._measure(folder / CHECKPOINT)  # a kill may have come before it was measured
+        checkpoint = train_stage(
+            stage, self.scenario, self.previous, folder, self._progressed, self._measure
+        )
+        self._stop_clock()
+        if checkpoint_step(checkpoint) < stage.config.steps:
+            return False
+        self.previous = checkpoint
+        self.first_step += stage.config.steps
+        return True
+
+    def _run_shared(self, stage: Stage, folder: Path) -> bool:
+        """Train a stage that other jobs begin with too, or wait while one of them does."""
+        from render_adapt._paper.training.systems import train_stage
+
+        make_folder(folder)
+        clock = folder / _CLOCK
+        refusal = DatasetError(f"another process trains in {folder}: try again when it is done")
+        with FolderLock(folder / "lock", refusal, patience=math.inf):
+            before, started = read_json(clock) or 0.0, time.monotonic()
+
+            def progressed(progress: AnyProgress) -> None:
+                self.started = time.monotonic()  # it is not this job's own time
+                if time.monotonic() - self.written >= _PROGRESS_SECONDS:
+                    write_json(clock, before + time.monotonic() - started)
+                self._progressed(progress)
+
+            checkpoint = train_stage(
+                stage, self.scenario, None, folder, progressed, lambda path: None
+            )
+            write_json(clock, before + time.monotonic() - started)
+            done = checkpoint_step(checkpoint) >= stage.config.steps
+        self.previous = checkpoint
+        self.first_step += stage.config.steps
+        self.started = time.monotonic()
+        return done
+
+    def write_progress(self, message: str = "") -> None:
+        """Say in the folder how far the job is."""
+        self.written = time.monotonic()
+        write_json(
+            self.folder / "progress.json",
+            {
+                "job": dataclasses.asdict(self.job),
+                "settings": settings_of(self.planned),
+                "step": self.step,
+                "steps": sum(stage.config.steps for stage in self.planned),
+                "seconds": self._clock(),
+                "losses": self.losses,
+                "message": message.replace(f"{self.place.work}/", ""),
+                "hardware": hardware(self.planned[-1].config.device),
+                "commit": commit(),
+            },
+        )
+
+    def _clock(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+    def _stop_clock(self) -> None:
+        self.seconds, self.started = self._clock(), time.monotonic()
+
+    def _progressed(self, progress: AnyProgress) -> None:
+        self.step = self.first_step + progress.step
+        self.losses = dict(progress.losses)
+        if time.monotonic() - self.written >= _PROGRESS_SECONDS:
+            self.write_progress()
+        if self.on_progress is not None:
+            self.on_progress(progress)
+
+    def _measure(self, checkpoint: Path) -> None:
+        """Add a checkpoint's figures to the history, once."""
+        config = self.stage.config
+        step = checkpoint_step(checkpoint)
+        self.step = self.first_step + step
+        # Where a run was stopped by time is chance, and no part of its history.
+        due = step % config.checkpoint_every == 0 or step >= config.steps
+        known = {record["step"] for record in self.history}
+        if self.stage.name != self.planned[-1].name or not due or self.step in known:
+            return
+        from render_adapt._paper.training.systems import measure_stage
+
+        self._stop_clock()
+        figures = measure_stage(self.stage, checkpoint, self.scenario, self.previous)
+        self.started = time.monotonic()
+        self.history.append({"step": self.step, "seconds": self.seconds, **figures})
+        write_json(self.folder / "history.json", self.history)
+        self.write_progress()
+
+    def _finish(self) -> None:
+        write_json(
+            self.folder / "result.json",
+            {
+                "job": dataclasses.asdict(self.job),
+                "settings": settings_of(self.planned),
+                "steps": self.step,
+                "seconds": self.seconds,
+                "hardware": hardware(self.planned[-1].config.device),
+                "commit": commit(),
+                "last": self.history[-1],
+            },
+        )
+
+
+@contextlib.contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Measure with as many threads as training has, so that figures are the same everywhere."""
+    import torch
+
+    before = torch.get_num_threads()
+    if n:
+        torch.set_num_threads(n)
+    yield
+    torch.set_num_threads(before)
