@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from adapter import AdapterInfo
-from cad_models import CadModel
 from render_adapt._exceptions import ConfigError
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
+from render_adapt._planner import CropPlanner, FramePlanner, Planner
 from renderer import (
-    CLEARANCE,
     ENGINES,
     CameraSettings,
     Centre,
+    EngineOptions,
     FrameConfig,
     PlanConfig,
     Randomization,
-    centre_points,
     linemod_camera,
     read_randomization,
 )
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
-RendererName = Literal["raster", "cuda", "pyrender", "blender"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
@@ -78,10 +72,16 @@ and as far off its axis; `linemod-paper` is Wohlhart & Lepetit's recipe (CVPR 20
 at 400 mm, a window of 200 mm, each in 8 turns, as many as the 109,208 crops of 11 objects that
 PixelDA's source set has."""
 
-_CROPS_ONLY = (
-    "size", "window", "centre", "off_axis", "cut_from", "viewpoints", "in_plane_steps", "rectified",
+_ONLY_OF = (
+    ("crop", "size"), ("crop", "window"), ("crop", "centre"), ("crop", "off_axis"),
+    ("crop", "cut_from"), ("crop", "viewpoints"), ("crop", "in_plane_steps"), ("crop", "rectified"),
+    ("frame", "objects_per_frame"),
 )  # fmt: skip
-_FRAMES_ONLY = ("objects_per_frame",)
+"""Settings that mean something to one planner alone, behind what it plans."""
+_MISFIT = {
+    "crop": "is for crops: leave it out, or leave out --frames",
+    "frame": "is for whole frames: give --frames too",
+}
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ class RunConfig:
     .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
-    renderer: RendererName = "raster"
+    renderer: str = "raster"
     """Rendering engine."""
-    samples: int = 4
+    samples: int = EngineOptions.samples
     """Rays per pixel for each light; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the
@@ -181,9 +181,9 @@ class RunConfig:
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
         if not self.objects:
             raise ConfigError("--objects is empty: name at least one, as in --objects ape,cat")
-        plan, _ = self.plan, self.frame_plan  # which check what they are made of
-        if self.n == 0 and plan.poses:
-            object.__setattr__(self, "n", plan.poses * len(self.objects))
+        crops, planner = self._crops(), self.planner  # which check what they are made of
+        if self.n == 0 and crops.poses:
+            object.__setattr__(self, "n", crops.poses * len(self.objects))
         if self.n == 0:
             raise ConfigError("--n is missing: give the number of crops, as in --n 1000")
         if self.n < 1:
@@ -216,20 +216,18 @@ class RunConfig:
             raise ConfigError(
                 f"--renderer is {self.renderer}: it must be one of {', '.join(ENGINES)}"
             )
-        self._refuse_misfits()
+        self._refuse_misfits(planner)
 
-    def _refuse_misfits(self) -> None:
+    def _refuse_misfits(self, planner: Planner) -> None:
         defaults = {field.name: field.default for field in fields(self)}
-        if self.camera is not None and self.frames is None and self.cut_from is None:
+        if self.camera is not None and planner.what == "crop" and self.cut_from is None:
             raise ConfigError("--camera is for --frames or --cut-from: give one of them too")
-        for name in _FRAMES_ONLY if self.frames is None else _CROPS_ONLY:
+        for what, name in _ONLY_OF:
             # Manifests have the window in numbers, those of frames too.
-            if getattr(self, name) not in (defaults[name], WINDOW if name == "window" else None):
-                flag = "--" + name.replace("_", "-")
-                if self.frames is None:
-                    raise ConfigError(f"{flag} is for whole frames: give --frames too")
-                raise ConfigError(f"{flag} is for crops: leave it out, or leave out --frames")
-        if self.frames is not None and self.adapter != "none":
+            left_out = defaults[name], WINDOW if name == "window" else None
+            if what != planner.what and getattr(self, name) not in left_out:
+                raise ConfigError(f"--{name.replace('_', '-')} {_MISFIT[what]}")
+        if planner.window is None and self.adapter != "none":
             raise ConfigError(
                 "--frames makes whole frames, and an adapter takes crops of one object: "
                 "give --adapter none"
@@ -242,8 +240,21 @@ class RunConfig:
         return self.randomize
 
     @property
-    def plan(self) -> PlanConfig:
-        """How this run's crops are planned."""
+    def planner(self) -> Planner:
+        """What plans this run's pictures; whether they are crops or frames is decided here."""
+        if self.frames is None:
+            return CropPlanner(self._crops())
+        width, height = _sides("--frames", self.frames)
+        return FramePlanner(
+            FrameConfig(
+                width=width, height=height, camera=self._camera_from_corner(),
+                objects=self.objects_per_frame, subdivisions=self.subdivisions,
+                in_plane=self.in_plane, distance=self.distance, repeat_objects=self.repeat_objects,
+            )
+        )  # fmt: skip
+
+    def _crops(self) -> PlanConfig:
+        """How crops are planned."""
         picture, camera = None, None
         if self.cut_from is not None:
             picture = _sides("--cut-from", self.cut_from)
@@ -259,7 +270,7 @@ class RunConfig:
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
         """The settings with those that were left to the adapter as its own crops have them."""
-        if self.frames is not None:
+        if self.planner.window is None:
             return self
         cut = None if adapter is None else adapter.cut
         changes: dict[str, Any] = {}
@@ -270,18 +281,6 @@ class RunConfig:
         if self.off_axis is None and self.cut_from is None:
             changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
         return replace(self, **changes)
-
-    @property
-    def frame_plan(self) -> FrameConfig | None:
-        """How this run's frames are planned; None where it makes crops."""
-        if self.frames is None:
-            return None
-        width, height = _sides("--frames", self.frames)
-        return FrameConfig(
-            width=width, height=height, camera=self._camera_from_corner(),
-            objects=self.objects_per_frame, subdivisions=self.subdivisions,
-            in_plane=self.in_plane, distance=self.distance, repeat_objects=self.repeat_objects,
-        )  # fmt: skip
 
     def _camera_from_corner(self) -> CameraSettings | None:
         """--camera as plans count pixels."""
@@ -316,7 +315,7 @@ def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:
     Raises:
         ConfigError, RenderError: a change is out of range; the message names its flag.
     """
-    return RunConfig(("any",), n=1, **changes).fitted_to(adapter).plan
+    return RunConfig(("any",), n=1, **changes).fitted_to(adapter)._crops()
 
 
 def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
@@ -342,22 +341,6 @@ def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
             "or several with commas between them"
         )
     return tuple(name for name in known if name in names)
-
-
-def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:
-    """Refuse a plan by which some view would put an object into the camera.
-
-    Raises:
-        ConfigError: an object reaches as far from its centre as the camera may come to it.
-    """
-    nearest = plan.distance[0]
-    for model, centre in zip(models, centre_points(models, plan.centre), strict=True):
-        reach = float(np.linalg.norm(np.abs(model.bounds - centre).max(axis=0)))
-        if nearest <= reach + CLEARANCE:
-            raise ConfigError(
-                f"--distance begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "
-                f"from its centre: begin at {math.ceil(reach + CLEARANCE) + 1} or more"
-            )
 
 
 def available_cores() -> int:

@@ -18,17 +18,26 @@ from numpy.typing import NDArray
 
 from benchmarks.engine_pictures import crowded_crops
 from cad_models import load_models
-from renderer import Instances, Plans, RenderError, Surfaces, plans_from_poses, rotation_about
+from renderer import (
+    Instances,
+    Plans,
+    RenderError,
+    Surfaces,
+    check_engine,
+    plans_from_poses,
+    rotation_about,
+)
 from renderer._engines.blender import wire
 from renderer._engines.blender.inside.exr import read_exr
 from renderer._engines.blender.renderer import BINARY_VARIABLE, PYTHON_VARIABLE, BlenderRenderer
-from renderer._engines.registry import check_engine
 from tests.shapes import ball, rectangle
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param("installed", marks=pytest.mark.several_seconds)]
+)
 def blender() -> None:
     check = check_engine("blender")
     if not check.works:
@@ -172,7 +181,7 @@ def test_in_blenders_own_python_it_is_the_same_and_leaves_nothing_behind(blender
     surroundings = {n: v for n, v in os.environ.items() if n != PYTHON_VARIABLE}
     # An interpreter with bpy may hang at its end.
     result = subprocess.run(
-        [python, "-c", HERE], capture_output=True, text=True, timeout=120, cwd=CHECKOUT,
+        [python, "-c", HERE], capture_output=True, text=True, timeout=600, cwd=CHECKOUT,
         env={**surroundings, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -310,6 +310,7 @@ def test_an_adapter_brings_the_cut_that_it_learnt_from(tmp_path: Path) -> None:
     assert tree_hash(tmp_path / "left") == tree_hash(tmp_path / "given")
 
 
+@pytest.mark.several_seconds
 def test_workers_take_the_adapters_cut_too(tmp_path: Path) -> None:
     adapter = adapter_with(tmp_path / "adapter", MEAN_10)
     settings = {"adapter": adapter, "objects": ("ape",), "n": 260}
@@ -376,9 +377,9 @@ def test_one_crop_by_itself_is_the_runs(off_axis: Path, tmp_path: Path) -> None:
 
 
 def test_linemods_preset_is_the_cut_of_linemods_crops() -> None:
-    plan = RunConfig(objects=("ape",), n=1, **PRESETS["linemod"]).fitted_to(None).plan
+    plan = RunConfig(objects=("ape",), n=1, **PRESETS["linemod"]).fitted_to(None).planner.config
     assert (plan.centre, plan.off_axis, plan.window, plan.picture) == ("mean", 10.0, 200.0, None)
-    paper = RunConfig(**PRESETS["linemod-paper"]).plan
+    paper = RunConfig(**PRESETS["linemod-paper"]).planner.config
     assert (paper.centre, paper.off_axis) == ("mean", 0.0)
 
 

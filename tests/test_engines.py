@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.engine_pictures import crowded_crops, crowded_frame, draw_differences
 from cad_models import CadModel, load_models
 from renderer import (
+    ENGINES,
     RANDOMIZATIONS,
     CropBatch,
     Instances,
@@ -28,14 +29,16 @@ from renderer import (
     Renderer,
     RenderError,
     Surfaces,
+    check_engine,
     make_plans,
+    make_renderer,
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._engines.registry import ENGINES, check_engine, make_renderer
 from tests.shapes import ball, model_of, rectangle
 
-OTHERS = [name for name in ENGINES if name != "raster"]
+MARKS = {"blender": pytest.mark.several_seconds}
+OTHERS = [pytest.param(name, marks=MARKS.get(name, ())) for name in ENGINES if name != "raster"]
 STEPS = np.indices((6, 9)).transpose(1, 2, 0)[..., [0, 1, 1]] * (40, 25, 10) + 20
 PICTURES = [STEPS.astype(np.uint8), STEPS[::-1, :, ::-1].astype(np.uint8)]
 
@@ -438,3 +441,18 @@ def test_an_engine_that_crashes_is_told_of(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_rasteriser_works_everywhere() -> None:
     assert check_engine("raster").works
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_after_it_is_closed_it_draws_the_same(name: str, models: list[CadModel]) -> None:
+    if skip_reason(name):
+        pytest.skip(skip_reason(name))
+    plans = crowded_crops(models, 2)
+    made = make_renderer(name, models)
+    before = made.render(plans)
+    made.close()
+    after = made.render(plans)
+    made.close()
+    made.close()
+    for part in ("rgb", "depth", "object_depth", "others_mask", "others_mask_visib"):
+        np.testing.assert_array_equal(getattr(after, part), getattr(before, part))

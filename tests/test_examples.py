@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.own_packages import ROOT, install
+
+PACKAGES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+METADATA = """
+import sys
+from setuptools.build_meta import prepare_metadata_for_build_wheel
+prepare_metadata_for_build_wheel(sys.argv[1])
+"""
 
 
 def run(code_or_file: list[str], folder: Path) -> str:
@@ -23,6 +33,26 @@ def run(code_or_file: list[str], folder: Path) -> str:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
     assert run([str(path)], tmp_path)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_tests_install_a_package_as_pip_would(package: Path, tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    folders = {name: tmp_path / name for name in ("source", "by_pip", "by_tests")}
+    shutil.copytree(package, folders["source"], ignore=shutil.ignore_patterns("__pycache__"))
+    folders["by_pip"].mkdir()
+    run(["-c", METADATA, str(folders["by_pip"])], folders["source"])
+    install(package.name, folders["by_tests"])
+    by_pip, by_tests = (
+        Distribution.at(next(folders[name].glob("*.dist-info"))) for name in ("by_pip", "by_tests")
+    )
+    for one in (by_pip, by_tests):
+        assert one.version == "1.0"
+        assert one.entry_points
+    assert by_tests.metadata["Name"] == by_pip.metadata["Name"]
+    assert set(by_tests.entry_points) == set(by_pip.entry_points)
+    modules = {path.stem for path in folders["by_tests"].glob("*.py")}
+    assert modules == set(str(by_pip.read_text("top_level.txt")).split())
 
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:
@@ -41,10 +71,13 @@ def indented(code: str) -> str:
 
 
 def test_commands_in_the_readme_name_flags_that_exist() -> None:
-    text = (ROOT / "README.md").read_text()
+    text, help_of = (ROOT / "README.md").read_text(), functools.cache(help_text)
     for command in re.findall(r"^ +render-adapt (.*)$", text, re.MULTILINE):
         first = command.split()[0]
-        name = [] if first.startswith("-") else [first]
-        help_text = run(["-m", "render_adapt", *name, "--help"], ROOT)
+        name = () if first.startswith("-") else (first,)
         for flag in re.findall(r"--[a-z-]+", command):
-            assert flag in help_text
+            assert flag in help_of(*name)
+
+
+def help_text(*command: str) -> str:
+    return run(["-m", "render_adapt", *command, "--help"], ROOT)

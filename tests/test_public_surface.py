@@ -9,7 +9,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-PACKAGES = ["adapter", "cad_models", "render_adapt", "renderer", "safe_files"]
+PACKAGES = ["adapter", "cad_models", "plug_ins", "render_adapt", "renderer", "safe_files"]
 
 
 @pytest.fixture(params=PACKAGES)

@@ -11,14 +11,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BELOW = {
     "safe_files": set(),
-    "cad_models": {"safe_files"},
-    "renderer": {"safe_files", "cad_models"},
-    "adapter": {"safe_files"},
-    "render_adapt": {"safe_files", "cad_models", "renderer", "adapter"},
+    "plug_ins": set(),
+    "cad_models": {"safe_files", "plug_ins"},
+    "renderer": {"safe_files", "plug_ins", "cad_models"},
+    "adapter": {"safe_files", "plug_ins"},
+    "render_adapt": {"safe_files", "plug_ins", "cad_models", "renderer", "adapter"},
 }
 """The packages that each may import."""
 ROOMS = {
     "safe_files": ("_decode", "_lock", "_read", "_write"),
+    "plug_ins": ("_plug_ins",),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (
@@ -26,9 +28,9 @@ ROOMS = {
         "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (
-        "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_config",
-        "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_align", "_paper",
-        "_jobs", "jobs", "_cli", "_start", "__main__",
+        "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_planner",
+        "_config", "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_align",
+        "_paper",        "_jobs", "jobs", "_cli", "_start", "__main__",
     ),
 }  # fmt: skip
 """Each may import those before it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ from safe_files import (
     decode_picture,
     hash_file,
     list_folder,
+    numbers_of,
     open_file,
     parse_json,
     parse_toml,
@@ -53,6 +56,21 @@ def test_a_file_is_read_whole_or_not_at_all(content: bytes, most: int) -> None:
             assert refusal(path, most=most).startswith("it is larger than")
         else:
             assert read_file(path, most=most, inside=Path(folder)) == content
+
+
+_ANY_JSON = st.one_of(
+    st.none(), st.booleans(), st.text(max_size=2), st.integers(-12, 12), st.floats(-12.0, 12.0),
+    st.sampled_from([math.nan, math.inf, -math.inf, 10**400]),
+)  # fmt: skip
+
+
+@given(st.one_of(_ANY_JSON, st.lists(_ANY_JSON, max_size=3)), st.integers(0, 3))
+def test_numbers_are_what_json_calls_so(values: Any, count: int) -> None:
+    """Not true, not false, and none that is not finite."""
+    numbers = [v for v in values if type(v) in (int, float)] if isinstance(values, list) else []
+    are = isinstance(values, list) and len(numbers) == len(values) == count
+    are = are and all(-10 <= number <= 10 for number in numbers)
+    assert numbers_of(values, count, most=10.0) == (numbers if are else None)
 
 
 @posix
@@ -151,6 +169,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.several_seconds
 @posix
 def test_a_killed_write_leaves_the_old_file_and_what_it_left_can_be_swept(tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -219,7 +238,7 @@ def test_nesting_that_cannot_be_told_is_no_json_and_no_toml() -> None:
             parse_toml(content)
 
 
-PACKAGES = ("cad_models", "renderer", "adapter", "render_adapt", "blender_addon")
+PACKAGES = ("plug_ins", "cad_models", "renderer", "adapter", "render_adapt", "blender_addon")
 OPENERS = {
     "open", "read_bytes", "read_text", "write_bytes", "write_text", "imread", "imwrite", "fromfile",
     "tofile", "load_file", "save_file", "safe_open", "read_table", "read_parquet", "write_parquet",
@@ -229,6 +248,7 @@ OPENERS = {
 ALLOWED = {
     "blender_addon/build.py": "builds the extension from our own checkout",
     "cad_models/builtin/make_models.py": "makes the built-in models in a checkout",
+    "plug_ins/_plug_ins.py: load": "an entry point of an installed package",
     "cad_models/_files/three_mf/archive.py: open": "a member of an archive in memory",
     "cad_models/_files/three_mf/archive.py: ZipFile": "an archive in memory",
     "cad_models/_files/pictures.py: open": "Pillow, of a picture in memory",
@@ -242,10 +262,8 @@ ALLOWED = {
     "renderer/_engines/raster/level_cache.py: load": "numpy, of bytes whose hash is right",
     "renderer/_engines/raster/level_cache.py: savez": "numpy, into memory",
     "adapter/_training/checkpoint.py: safe_open": "a file that `open_file` has looked at",
-    "adapter/_networks/registry.py: load": "an entry point of an installed package",
     "adapter/_runtime/onnx.py: InferenceSession": "of bytes",
     "render_adapt/_paper/scenarios/cache.py: load": "numpy, of arrays whose hashes are right",
-    "render_adapt/_formats/registry.py: load": "an entry point of an installed package",
     "render_adapt/_formats/bop_webdataset.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_readers/webdataset_pipeline.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_cli/streams.py: open": "the null device",
@@ -260,7 +278,6 @@ ALLOWED = {
     "blender_addon/job_process.py: read_text": "the log, in the session's own temporary folder",
     "renderer/_engines/blender/inside/materials.py: load": "Blender, of pictures looked at",
     "blender_addon/operators.py: load": "Blender, of a preview in the session's temporary folder",
-    "blender_addon/pictures.py: fromfile": "a preview, in the session's own temporary folder",
 }
 """Where packages open files otherwise, and why these need no look."""
 

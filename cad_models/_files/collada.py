@@ -20,9 +20,9 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models._files.pictures import Pictures
 from cad_models._files.safe_xml import XmlError, read_elements
 from cad_models._files.source import SourceFiles
+from cad_models._files.textures import NamedTextures
 from cad_models._mesh.atlas import by_texture, joined
 from cad_models._mesh.checked import MAX_FACES, RawMesh, too_many
 from cad_models._mesh.placed import placed
@@ -43,8 +43,8 @@ _LISTS = {
 """What pycollada takes apart word by word."""
 
 
-def read(files: SourceFiles) -> tuple[RawMesh, float]:
-    """The mesh of a COLLADA file, and millimetres per unit.
+def read(files: SourceFiles) -> RawMesh:
+    """The mesh of a COLLADA file.
 
     Raises:
         ModelError: the parser is not installed; the file cannot be read, shows more than can be
@@ -66,7 +66,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
         reader = _Reader(files, document)
         # Numbers that are too large, or none, are found where the mesh is checked.
         with np.errstate(over="ignore", invalid="ignore"):
-            return reader.mesh(), reader.millimetres
+            return replace(reader.mesh(), millimetres_per_unit=reader.millimetres)
     except ModelError:
         raise
     # pycollada raises whatever its parsing runs into: its own DaeError, ValueError, KeyError,
@@ -158,7 +158,7 @@ class _Reader:
         self._label = str(files.path)
         self._document = document
         # Of an URI in a ROS package the end counts, as of all names of files.
-        self._pictures = Pictures(
+        self._textures = NamedTextures(
             self._label, lambda name: files.named(unquote(name.rpartition("://")[2]))
         )
         self._notes: dict[str, None] = {}
@@ -182,7 +182,7 @@ class _Reader:
             for number, instance in shown.items()
             for part in self._parts(instance)
         ]
-        if self._pictures.let_light_through:
+        if self._textures.let_light_through:
             self._notes["textures that let light through are shown opaque"] = None
         if self._document.errors:
             reason = " ".join(str(self._document.errors[0]).split())[:120]
@@ -288,7 +288,7 @@ class _Reader:
         if not path:
             self._notes["textures without a file are left out"] = None
             return None
-        return self._pictures[path]
+        return self._textures[path]
 
 
 def _shown(node: Any) -> _Shown:

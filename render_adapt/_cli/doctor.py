@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.table import Table
 from rich.text import Text
 
-from renderer._engines.registry import ENGINES, check_engine
+from renderer import ENGINES, RenderError, check_engine
 
 _NEEDED = ("raster", "onnxruntime")
 """Without these no dataset can be made."""
@@ -49,15 +49,8 @@ def examine() -> Iterator[Finding]:
     Yields:
         The engines, then the runtimes of adapters and trainings.
     """
-    uses = {
-        "raster": "drawing; the default",
-        "cuda": "drawing on a GPU",
-        "pyrender": "drawing with OpenGL",
-        "blender": "drawing with Cycles",
-    }
     for name in ENGINES:
-        check = check_engine(name)
-        yield Finding(name, uses[name], check.works, check.message)
+        yield _examine_engine(name)
     yield _examine_onnx_runtime()
     torch, gpu = _examine_torch()
     yield torch
@@ -78,6 +71,15 @@ def show(findings: list[Finding]) -> Table:
 def can_make_datasets(findings: list[Finding]) -> bool:
     """Whether the parts that every run needs work."""
     return all(finding.works for finding in findings if finding.part in _NEEDED)
+
+
+def _examine_engine(name: str) -> Finding:
+    try:
+        use = ENGINES[name].use
+    except RenderError as error:
+        return Finding(name, "drawing", False, str(error))
+    check = check_engine(name)
+    return Finding(name, use, check.works, check.message)
 
 
 def _examine_onnx_runtime() -> Finding:
