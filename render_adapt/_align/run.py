@@ -25,9 +25,10 @@ from render_adapt._align.sheet import SHEET
 from render_adapt._align.source import Source
 from render_adapt._align.table import TABLE
 from render_adapt._align.training import autocast, train_further, train_network
-from render_adapt._config import available_cores, refuse_too_near
+from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import writing
+from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models
 from render_adapt._runs.target_sheet import write_target_sheet
 from render_adapt._train import TARGET_SHEET, FoundTarget
@@ -138,7 +139,7 @@ def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
         depth_scale=config.depth_scale,
     )  # fmt: skip
     plan = config.plan(target.cut)
-    refuse_too_near(models, plan)
+    CropPlanner(plan).refuse_too_near(models)
     sheet = config.working / TARGET_SHEET
     with writing(sheet, "choose another folder with --out"):
         config.working.mkdir(parents=True, exist_ok=True)
