@@ -39,10 +39,13 @@ class Round:
 
 
 ROUNDS = (
-    Round(80, 12.0, 0.025, 0.02),
-    Round(60, 6.0, 0.012, 0.01),
-    Round(40, 3.0, 0.006, 0.005),
-    Round(20, 1.5, 0.003, 0.003),
+    Round(40, 10.0, 0.020, 0.016),
+    Round(30, 7.0, 0.014, 0.011),
+    Round(30, 4.5, 0.009, 0.007),
+    Round(30, 3.0, 0.006, 0.005),
+    Round(30, 2.0, 0.004, 0.003),
+    Round(20, 1.2, 0.0025, 0.0025),
+    Round(20, 0.8, 0.0018, 0.0015),
 )
 
 
@@ -140,7 +143,7 @@ class PoseSearch:
         """
         at_once = max(1, _POSES_AT_ONCE // (1 + max(one.poses for one in rounds)))
         parts = [
-            self._improve(_rows(evidence, some), poses[some], numbers[some], seed, rounds)
+            self._improve(evidence[some], poses[some], numbers[some], seed, rounds)
             for some in (slice(k, k + at_once) for k in range(0, len(poses), at_once))
         ]
         found, agreed = zip(*parts, strict=True)
@@ -205,11 +208,6 @@ def _either(where: NDArray[np.bool_], first: Poses, second: Poses) -> Poses:
         np.where(where[:, None], first.translation, second.translation),
         second.camera_matrix,
     )
-
-
-def _rows(evidence: Evidence, rows: slice) -> Evidence:
-    depth = None if evidence.depth is None else evidence.depth[rows]
-    return Evidence(evidence.mask[rows], evidence.edges[rows], depth)
 
 
 def _joined_poses(parts: Sequence[Poses]) -> Poses:
