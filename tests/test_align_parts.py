@@ -123,7 +123,7 @@ def test_render_and_compare_finds_planted_poses(depth: bool, points: bool) -> No
     better, agreed = search.improve(evidence, start, np.arange(24), 0)
     off = angle_between(better.rotation, crops.plans.rotation)
     assert np.median(off) < (2 if points else 5)
-    assert (off < 8).mean() >= (1 if points else 0.85)
+    assert (off < 10).mean() >= (1 if points else 0.9)
     assert (agreed.total >= search.compare(evidence, start).total).all()
 
 
