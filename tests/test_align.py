@@ -165,6 +165,7 @@ def test_the_report_shows_it(parts: Path, done: AlignSummary, tmp_path: Path) ->
     assert (copy / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_the_same_seed_gives_the_same_bytes(
     parts: Path, done: AlignSummary, tmp_path: Path
@@ -173,6 +174,7 @@ def test_the_same_seed_gives_the_same_bytes(
     assert files_of(again.folder) == files_of(done.folder)
 
 
+@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +199,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     assert files_of(config.out) == files_of(whole.folder)
 
 
+@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_what_is_gone_is_made_again_and_what_is_whole_is_left(
     parts: Path, done: AlignSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -249,6 +252,7 @@ def test_where_none_is_sure_nothing_is_written(parts: Path, tmp_path: Path) -> N
     assert not config.out.exists()
 
 
+@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_a_round_trains_on_with_what_is_sure(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -170,6 +170,7 @@ def test_a_confidence_is_finite_where_right_and_wrong_are_told_apart_without_fau
     assert (always > 0.9).all()
 
 
+@pytest.mark.several_seconds
 def test_confidence_holds_on_planted_faults(tmp_path: Path) -> None:
     models = load_models(write_painted(tmp_path))
     randomization = read_randomization(str(tmp_path / "even.toml"))

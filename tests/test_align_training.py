@@ -75,6 +75,7 @@ def test_a_batch_is_a_function_of_its_number(crops: DenseCrops) -> None:
     assert first.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.several_seconds
 def test_it_learns_what_it_is_shown(source: Source, crops: DenseCrops, tmp_path: Path) -> None:
     network, steps = train_network(
         crops, NAMES, config(tmp_path / "out", steps=120, checkpoint_every=500), tmp_path / "work"
