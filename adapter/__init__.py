@@ -27,6 +27,7 @@ from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
 from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
+from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import (
@@ -117,6 +118,4 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise AdapterError(
-            f"adapter.{name} needs torch; install it with: pip install 'render-adapt[train]'"
-        ) from error
+        raise _MissingDependency(f"adapter.{name}", "torch", "'render-adapt[train]'") from error

@@ -9,8 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from checked_settings import RenderAdaptError
 
-class RenderError(ValueError):
+
+class RenderError(RenderAdaptError, ValueError):
     """A crop cannot be rendered as asked; the message says which, why and what to do."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cad_models import CadModel
-from render_adapt import ConfigError, RunConfig, generate, verify
+from render_adapt import RunConfig, SettingError, generate, verify
 from renderer import (
     BlendFile,
     RenderError,
@@ -245,6 +245,6 @@ def test_settings_that_do_not_go_together_are_refused(
     changes: dict[str, object], message: str, parts: Path, tmp_path: Path
 ) -> None:
     given = {"models": parts, "objects": ("glow",), "n": 1, "out": tmp_path / "d", **changes}
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         generate(RunConfig(**given))  # type: ignore[arg-type]
     assert not (tmp_path / "d").exists()

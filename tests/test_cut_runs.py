@@ -16,7 +16,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from adapter import SHIPPED_ADAPTER, TargetCut, read_info
-from render_adapt import PRESETS, ConfigError, DatasetError, RunConfig, generate, load
+from render_adapt import PRESETS, DatasetError, RunConfig, SettingError, generate, load
 from render_adapt._runs.pipeline import make_only
 from render_adapt._verify.verify import repair, verify
 from renderer import RANDOMIZATIONS, RenderError, linemod_camera, window_pixels
@@ -433,5 +433,5 @@ def test_a_mean_far_from_the_middle_is_no_origin(tmp_path: Path) -> None:
 def test_cuts_that_cannot_be_are_refused_by_their_flags(
     settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises((ConfigError, RenderError), match=message):
+    with pytest.raises((SettingError, RenderError), match=message):
         RunConfig(objects=("ape",), n=3, adapter="none", **settings)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from render_adapt import ConfigError, RunConfig, generate
+from render_adapt import RunConfig, SettingError, generate
 from render_adapt._runs.studio import Studio
 
 
@@ -102,5 +102,5 @@ def test_what_is_left_out_does_not_depend_on_the_workers(tmp_path: Path) -> None
 def test_settings_that_cannot_be_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         config(tmp_path / "run", **settings)

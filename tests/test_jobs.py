@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_adapt import ConfigError, RunConfig, generate, jobs, verify
+from render_adapt import RunConfig, SettingError, generate, jobs, verify
 
 SMALL = {"objects": ["ape", "cat"], "n": 20, "adapter": "none", "workers": 1}
 
@@ -245,7 +245,7 @@ def test_an_adapter_is_learned_and_continued(tmp_path: Path) -> None:
 def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
     for content in ("", "[]", '{"kind": "dance"}', '{"kind": "check", "speed": 3}'):
         (tmp_path / "job.json").write_text(content)
-        with pytest.raises(ConfigError):
+        with pytest.raises(SettingError):
             jobs.read_job(tmp_path / "job.json")
 
 

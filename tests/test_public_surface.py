@@ -9,7 +9,9 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-PACKAGES = ["adapter", "cad_models", "render_adapt", "renderer", "safe_files"]
+PACKAGES = [
+    "adapter", "cad_models", "checked_settings", "render_adapt", "renderer", "safe_files",
+]  # fmt: skip
 
 
 @pytest.fixture(params=PACKAGES)

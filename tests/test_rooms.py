@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BELOW = {
+BOTTOM = {"safe_files", "checked_settings"}
+BELOW: dict[str, set[str]] = {
     "safe_files": set(),
-    "cad_models": {"safe_files"},
-    "renderer": {"safe_files", "cad_models"},
-    "adapter": {"safe_files"},
-    "render_adapt": {"safe_files", "cad_models", "renderer", "adapter"},
+    "checked_settings": set(),
+    "cad_models": BOTTOM,
+    "renderer": {*BOTTOM, "cad_models"},
+    "adapter": BOTTOM,
+    "render_adapt": {*BOTTOM, "cad_models", "renderer", "adapter"},
 }
 """The packages that each may import."""
 ROOMS = {
     "safe_files": ("_decode", "_lock", "_read", "_write"),
+    "checked_settings": ("_errors", "_rules", "_check"),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (

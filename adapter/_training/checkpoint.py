@@ -216,7 +216,7 @@ def check_same_run(
     before = defaults | json.loads(metadata["config"])
     free = set(free)
     changed = [
-        f"--{name.replace('_', '-')} {before[name]} there, {value} now"
+        f"`{name}` {before[name]} there, {value} now"
         for name, value in dataclasses.asdict(config).items()
         if name not in free and before[name] != value
     ]

@@ -39,7 +39,7 @@ def torch_of(config: Settings) -> Iterator[None]:
     """
     cuda = config.device == "cuda"
     if cuda and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with --device cpu")
+        raise AdapterError("torch finds no CUDA device; train with `device` cpu")
     threads, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -74,7 +74,7 @@ def check_finite(report: Mapping[str, float], step: int, saved: int) -> None:
             kept = f"the checkpoint of step {saved} is kept" if saved >= 0 else "none was saved yet"
             raise AdapterError(
                 f"training diverged at step {step}: the {name} loss is not a finite "
-                f"number; lower --learning-rate or use --precision fp32 ({kept})"
+                f"number; lower `learning_rate` or use `precision` fp32 ({kept})"
             )
 
 

@@ -100,7 +100,7 @@ def train(
     _check_crops(source, target, config)
     if labelled_target is not None:
         if config.task == "none":
-            raise AdapterError("labelled target crops train the task network: add --task pose")
+            raise AdapterError("labelled target crops train the task network: add `task` pose")
         check_labelled_target(source, labelled_target)
     checkpoint = out / CHECKPOINT
     crops = _Crops(source, target, labelled_target)
@@ -139,7 +139,7 @@ def load_task_tower(checkpoint: Path) -> TaskTower:
     state = part(tensors, "average_task") or part(tensors, "task")
     config = TrainConfig(**json.loads(metadata["config"]))
     if config.task == "none":
-        raise AdapterError(f"{checkpoint} was trained without a task network; add --task pose")
+        raise AdapterError(f"{checkpoint} was trained without a task network; add `task` pose")
     names = json.loads(metadata["class_names"])
     tower = TaskTower(int(metadata["channels"]), int(metadata["size"]), len(names), config.task)
     tower.load_state_dict(state)
@@ -305,7 +305,7 @@ def _compilation(config: TrainConfig) -> Iterator[None]:
     except TorchDynamoException as error:
         reason = " ".join(str(error).split())[:200]
         raise AdapterError(
-            f"torch.compile cannot compile the networks here ({reason}); train without --compile"
+            f"torch.compile cannot compile the networks here ({reason}); train without `compile`"
         ) from error
 
 
@@ -571,7 +571,7 @@ def _check_crops(source: LabelledCrops, target: NDArray[Any], config: TrainConfi
         )
     if config.discriminator_shift >= height:
         raise AdapterError(
-            f"--discriminator-shift {config.discriminator_shift} moves crops of {height} pixels "
+            f"`discriminator_shift` {config.discriminator_shift} moves crops of {height} pixels "
             "out of sight; choose a few pixels"
         )
     if len(source) < 2 or len(target) < 2:

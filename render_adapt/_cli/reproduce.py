@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from checked_settings import SettingError
 from render_adapt._cli.bars import JobLines, errors, output, steps_bar
+from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
-from render_adapt._exceptions import ConfigError
 
 _PAPER_NEEDS = ("torch", "h5py", "sklearn", "tensorboard")
 
@@ -89,7 +90,7 @@ def reproduce(
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
         outcome = paper.reproduce(run, JobLines(progress))
     for name, message in outcome.failed.items():
-        errors.print(f"failed: {name}: {message}", soft_wrap=True)
+        errors.print(in_flags(f"failed: {name}: {message}"), soft_wrap=True)
     if outcome.unfinished:
         output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
     for file in outcome.files:
@@ -105,7 +106,7 @@ def _paper() -> Any:
     """`benchmarks.paper`, which is in the checkout and not in the installed packages."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "benchmarks/paper/__init__.py").is_file():
-        raise ConfigError(
+        raise SettingError(
             "reproduce runs from a checkout of the repository, and this is an installed package: "
             "install the checkout with pip install -e '.[train,paper]'"
         )
@@ -117,7 +118,7 @@ def _paper() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in _PAPER_NEEDS:
             raise
-        raise ConfigError(
+        raise SettingError(
             f"reproduce needs {error.name}; install the checkout with pip install -e "
             "'.[train,paper]'"
         ) from error

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from cad_models import CadModel
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._formats.bop_scenes import BopScenes
 from render_adapt._formats.bop_webdataset import BopWebdataset
 from render_adapt._formats.format import Format
@@ -25,13 +25,13 @@ def formats() -> Mapping[str, Format]:
     """All formats by name, those that come with the package first.
 
     Raises:
-        ConfigError: another package's is no format, or has the name of one that is there.
+        SettingError: another package's is no format, or has the name of one that is there.
     """
     found = {one.name: one for one in _SHIPPED}
     for point in entry_points(group=GROUP):
         one = point.load()
         if not isinstance(one, Format) or one.name != point.name or point.name in found:
-            raise ConfigError(
+            raise SettingError(
                 f"the format {point.name} of {point.value} is no render_adapt.Format of that name, "
                 "or there are two: mend or remove the package that brings it"
             )

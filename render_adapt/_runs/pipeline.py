@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from checked_settings import SettingError
 from render_adapt._config import RunConfig
-from render_adapt._exceptions import ConfigError, WorkerError
+from render_adapt._exceptions import WorkerError
 from render_adapt._files import writing
 from render_adapt._formats.bop_scenes import write_dataset_files
 from render_adapt._formats.prepared_shard import PreparedShard
@@ -78,8 +79,7 @@ def generate(
             one worker, after each batch.
 
     Raises:
-        ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
-            each; nothing half-written counts as finished.
+        RenderAdaptError: one sentence that says why; nothing half-written counts as finished.
     """
     return make_dataset(config, on_progress)
 
@@ -162,11 +162,11 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
         The folder that it was written to, beside the run's, with a contact sheet.
 
     Raises:
-        ConfigError: the run has no such crop.
+        SettingError: the run has no such crop.
         DatasetError: the run's folder holds another run, or its manifest was changed.
     """
     if not 0 <= index < config.n:
-        raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
+        raise SettingError(f"`only` is {index}: this run has crops 0 to {config.n - 1}")
     studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
@@ -234,7 +234,7 @@ def _blame(
         )
     return WorkerError(
         f"{message}; each of its crops {start} to {stop - 1} (seed {config.seed}) can be made "
-        "alone, so that memory may have run out: give fewer --workers",
+        "alone, so that memory may have run out: give fewer `workers`",
         shard,
     )
 
@@ -272,7 +272,7 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
     plan = studio.config.plan
     notes += [
         f"{model.name} is {model.diameter:.0f} mm across and a crop shows {plan.window:.0f} mm: "
-        f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
+        f"give `window` {10 * math.ceil(0.11 * model.diameter)} to see it whole"
         for model in studio.models
         if model.diameter > 2 * plan.window
     ]
@@ -282,7 +282,7 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
         if plan.centre == "origin" and off > plan.window / 2:
             notes.append(
                 f"the origin of {model.name} lies {off:.0f} mm from its middle, so that crops show "
-                "it at their border or not at all: give --centre box"
+                "it at their border or not at all: give `centre` box"
             )
     return (*notes, *_another_cut(studio))
 
@@ -319,13 +319,13 @@ def _another_cut(studio: Studio) -> tuple[str, ...]:
         return ()
     plan, differs = studio.config.plan, []
     if plan.centre != cut.centre:
-        differs.append(f"--centre {plan.centre} in place of {cut.centre}")
+        differs.append(f"`centre` {plan.centre} in place of {cut.centre}")
     if abs(plan.window / cut.window_mm - 1) > 0.01:
-        differs.append(f"--window {plan.window:g} in place of {cut.window_mm:g}")
+        differs.append(f"`window` {plan.window:g} in place of {cut.window_mm:g}")
     if plan.picture is not None:
-        differs.append("--cut-from")
+        differs.append("`cut_from`")
     elif (plan.off_axis or 0.0) != cut.off_axis_degrees:
-        differs.append(f"--off-axis {plan.off_axis or 0:g} in place of {cut.off_axis_degrees:g}")
+        differs.append(f"`off_axis` {plan.off_axis or 0:g} in place of {cut.off_axis_degrees:g}")
     if not differs:
         return ()
     return (

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh, Symmetries
+from checked_settings import RenderAdaptError, WrongValue, alternatives
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines.blender.renderer import BlenderRenderer, BlendFile
 
@@ -67,7 +68,7 @@ def make_renderer(
             what is asked.
     """
     if name not in ENGINES:
-        raise RenderError(f"--renderer is {name}: give {', '.join(ENGINES)}.")
+        raise WrongValue("renderer", name, alternatives(ENGINES))
     if name == "blender":
         return BlenderRenderer(
             models,
@@ -81,7 +82,7 @@ def make_renderer(
     if environments is not None:
         raise RenderError(
             f"environments is {environments}, and {name} cannot be lit by pictures: use "
-            "--renderer blender, or leave it out."
+            "`renderer` blender, or leave it out."
         )
     if name == "cuda":
         from renderer._engines.cuda.renderer import CudaRasterRenderer
@@ -132,7 +133,7 @@ def report_trial(name: str) -> None:
         problem = _difference(renderer.render(_trial_plans()))
         works = problem is None
         message = problem or str(getattr(renderer, "description", "on the processor"))
-    except RenderError as error:
+    except RenderAdaptError as error:
         works, message = False, str(error)
     except ImportError as error:
         works, message = False, f"{error}: install render-adapt again, with what it needs."

@@ -208,7 +208,7 @@ class SceneRenderer(Renderer):
                 raise RenderError(
                     f"Crop {crop}: {self._models[model].name} reaches to {depth.min():.1f} mm from "
                     f"the camera's plane, and the least is {NEAR:g} mm: put it farther away "
-                    "(--distance)."
+                    "(`distance`)."
                 )
             nearest, farthest = min(nearest, depth.min()), max(farthest, depth.max())
         return float(nearest), float(farthest)

@@ -113,7 +113,7 @@ def _find(device: str) -> torch.device:
         raise RenderError(f"Rendering on a GPU needs torch: {_INSTALL}.") from error
     if not torch.cuda.is_available():
         raise RenderError(
-            "No CUDA device was found: render with RasterRenderer (--renderer raster), or go to a "
+            "No CUDA device was found: render with RasterRenderer (`renderer` raster), or go to a "
             "machine with an NVIDIA GPU and a torch that is built for CUDA."
         )
     try:
@@ -175,6 +175,6 @@ def _checked(answer: tuple[Any, ...], explanation: str = "") -> Any:
     if status != 0:
         raise RenderError(
             f"The GPU cannot render: {status.name} {explanation}".rstrip()
-            + "; update the driver, or render with RasterRenderer (--renderer raster)."
+            + "; update the driver, or render with RasterRenderer (`renderer` raster)."
         )
     return values[0] if values else None

@@ -342,7 +342,7 @@ def _refuse_too_many(meshes: Meshes, scenes: Scenes) -> None:
     if places > 1 << (32 - _bits(faces)):
         raise RenderError(
             f"{places} objects of up to {faces:,} faces in a crop are more than the GPU's renderer "
-            "can count: use RasterRenderer (--renderer raster)."
+            "can count: use RasterRenderer (`renderer` raster)."
         )
 
 

@@ -212,7 +212,7 @@ class _SceneRenderer(pyrender.Renderer):
         GL.glDrawBuffers(3, [GL.GL_COLOR_ATTACHMENT0 + number for number in range(3)])
         if GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER) != GL.GL_FRAMEBUFFER_COMPLETE:
             raise RenderError(
-                f"OpenGL cannot draw {size[0]} x {size[1]} pixels here: give a smaller --size."
+                f"OpenGL cannot draw {size[0]} x {size[1]} pixels here: give a smaller `size`."
             )
         self._main_fb_dims = size
 

@@ -205,7 +205,7 @@ class RasterRenderer(Renderer):
         raise RenderError(
             f"Crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
             f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
-            "put it farther away (--distance)."
+            "put it farther away (`distance`)."
         )
 
 
