@@ -115,11 +115,13 @@ class NotEmpty:
 class OneOf:
     """Values that are known when they are asked for, as names that plugins add to."""
 
-    known: Callable[[], Iterable[str]]
+    known: Callable[[], Iterable[str | float]]
 
     @property
     def phrase(self) -> str:
-        return alternatives(self.known())
+        return alternatives(
+            value if isinstance(value, str) else digits(value) for value in self.known()
+        )
 
     def holds(self, value: Any) -> bool:
         return value in tuple(self.known())

@@ -91,6 +91,7 @@ _CROPS_ONLY = (
     "size", "window", "centre", "off_axis", "cut_from", "viewpoints", "in_plane_steps", "rectified",
 )  # fmt: skip
 _FRAMES_ONLY = ("objects_per_frame",)
+_PIXEL_CENTRE = OneOf(lambda: CENTRES)
 _SIDES = Matching(re.compile(r"[0-9]{1,6}x[0-9]{1,6}"), "width x height, as in 640x480")
 
 
@@ -177,7 +178,7 @@ class RunConfig:
     camera: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
     given."""
-    pixel_centre: Annotated[float, OneOf(lambda: CENTRES)] = 0.0
+    pixel_centre: Annotated[float, _PIXEL_CENTRE] = 0.0
     """Where the first pixel's centre is in the coordinates of K, that of --camera and those that
     are written: 0 as in OpenCV's calibrations and nearly all readers, or 0.5 as in renderers."""
 

@@ -236,9 +236,9 @@ def test_a_dataset_of_them_is_the_same_with_two_workers(parts: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": Path("gone.blend")}, "--models is gone.blend, which is not there"),
+        ({"models": Path("gone.blend")}, "`models` is gone.blend, which is not there"),
         ({"units": "mm"}, "has a unit of its own"),
-        ({"samples": 0}, "--samples is 0: it must be from 1 to 4096"),
+        ({"samples": 0}, "`samples` is 0: it must be from 1 to 4096"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(

@@ -23,6 +23,7 @@ from adapter._training import device as device_module
 from adapter._training import pixelda as training
 from adapter._training.checkpoint import read_checkpoint
 from adapter._training.device import ResidentBatches
+from checked_settings import SettingError
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -55,7 +56,7 @@ def test_resident_crops_give_the_batches_of_others(
 
 
 def test_compiling_is_for_gpus() -> None:
-    with pytest.raises(AdapterError, match="--compile is for GPUs: add --device cuda"):
+    with pytest.raises(SettingError, match="`compile` is for GPUs: add `device` cuda"):
         TrainConfig(compile=True)
     assert TrainConfig(compile=True, device="cuda").compile
 
@@ -65,7 +66,7 @@ def test_what_cannot_be_compiled_is_one_sentence() -> None:
 
     config = TrainConfig(compile=True, device="cuda")
     with (
-        pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without --compile"),
+        pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without `compile`"),
         training._compilation(config),
     ):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no Triton\nat line 5"), None)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.engine_pictures import crowded_crops, crowded_frame, draw_differences
 from cad_models import CadModel, load_models
+from checked_settings import SettingError
 from renderer import (
     RANDOMIZATIONS,
     CropBatch,
@@ -362,9 +363,11 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
 
 
 def test_names_that_are_no_engines_are_refused(models: list[CadModel]) -> None:
-    with pytest.raises(RenderError, match="--renderer is povray: give raster, cuda, pyrender"):
+    with pytest.raises(
+        SettingError, match="`renderer` is povray: it must be raster, cuda, pyrender"
+    ):
         make_renderer("povray", models)
-    with pytest.raises(RenderError, match="no engine povray"):
+    with pytest.raises(SettingError, match="`renderer` is povray"):
         check_engine("povray")
 
 

@@ -93,10 +93,10 @@ def test_what_is_left_out_does_not_depend_on_the_workers(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_fidelity": 1.5}, "--min-fidelity is 1.5: it must be from 0 to 1"),
-        ({"min_fidelity": float("nan")}, "--min-fidelity is nan: it must be from 0 to 1"),
-        ({"redraws": -1}, "--redraws is -1: it must be from 0 to 100"),
-        ({"min_fidelity": 0.1, "adapter": "none"}, "--min-fidelity judges what an adapter made"),
+        ({"min_fidelity": 1.5}, "`min_fidelity` is 1.5: it must be from 0 to 1"),
+        ({"min_fidelity": float("nan")}, "`min_fidelity` is nan: it must be from 0 to 1"),
+        ({"redraws": -1}, "`redraws` is -1: it must be from 0 to 100"),
+        ({"min_fidelity": 0.1, "adapter": "none"}, "`min_fidelity` judges what an adapter made"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

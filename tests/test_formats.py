@@ -240,7 +240,7 @@ def test_the_order_in_which_formats_are_given_does_not_matter(given: tuple[str, 
 
 @pytest.mark.parametrize("given", [("coco",), ("bop,tfds",), (), ("",)])
 def test_other_formats_are_refused(given: tuple[str, ...]) -> None:
-    with pytest.raises(SettingError, match=r"--format is .* must be bop or bop-webdataset"):
+    with pytest.raises(SettingError, match=r"`format` is .* must be bop or bop-webdataset"):
         RunConfig(objects=("ape",), n=1, format=given)
 
 

@@ -23,7 +23,6 @@ from adapter._networks.pixelda import build_generator
 from adapter._runtime.adapters import DESCRIPTION, FORMAT, ONNX, WEIGHTS
 from adapter._training.artifact import export_onnx
 from adapter._training.checkpoint import read_checkpoint, write_checkpoint
-from render_adapt import SettingError
 from render_adapt._fidelity.calibration import (
     SHARES,
     Calibration,
@@ -197,7 +196,7 @@ def test_damaged_calibrations(content: bytes) -> None:
         file.write_bytes(content)
         try:
             read = read_calibration(file)
-        except SettingError as error:
+        except AdapterError as error:
             check_refusal(error, file)
         else:
             for part in read.quantiles:

@@ -15,6 +15,7 @@ from adapter import AdapterError, Progress, train
 from adapter._training import pixelda as training
 from adapter._training.checkpoint import read_checkpoint
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
+from checked_settings import MissingDependency
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -112,7 +113,7 @@ def test_without_tensorboard_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(AdapterError, match="pip install tensorboard"):
+    with pytest.raises(MissingDependency, match="pip install tensorboard"):
         train(SOURCE, TARGET, replace(TOY, tensorboard=True), tmp_path)
 
 
@@ -137,7 +138,7 @@ def test_three_low_checks_in_a_row_stop_the_run() -> None:
     watch.check(adapted(0.06), 4000)  # 12 % of the target's
     watch.check(adapted(0.04), 5000)
     watch.check(adapted(0.04), 6000)
-    with pytest.raises(AdapterError, match=r"collapsed at step 7000: .* 8\.0 % .*--learning-rate"):
+    with pytest.raises(AdapterError, match=r"collapsed at step 7000: .* 8\.0 % .*`learning_rate`"):
         watch.check(adapted(0.04), 7000)
 
 
@@ -190,7 +191,7 @@ def test_a_discriminator_that_wins_for_long_is_noted() -> None:
     watch = DiscriminatorWatch()
     notes = [watch.note(step, 1.0, 0.99) for step in range(301, 1301)]
     assert set(notes[:-1]) == {""}
-    assert "--discriminator-keep" in notes[-1]
+    assert "`discriminator_keep`" in notes[-1]
     # It stays while the next 1,000 steps are gathered, and goes if they are better on one side.
     later = [watch.note(step, 1.0, 0.97) for step in range(1301, 2301)]
     assert set(later[:-1]) == {notes[-1]}

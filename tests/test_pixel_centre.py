@@ -312,5 +312,5 @@ def test_a_k_that_is_counted_otherwise_than_its_run_is_found(
 
 @pytest.mark.parametrize("centre", [0.25, 1.0, -0.5, float("nan")])
 def test_there_are_two_ways_to_count(centre: float) -> None:
-    with pytest.raises(SettingError, match=r"--pixel-centre is .*: it must be 0 or 0\.5"):
+    with pytest.raises(SettingError, match=r"`pixel_centre` is .*: it must be 0 or 0\.5"):
         RunConfig(objects=("ape",), n=1, pixel_centre=centre)

@@ -391,7 +391,7 @@ def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_gpu_it_says_so_in_one_sentence() -> None:
-    with pytest.raises(RenderError, match=r"^No CUDA device was found: .*--renderer raster.*\.$"):
+    with pytest.raises(RenderError, match=r"^No CUDA device was found: .*`renderer` raster.*\.$"):
         on_gpu(MODELS)
 
 

@@ -64,8 +64,8 @@ def make_renderer(
             says.
 
     Raises:
-        RenderError: there is no engine of that name, it is missing on this machine or cannot do
-            what is asked.
+        RenderError: the engine is missing on this machine, or cannot do what is asked.
+        WrongValue: there is no engine of that name.
     """
     if name not in ENGINES:
         raise WrongValue("renderer", name, alternatives(ENGINES))
@@ -103,10 +103,10 @@ def check_engine(name: str) -> EngineCheck:
     So no driver that crashes takes this process with it. It takes some seconds.
 
     Raises:
-        RenderError: there is no engine of that name.
+        WrongValue: there is no engine of that name.
     """
     if name not in ENGINES:
-        raise RenderError(f"There is no engine {name}: give {', '.join(ENGINES)}.")
+        raise WrongValue("renderer", name, alternatives(ENGINES))
     code = f"from renderer._engines import registry; registry.report_trial({name!r})"
     try:
         result = subprocess.run(
