@@ -1,5 +1,6 @@
 PYTHON ?= python3
-BIN := .venv/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
@@ -19,18 +20,18 @@ blender: .venv-blender/installed  ## Make .venv-blender, a Python with Blender i
 
 .venv-blender/installed: constraints-blender.txt
 	$(PYTHON) -m venv .venv-blender
-	.venv-blender/bin/python -m pip install --quiet -c constraints-blender.txt bpy opencv-python-headless
+	.venv-blender/$(SCRIPTS)/python -m pip install --quiet -c constraints-blender.txt bpy opencv-python-headless
 	@touch $@
 
 ifneq ($(wildcard .venv-blender/installed),)
-export RENDER_ADAPT_BLENDER_PYTHON ?= $(CURDIR)/.venv-blender/bin/python
+export RENDER_ADAPT_BLENDER_PYTHON ?= $(CURDIR)/.venv-blender/$(SCRIPTS)/python
 endif
 
 PLATFORMS ?= linux-x64
 PYTHONS ?= 3.11,3.13,3.14
 
 addon: blender  ## Build the Blender extension in build/addon; PLATFORMS=linux-x64,windows-x64,macos-arm64.
-	.venv-blender/bin/python blender_addon/build.py --platforms $(PLATFORMS) --pythons $(PYTHONS)
+	.venv-blender/$(SCRIPTS)/python blender_addon/build.py --platforms $(PLATFORMS) --pythons $(PYTHONS)
 
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
 	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo

@@ -26,3 +26,19 @@ def test_what_is_pinned_is_within_what_is_asked_for() -> None:
     known = {re.sub(r"[-_.]+", "-", name).lower() for name in pinned}
     names = {re.split(r"[<>=!~\[ ]", entry)[0] for entry in asked}
     assert {re.sub(r"[-_.]+", "-", name).lower() for name in names} - known == set()
+
+
+def test_workflows_run_targets_that_there_are() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    workflows = [file.read_text() for file in (ROOT / ".github/workflows").glob("*.yml")]
+    run = {target for text in workflows for target in re.findall(r"\bmake ([a-z-]+)", text)}
+    assert {"setup", "check", "test", "addon"} <= run <= targets
+
+
+def test_each_python_that_is_promised_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    promised = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    matrix = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/checks.yml").read_text())
+    assert matrix is not None
+    assert re.findall(r'"(.*?)"', matrix.group(1)) == promised
+    assert project["requires-python"] == f">={promised[0]}"
