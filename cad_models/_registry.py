@@ -86,6 +86,7 @@ def load_models(
 
     Raises:
         ModelError: an object is not known or not usable; one sentence with what to do.
+        MissingDependency: a file is of a kind whose reader is not installed.
         WrongValue: `units` is none of these.
     """
     check_units(units)

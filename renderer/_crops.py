@@ -138,8 +138,8 @@ class Plans(_Rows):
         """
         if self.width != self.height:
             raise RenderError(
-                f"Square crops are needed here and these are {self.width} x {self.height} pixels: "
-                "plan them with one size."
+                f"square crops are needed here and these are {self.width} x {self.height} pixels: "
+                "plan them with one size"
             )
         return self.width
 

@@ -240,9 +240,9 @@ def crop_numbers(models: Sequence[CadModel], seed: int, start: int, stop: int) -
     if seed < 0:
         raise WrongValue("seed", seed, "at least 0")
     if not 0 <= start <= stop:
-        raise RenderError(f"There are no crops {start} to {stop}: give 0 <= start <= stop.")
+        raise RenderError(f"there are no crops {start} to {stop}: give 0 <= start <= stop")
     if not models:
-        raise RenderError("There are no models to plan for: name at least one with `objects`.")
+        raise RenderError("there are no models to plan for: name at least one with `objects`")
     return np.arange(start, stop, dtype=np.int64)
 
 
