@@ -13,16 +13,17 @@ from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
+from adapter._networks.architecture import AdapterArchitecture
 from adapter._runtime.adapters import (
     SHIPPED_ADAPTER,
     Adapter,
-    AdapterInfo,
     IdentityAdapter,
     draw_noise,
     load_adapter,
-    read_info,
 )
+from adapter._runtime.description import AdapterInfo, read_info
 from adapter._runtime.onnx import open_network
+from adapter._runtime.onnx_adapter import save_onnx_adapter
 from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
 from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
 from adapter._target.read import TargetCrops, read_target
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
         evaluate,
         label_free_score,
     )
-    from adapter._networks.pixelda import Discriminator, Generator, TaskTower
+    from adapter._networks.export import export_onnx
+    from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
+    from adapter._networks.registry import architecture_of, architectures
     from adapter._training.artifact import save_adapter
     from adapter._training.baselines import load_baseline, train_baseline
     from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
@@ -49,9 +52,11 @@ __all__ = [
     "PRESETS",
     "SHIPPED_ADAPTER",
     "Adapter",
+    "AdapterArchitecture",
     "AdapterError",
     "AdapterInfo",
     "BaselineConfig",
+    "BatchNorm",
     "CoGanConfig",
     "Discriminator",
     "Evaluation",
@@ -69,11 +74,14 @@ __all__ = [
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "architecture_of",
+    "architectures",
     "choose",
     "decode",
     "draw_noise",
     "encode",
     "evaluate",
+    "export_onnx",
     "label_free_score",
     "load_adapter",
     "load_baseline",
@@ -85,20 +93,25 @@ __all__ = [
     "read_info",
     "read_target",
     "save_adapter",
+    "save_onnx_adapter",
     "train",
     "train_baseline",
     "train_cogan",
 ]
 
 _NEEDS_TORCH = {
+    "BatchNorm": "adapter._networks.pixelda",
     "CoGanConfig": "adapter._training.cogan",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
     "TaskTower": "adapter._networks.pixelda",
+    "architecture_of": "adapter._networks.registry",
+    "architectures": "adapter._networks.registry",
     "choose": "adapter._measures.evaluation",
     "evaluate": "adapter._measures.evaluation",
+    "export_onnx": "adapter._networks.export",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",

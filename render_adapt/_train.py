@@ -183,8 +183,9 @@ def train_adapter(
     Raises:
         RenderAdaptError: one sentence that says why.
     """
-    from adapter import save_adapter, train
+    from adapter import architecture_of, save_adapter, train
 
+    architecture_of(config)  # refused before anything is rendered
     models, target, found = _read(run)
     if on_target is not None:
         on_target(found)

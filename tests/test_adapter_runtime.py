@@ -31,7 +31,8 @@ from adapter import (
     save_adapter,
     train,
 )
-from adapter._runtime.adapters import CHUNK, DESCRIPTION, ONNX, WEIGHTS
+from adapter._runtime.adapters import CHUNK
+from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
 N = 2 * CHUNK + 5
@@ -298,15 +299,34 @@ def test_a_broken_description_is_refused(copied: Path, content: bytes, message: 
         {"channels": "4"},
         {"channels": True},
         {"size": None},
-        {"steps": 1.5},
-        {"config": []},
+        {"window_mm": "200"},
         {"sha256": {}},
-        {"class_names": "ape"},
     ],
 )
 def test_a_field_of_another_type_is_refused(copied: Path, changes: dict[str, object]) -> None:
     describe(copied, **changes)
     with pytest.raises(AdapterError, match="lacks"):
+        read_info(copied)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preset": None},
+        {"steps": 1.5},
+        {"config": []},
+        {"class_names": "ape"},
+        {"provenance": 3},
+        {"figures": []},
+    ],
+    ids=lambda c: next(iter(c)),
+)
+def test_a_field_that_may_be_left_out_is_of_its_type_where_it_is_there(
+    copied: Path, changes: dict[str, object]
+) -> None:
+    describe(copied, **changes)
+    [name] = changes
+    with pytest.raises(AdapterError, match=f"has a '{name}' that is not a .* may be left out"):
         read_info(copied)
 
 
@@ -321,7 +341,20 @@ def test_a_network_of_another_shape_than_described_is_refused(
         load_adapter(copied)
 
 
+def test_weights_of_an_architecture_from_before_there_were_others(copied: Path) -> None:
+    config = json.loads((copied / DESCRIPTION).read_text())["config"]
+    assert config.pop("architecture") == "pixelda"
+    crops, noise = inputs()
+    expected = load_adapter(copied, "torch").adapt(crops, noise)
+    describe(copied, config=config)
+    np.testing.assert_array_equal(load_adapter(copied, "torch").adapt(crops, noise), expected)
+
+
 def test_weights_of_another_network_than_described_are_refused(copied: Path) -> None:
+    describe(copied, noise_dimension=9)
+    with pytest.raises(AdapterError, match="does not fit the network"):
+        load_adapter(copied, "torch")
+    describe(copied, noise_dimension=10)
     describe(copied, channels=3)
     with pytest.raises(AdapterError, match="does not fit the network"):
         load_adapter(copied, "torch")

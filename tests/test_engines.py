@@ -347,12 +347,12 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
     texture = np.full((2, 3), 2, np.int32)
     index = np.array([0, 4], np.int32)
     cases = {
-        "Crop 1: .* camera's plane": replace(plans, translation=near),
-        "Crop 1 has a rotation that is not finite": replace(plans, rotation=lost),
+        "crop 1: .* camera's plane": replace(plans, translation=near),
+        "crop 1 has a rotation that is not finite": replace(plans, rotation=lost),
         "asks for texture 2, but there are 2": replace(
             plans, surfaces=replace(plans.surfaces, texture=texture)
         ),
-        "Crop 1 asks for model 4, but there are 4": replace(plans, object_index=index),
+        "crop 1 asks for model 4, but there are 4": replace(plans, object_index=index),
         "gain of the plans has the shape": replace(plans, surfaces=Surfaces.plain(2, 1)),
         "others' object_index of the plans": replace(plans, others=Instances.none(1)),
         "show nothing": replace(plans, width=0),

@@ -18,10 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from adapter import AdapterError, TargetCut, load_adapter, read_info, read_target
+from adapter import AdapterError, TargetCut, export_onnx, load_adapter, read_info, read_target
 from adapter._networks.pixelda import build_generator
-from adapter._runtime.adapters import DESCRIPTION, FORMAT, ONNX, WEIGHTS
-from adapter._training.artifact import export_onnx
+from adapter._runtime.description import DESCRIPTION, FORMAT, ONNX, WEIGHTS
 from adapter._training.checkpoint import read_checkpoint, write_checkpoint
 from render_adapt._fidelity.calibration import (
     SHARES,
@@ -94,6 +93,16 @@ def can_be_planned(cut: TargetCut | None) -> bool:
 @given(st.data())
 def test_damaged_descriptions(data: st.DataObject) -> None:
     loads_or_refuses(toy(), data.draw(damaged_json(description(toy()))))
+
+
+@QUICK
+@given(st.data())
+def test_damaged_descriptions_of_an_onnx_file_alone(data: st.DataObject) -> None:
+    """With no more in them than there has to be."""
+    files = {ONNX: toy()[ONNX]}
+    needed = ("format", "channels", "size", "noise_dimension", "window_mm", "sha256")
+    least = {name: description(files)[name] for name in needed}
+    loads_or_refuses(files, data.draw(st.just(json.dumps(least).encode()) | damaged_json(least)))
 
 
 _CUT = st.fixed_dictionaries(

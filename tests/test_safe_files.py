@@ -242,6 +242,7 @@ ALLOWED = {
     "renderer/_engines/raster/level_cache.py: load": "numpy, of bytes whose hash is right",
     "renderer/_engines/raster/level_cache.py: savez": "numpy, into memory",
     "adapter/_training/checkpoint.py: safe_open": "a file that `open_file` has looked at",
+    "adapter/_networks/registry.py: load": "an entry point of an installed package",
     "adapter/_runtime/onnx.py: InferenceSession": "of bytes",
     "render_adapt/_formats/registry.py: load": "an entry point of an installed package",
     "render_adapt/_formats/bop_webdataset.py: open": "a tar file that `open_file` has opened",

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from adapter import AdapterError, load_adapter, read_target
-from adapter._runtime.adapters import DESCRIPTION, ONNX
+from adapter._runtime.description import DESCRIPTION, ONNX
 from cad_models import ModelError, load_models
 from cad_models._files.pictures import decode_picture
 from render_adapt import DatasetError
@@ -222,6 +222,11 @@ class TestAdapters:
             with pytest.raises(AdapterError, match="or has others"):
                 load_adapter(folder)
 
+    def test_an_adapter_of_weights_alone(self, tmp_path: Path) -> None:
+        folder = self.write(tmp_path, lambda fields: fields["sha256"].pop(ONNX))
+        with pytest.raises(AdapterError, match=f"lacks the SHA-256 of {ONNX}"):
+            load_adapter(folder, "torch")
+
     @pytest.mark.parametrize("field", ["width", "blocks", "noise_dimension"])
     def test_a_network_larger_than_the_machine(self, tmp_path: Path, field: str) -> None:
         folder = self.write(tmp_path, lambda fields: fields["config"].update({field: 10**8}))
@@ -278,7 +283,7 @@ class TestAdapters:
             [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
         )
         message, kilobytes = found.stdout.splitlines()  # the most that it had, of its own
-        assert message == f"{folder / ONNX} cannot be run; train the adapter anew"
+        assert message == f"{folder / ONNX} cannot be run; make the adapter anew"
         assert int(kilobytes) < 500_000
         assert not found.stderr
 
@@ -311,6 +316,14 @@ class TestAdapters:
         nodes = [helper.make_node("Identity", ["noise"], ["adapted"])]
         folder = self.write(tmp_path, onnx=network(nodes))
         with pytest.raises(AdapterError, match="does not give crops as large as it takes"):
+            self.adapt(folder)
+
+    def test_a_network_that_gives_more_than_crops_hold(self, tmp_path: Path) -> None:
+        """Depth of it would be kilometres, and wrap around in 16 bits."""
+        nodes = [helper.make_node("Add", ["crops", "w"], ["adapted"])]
+        far = helper.make_tensor("w", TensorProto.FLOAT, [1], [1e6])
+        folder = self.write(tmp_path, onnx=network(nodes, far))
+        with pytest.raises(AdapterError, match=r"gives values from 1e\+06 to 1e\+06"):
             self.adapt(folder)
 
     def test_a_network_that_gives_no_numbers(self, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapter._errors import AdapterError
+from adapter._networks.architecture import AdapterArchitecture
+from adapter._networks.export import export_onnx
 from adapter._settings.pixelda import TrainConfig
 
 
@@ -389,7 +392,13 @@ def _dropout(x: Tensor, keep: float) -> Tensor:
 
 
 def build_generator(channels: int, size: int, config: TrainConfig) -> Generator:
-    """The generator that a configuration describes, freshly initialised."""
+    """The generator that a configuration describes, freshly initialised.
+
+    Raises:
+        AdapterError: it is to have no noise, which this one cannot do without.
+    """
+    if config.noise_dimension < 1:
+        raise AdapterError("`noise_dimension` must be at least 1 for `architecture` pixelda")
     return Generator(
         channels,
         size,
@@ -411,3 +420,7 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+PIXELDA = AdapterArchitecture("pixelda", build_generator, export_onnx)
+"""The paper's generator, and what we made of it."""

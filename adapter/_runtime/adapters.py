@@ -5,26 +5,21 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError, brief
+from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS, AdapterInfo, read_info
 from adapter._runtime.onnx import MOST_BYTES, network_errors, open_network
-from safe_files import parse_json, read_file
+from safe_files import read_file
 
 if TYPE_CHECKING:
-    from adapter._networks.pixelda import Generator
-    from adapter._settings.pixelda import TrainConfig
+    from torch import nn
 
-FORMAT = "render-adapt adapter 1"
-DESCRIPTION = "adapter.json"
-WEIGHTS = "generator.safetensors"
-ONNX = "generator.onnx"
+    from adapter._settings.pixelda import TrainConfig
 
 SHIPPED_ADAPTER = Path(__file__).parents[1] / "shipped" / "linemod-rgbd-fast"
 """The adapter that comes with the package."""
@@ -32,49 +27,12 @@ SHIPPED_ADAPTER = Path(__file__).parents[1] / "shipped" / "linemod-rgbd-fast"
 NOISE_STREAM = 2
 """Last member of the random seeds; the renderer draws plans from stream 0."""
 
-MOST_DESCRIPTION_BYTES = 2**20
-LIMITS = {
-    "channels": (3, 4),
-    "size": (8, 1024),
-    "noise_dimension": (1, 4096),
-    "window_mm": (1.0, 1e5),
-    "steps": (0, 10**12),
-}
-"""Least and greatest values in adapter.json: far beyond any use, so that a file that was tampered
-with takes no more memory than the machine has."""
-
 CHUNK = 16
 """Crops that go through the network at once, always: results do not depend on the batching."""
-
-
-@dataclass(frozen=True)
-class AdapterInfo:
-    """What an adapter takes and where it came from."""
-
-    channels: int
-    """3 (RGB) or 4 (RGB and depth)."""
-    size: int
-    """Crops are `size` x `size` pixels."""
-    noise_dimension: int
-    """Length of the noise vector z."""
-    window_mm: float
-    """Side of the crop's window in millimetres, which also scales depth."""
-    preset: str
-    """Name of the settings that the training started from."""
-    config: dict[str, Any]
-    """All settings of the training."""
-    steps: int
-    """Training steps done."""
-    class_names: tuple[str, ...]
-    """Objects in the source crops."""
-    provenance: str
-    """The data that the adapter was trained on."""
-    figures: dict[str, Any]
-    """Measurements of the adapter's quality, by name."""
-    sha256: dict[str, str]
-    """Hash of each weight file, by file name."""
-    cut: TargetCut | None = None
-    """How the target's crops were cut, where that was said; sources were rendered so too."""
+_BEYOND = 1e-3
+"""How far a network's values may lie outside of [-1, 1]: rounding."""
+_MOST_BLOCKS = 1000
+"""Of a generator: planning one takes time for each, whatever memory it would take."""
 
 
 class Adapter(abc.ABC):
@@ -120,13 +78,9 @@ class IdentityAdapter(Adapter):
             size=size,
             noise_dimension=noise_dimension,
             window_mm=200.0,
-            preset="none",
-            config={},
-            steps=0,
-            class_names=(),
-            provenance="no adaptation",
-            figures={},
             sha256={},
+            preset="none",
+            provenance="no adaptation",
         )
 
     def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,17 +99,18 @@ class OnnxAdapter(Adapter):
         except ValueError as error:
             raise AdapterError(
                 f"{self._file} is not a network that can be used ({error}); copy the adapter "
-                "again or train it anew"
+                "again or make it anew"
             ) from error
-        shapes = {node.name: node.shape[1:] for node in self._session.get_inputs()}
-        expected = {
-            "crops": [info.channels, info.size, info.size],
-            "noise": [info.noise_dimension],
-        }
-        if shapes != expected:
+        expected: dict[str, list[Any]] = {"crops": [CHUNK, info.channels, info.size, info.size]}
+        if info.noise_dimension:
+            expected["noise"] = [CHUNK, info.noise_dimension]
+        inputs = self._session.get_inputs()
+        if not _take({node.name: node.shape for node in inputs}, expected):
+            shapes = {node.name: node.shape[1:] for node in inputs}
+            wanted = {name: shape[1:] for name, shape in expected.items()}
             raise AdapterError(
-                f"{self._file} takes {shapes} where {DESCRIPTION} says {expected}; copy the "
-                "adapter again or train it anew"
+                f"{self._file} takes {shapes} where {DESCRIPTION} says {wanted}, any number of "
+                "them at once; copy the adapter again or make it anew"
             )
 
     def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -163,7 +118,9 @@ class OnnxAdapter(Adapter):
         adapted = np.empty(crops.shape, dtype=np.float32)
         for start in range(0, len(crops), CHUNK):
             chunk = slice(start, start + CHUNK)
-            inputs = {"crops": _filled(crops[chunk]), "noise": _filled(noise[chunk])}
+            inputs = {"crops": _filled(crops[chunk])}
+            if self.info.noise_dimension:
+                inputs["noise"] = _filled(noise[chunk])
             adapted[chunk] = self._run(inputs)[: len(crops) - start]
         return adapted
 
@@ -176,13 +133,9 @@ class OnnxAdapter(Adapter):
         try:
             outputs = self._session.run(None, inputs)
         except network_errors() as error:
-            raise AdapterError(f"{self._file} cannot be run; train the adapter anew") from error
-        expected = inputs["crops"].shape
-        if len(outputs) != 1 or getattr(outputs[0], "shape", None) != expected:
-            raise AdapterError(
-                f"{self._file} does not give crops as large as it takes; train the adapter anew"
-            )
-        return _finite(outputs[0], self._file)
+            raise AdapterError(f"{self._file} cannot be run; make the adapter anew") from error
+        only = outputs[0] if len(outputs) == 1 else None
+        return _checked(only, inputs["crops"].shape, self._file)
 
 
 class TorchAdapter(Adapter):
@@ -207,7 +160,7 @@ class TorchAdapter(Adapter):
                     chunk = slice(start, start + CHUNK)
                     x = torch.from_numpy(_filled(crops[chunk]))
                     z = torch.from_numpy(_filled(noise[chunk]))
-                    outputs = _finite(self._generator(x, z).numpy(), self._file)
+                    outputs = _checked(self._generator(x, z).numpy(), x.shape, self._file)
                     adapted[chunk] = outputs[: len(crops) - start]
         finally:
             torch.set_num_threads(threads)
@@ -225,12 +178,18 @@ def load_adapter(
         threads: processor threads.
 
     Raises:
-        AdapterError: no adapter there, or one that is damaged or of another version.
+        AdapterError: no adapter there, one that is damaged or of another version, or one without
+            weights for torch.
     """
     folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     info = read_info(folder)
     contents = {name: _read_part(folder, name, info) for name in sorted(info.sha256)}
     if runtime == "torch":
+        if WEIGHTS not in contents:
+            raise AdapterError(
+                f"the adapter {folder} has no weights for torch ({WEIGHTS}), only {ONNX}: load it "
+                'with runtime="onnx"'
+            )
         return TorchAdapter(folder, info, contents[WEIGHTS], threads)
     return OnnxAdapter(folder, info, contents[ONNX], threads)
 
@@ -251,61 +210,9 @@ def _read_part(folder: Path, name: str, info: AdapterInfo) -> bytes:
     if hashlib.sha256(content).hexdigest() != info.sha256[name]:
         raise AdapterError(
             f"{file} is not the file that {DESCRIPTION} describes (its SHA-256 differs); copy "
-            "the adapter again or train it anew"
+            "the adapter again or make it anew"
         )
     return content
-
-
-def read_info(folder: Path) -> AdapterInfo:
-    """What adapter.json says, without looking at the weights.
-
-    Raises:
-        AdapterError: it is absent, unreadable, of another version or incomplete.
-    """
-    file = folder / DESCRIPTION
-    if not file.is_file():
-        raise AdapterError(
-            f"{folder} is not an adapter: it has no {DESCRIPTION}; give the folder that "
-            "`render-adapt train --out` made"
-        )
-    try:
-        fields = parse_json(read_file(file, most=MOST_DESCRIPTION_BYTES, inside=folder))
-    except OSError as error:
-        raise AdapterError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        found = fields.get("format") if isinstance(fields, dict) else None
-        raise AdapterError(f"{file} has format {found!r}; this version reads {FORMAT!r}")
-    wanted = {
-        "channels": int,
-        "size": int,
-        "noise_dimension": int,
-        "window_mm": float,
-        "preset": str,
-        "config": dict,
-        "steps": int,
-        "class_names": list,
-        "provenance": str,
-        "figures": dict,
-        "sha256": dict,
-    }
-    for name, kind in wanted.items():
-        if not isinstance(fields.get(name), kind) or isinstance(fields[name], bool):
-            raise AdapterError(f"{file} lacks {name!r}, or it is not a {kind.__name__}")
-    for name, (least, greatest) in LIMITS.items():
-        if not least <= fields[name] <= greatest:
-            raise AdapterError(
-                f"{file} has {name} {fields[name]!r:.40}; it must be {least:g} to {greatest:g}"
-            )
-    if not all(isinstance(name, str) for name in fields["class_names"]):
-        raise AdapterError(f"{file} has class_names that are not text")
-    # Other names would be paths of a stranger's choice to files of the user's.
-    if fields["sha256"].keys() != {WEIGHTS, ONNX}:
-        raise AdapterError(f"{file} lacks the SHA-256 of {WEIGHTS} or {ONNX}, or has others")
-    values = {name: fields[name] for name in wanted}
-    cut = read_cut(fields["target_cut"], file) if fields.get("target_cut") is not None else None
-    return AdapterInfo(**{**values, "class_names": tuple(fields["class_names"]), "cut": cut})
 
 
 def draw_noise(
@@ -339,15 +246,27 @@ def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled
 
 
-def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> Generator:
+def _take(found: dict[str, list[Any]], expected: dict[str, list[Any]]) -> bool:
+    """Whether inputs of the shapes found, in which what is free has a name or none, take these."""
+    return found.keys() == expected.keys() and all(
+        len(shape) == len(expected[name])
+        and all(
+            side == wanted or not isinstance(side, int)
+            for side, wanted in zip(shape, expected[name], strict=True)
+        )
+        for name, shape in found.items()
+    )
+
+
+def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> nn.Module:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from adapter._networks.pixelda import build_generator
+    from adapter._networks.registry import architectures
     from adapter._settings.pixelda import TrainConfig
 
-    again = "copy the adapter again or train it anew"
+    again = "copy the adapter again or make it anew"
     try:
         weights = load(content)
     except SafetensorError as error:
@@ -356,15 +275,23 @@ def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> Generator:
         ) from error
     misfit = f"{file} does not fit the network that {DESCRIPTION} describes; {again}"
     config = _read_settings(TrainConfig, info.config)
-    if config is None or config.blocks > len(weights):
+    if config is None or config.blocks > _MOST_BLOCKS:
         raise AdapterError(misfit)
+    if config.noise_dimension != info.noise_dimension:
+        raise AdapterError(misfit)
+    if config.architecture not in architectures():
+        raise AdapterError(
+            f"{file} is of the architecture {config.architecture!r:.40}, which no package here "
+            'brings: install the one that does, or load the adapter with runtime="onnx"'
+        )
+    build = architectures()[config.architecture].build
     try:
         # Without memory first: what the description asks for may be more than the machine has.
         with torch.device("meta"):
-            planned = build_generator(info.channels, info.size, config).state_dict()
+            planned = build(info.channels, info.size, config).state_dict()
         if {k: v.shape for k, v in planned.items()} != {k: v.shape for k, v in weights.items()}:
             raise AdapterError(misfit)
-        generator = build_generator(info.channels, info.size, config)
+        generator = build(info.channels, info.size, config)
         generator.load_state_dict(weights)
     except (RuntimeError, ValueError, OverflowError) as error:
         raise AdapterError(misfit) from error
@@ -384,9 +311,24 @@ def _read_settings(kind: type[TrainConfig], given: dict[str, Any]) -> TrainConfi
         return None
 
 
-def _finite(adapted: NDArray[np.float32], file: Path) -> NDArray[np.float32]:
+def _checked(adapted: Any, shape: tuple[int, ...], file: Path) -> NDArray[np.float32]:
+    """What a network gave, if it is crops.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    if getattr(adapted, "shape", None) != shape or adapted.dtype.kind != "f":
+        raise AdapterError(
+            f"{file} does not give crops as large as it takes; make the adapter anew"
+        )
     if not np.isfinite(adapted).all():
         raise AdapterError(
-            f"{file} gives values that are not finite numbers; train the adapter anew"
+            f"{file} gives values that are not finite numbers; make the adapter anew"
         )
-    return adapted
+    least, greatest = float(adapted.min()), float(adapted.max())
+    if least < -1 - _BEYOND or greatest > 1 + _BEYOND:
+        raise AdapterError(
+            f"{file} gives values from {least:.3g} to {greatest:.3g}, and crops are in [-1, 1]: "
+            "make the adapter anew, with a tanh or a clip at its end"
+        )
+    return adapted  # type: ignore[no-any-return]

@@ -31,8 +31,10 @@ class TrainConfig:
     seed: Whole = 0
     """Decides weights, order of the data, noise and dropout."""
 
-    noise_dimension: Count = 10
-    """Length of the noise vector z, drawn from U(-1, 1)."""
+    architecture: str = "pixelda"
+    """The generator's kind: pixelda, or what another package brings (docs/extending.md)."""
+    noise_dimension: Whole = 10
+    """Length of the noise vector z, drawn from U(-1, 1); 0 for a generator that takes none."""
     width: Count = 64
     """Feature maps in the generator's layers."""
     blocks: Count = 4
@@ -139,6 +141,11 @@ class TrainConfig:
             raise SettingError(
                 f"`batch` is {self.batch}: it must be even and at least 4 with `diversity_weight`, "
                 "for each crop goes in twice"
+            )
+        if self.noise_dimension == 0 and self.diversity_weight > 0:
+            raise SettingError(
+                "`diversity_weight` rewards what noise does, and there is none: make it 0, or "
+                "`noise_dimension` 1 or more"
             )
         if self.task == "none" and self.task_weight_in_generator > 0:
             raise SettingError(

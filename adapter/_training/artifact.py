@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from adapter._cut import TargetCut
 from adapter._errors import AdapterError
 from adapter._files import make_folder, write_atomically
-from adapter._networks.pixelda import Generator, build_generator
-from adapter._runtime.adapters import (
+from adapter._networks.registry import architecture_of
+from adapter._runtime.adapters import draw_noise, load_adapter
+from adapter._runtime.description import (
     DESCRIPTION,
-    FORMAT,
     ONNX,
     WEIGHTS,
     AdapterInfo,
-    draw_noise,
-    load_adapter,
+    description_of,
     read_info,
 )
-from adapter._runtime.onnx import MOST_BYTES
 from adapter._settings.pixelda import TrainConfig
-from adapter._training.checkpoint import read_checkpoint
-from safe_files import read_file
+from adapter._training.checkpoint import part, read_checkpoint
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the two runtimes, in values from [-1, 1]."""
@@ -70,65 +64,39 @@ def save_adapter(
     tensors, metadata = read_checkpoint(checkpoint)
     config = TrainConfig(**json.loads(metadata["config"]))
     channels, size = int(metadata["channels"]), int(metadata["size"])
-    generator = build_generator(channels, size, config)
-    prefix = "exported."
-    weights = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    architecture = architecture_of(config)
+    generator = architecture.build(channels, size, config)
+    weights = part(tensors, "exported")
     generator.load_state_dict(weights)
     contents = {
         WEIGHTS: save(weights),
-        ONNX: export_onnx(generator.eval(), channels, size, config.noise_dimension),
+        ONNX: architecture.export(generator.eval(), channels, size, config.noise_dimension),
     }
+    info = AdapterInfo(
+        channels=channels,
+        size=size,
+        noise_dimension=config.noise_dimension,
+        window_mm=float(window_mm),
+        sha256={name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+        preset=preset,
+        config=json.loads(metadata["config"]),
+        steps=int(metadata["step"]),
+        class_names=tuple(json.loads(metadata["class_names"])),
+        provenance=provenance,
+        figures=dict(figures or {}),
+        cut=cut,
+    )
+    # The description last: it vouches for the others.
+    contents[DESCRIPTION] = description_of(info)
     with tempfile.TemporaryDirectory() as temporary:
         draft = Path(temporary)
-        description = {
-            "format": FORMAT,
-            "channels": channels,
-            "size": size,
-            "noise_dimension": config.noise_dimension,
-            "window_mm": float(window_mm),
-            "preset": preset,
-            "steps": int(metadata["step"]),
-            "class_names": json.loads(metadata["class_names"]),
-            "provenance": provenance,
-            "figures": dict(figures or {}),
-            "target_cut": None if cut is None else dataclasses.asdict(cut),
-            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
-            "config": json.loads(metadata["config"]),
-        }
-        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        # The description last: it vouches for the others.
-        contents[DESCRIPTION] = text.encode()
         for name, data in contents.items():
             write_atomically(draft / name, data)
         _check_runtimes_agree(draft)
-        make_folder(folder)
-        for name, data in contents.items():
-            write_atomically(folder / name, data)
+    make_folder(folder)
+    for name, data in contents.items():
+        write_atomically(folder / name, data)
     return read_info(folder)
-
-
-def export_onnx(generator: Generator, channels: int, size: int, noise_dimension: int) -> bytes:
-    """The generator, in evaluation mode, as an ONNX network with a free batch size.
-
-    Inputs `crops` (N, C, H, W) and `noise` (N, Z), output `adapted` (N, C, H, W). Batch
-    normalisation is folded into the convolutions.
-    """
-    example = torch.zeros(2, channels, size, size), torch.zeros(2, noise_dimension)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        network = Path(folder) / ONNX
-        # The exporter through TorchScript needs no further package; torch announces its end.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            generator,
-            example,
-            str(network),
-            input_names=["crops", "noise"],
-            output_names=["adapted"],
-            dynamic_axes={name: {0: "batch"} for name in ("crops", "noise", "adapted")},
-            opset_version=17,
-            dynamo=False,
-        )
-        return read_file(network, most=MOST_BYTES)
 
 
 def _check_runtimes_agree(folder: Path) -> None:

@@ -24,10 +24,9 @@ from adapter._losses import pixelda as losses
 from adapter._networks.pixelda import (
     BatchNorm,
     Discriminator,
-    Generator,
     TaskTower,
-    build_generator,
 )
+from adapter._networks.registry import new_generator
 from adapter._settings.pixelda import LabelledCrops, Progress, TrainConfig
 from adapter._training.checkpoint import (
     CHECKPOINT,
@@ -166,7 +165,7 @@ class _Run:
         self.channels, self.size = source.images.shape[1:3]
         self.crops = crops_metadata(source)
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
-        self.generator = build_generator(self.channels, self.size, config)
+        self.generator = new_generator(self.channels, self.size, config)
         self.discriminator = Discriminator(
             self.channels,
             self.size,
@@ -592,7 +591,7 @@ def _fingerprint(crops: _Crops, config: TrainConfig) -> str:
     return fingerprint_of(arrays)
 
 
-def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -> Generator:
+def _calibrated_generator(run: _Run, source: LabelledCrops, batches: int = 16) -> nn.Module:
     """A copy of the averaged generator whose BN statistics are those of its own activations."""
     config = run.config
     generator = copy.deepcopy(run.average)
@@ -634,7 +633,7 @@ def _save(
     return picture
 
 
-def _adapt(generator: Generator, crops: NDArray[Any], config: TrainConfig) -> NDArray[np.float32]:
+def _adapt(generator: nn.Module, crops: NDArray[Any], config: TrainConfig) -> NDArray[np.float32]:
     """The crops as a generator adapts them, with the same noise each time."""
     torch.manual_seed(seed_of(config.seed, 0, _CALIBRATION))
     with torch.no_grad():
@@ -654,7 +653,7 @@ def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
 
 
 def _picture(
-    run: _Run, generator: Generator, source: LabelledCrops, target: NDArray[Any]
+    run: _Run, generator: nn.Module, source: LabelledCrops, target: NDArray[Any]
 ) -> NDArray[np.uint8]:
     """Columns of crops: source, adapted with two noise vectors, real; depth below. BGR."""
     columns = 12

@@ -20,9 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapter import PRESETS, LabelledCrops, TrainConfig, open_network
+from adapter import PRESETS, LabelledCrops, TrainConfig, export_onnx, open_network
 from adapter._networks.pixelda import build_generator
-from adapter._training.artifact import export_onnx
 from adapter._training.pixelda import training_steps
 from benchmarks.paper._digits import DIGITS, make_mnist_m, read_mnist
 from benchmarks.paper._machine import hardware

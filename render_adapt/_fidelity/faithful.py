@@ -75,14 +75,14 @@ def adapt_faithfully(
         seed: the run's.
         window: side of the crop's window, millimetres.
         min_fidelity: the least fidelity that will do, 0 to 1; 0 keeps all.
-        redraws: how often a noise vector is drawn anew at most.
+        redraws: how often a noise vector is drawn anew at most; never for an adapter without noise.
     """
     crops = adapt_crops(renders, adapter, seed, window)
     scores = judge.score(crops, renders)
     attempt = np.zeros(len(renders), np.int32)
     failing = np.flatnonzero(scores.fidelity < min_fidelity)
     kept = np.ones(len(renders), np.bool_)
-    if len(failing) and redraws:
+    if len(failing) and redraws and adapter.info.noise_dimension:
         # All at once: the network takes as long for one crop as for a chunk of them.
         rows, attempts = np.repeat(failing, redraws), np.tile(1 + np.arange(redraws), len(failing))
         others = renders[rows]

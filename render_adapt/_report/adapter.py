@@ -13,6 +13,7 @@ from safe_files import read_file
 
 CARD = "MODEL_CARD.md"
 _MOST_CARD_BYTES = 200_000
+_NOT_SAID = "not said"
 
 
 def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None:
@@ -47,12 +48,14 @@ def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None
 
 def _adapter_rows(info: AdapterInfo) -> list[list[str]]:
     kind = "RGB-D" if info.channels == 4 else "RGB"
+    noise = f"{info.noise_dimension} numbers" if info.noise_dimension else "none"
+    training = f"preset {info.preset}, {info.steps:,} steps" if info.preset else _NOT_SAID
     rows = [
         ["takes", f"{info.size} x {info.size} px, {kind}, window {info.window_mm:g} mm"],
-        ["noise", f"{info.noise_dimension} numbers"],
-        ["training", f"preset {info.preset}, {info.steps:,} steps"],
-        ["objects", ", ".join(map(str, info.class_names))],
-        ["data", info.provenance],
+        ["noise", noise],
+        ["training", training],
+        ["objects", ", ".join(info.class_names) or _NOT_SAID],
+        ["data", info.provenance or _NOT_SAID],
     ]
     if info.cut is not None:
         rows.insert(1, ["its crops were cut", _cut_text(info.cut)])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter._runtime.adapters import DESCRIPTION
+from adapter._runtime.description import DESCRIPTION
 from cad_models import CadModel
 from checked_settings import RenderAdaptError, SettingError
 from render_adapt._config import RunConfig

@@ -1,0 +1,91 @@
+"""Which architectures there are: the one that comes with the package, and other packages'."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+import torch
+from torch import nn
+
+from adapter._errors import AdapterError
+from adapter._networks.architecture import AdapterArchitecture
+from adapter._networks.pixelda import PIXELDA
+from adapter._settings.pixelda import TrainConfig
+
+GROUP = "adapter.architectures"
+"""Of entry points."""
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_SHIPPED: tuple[AdapterArchitecture, ...] = (PIXELDA,)
+
+
+@functools.cache
+def architectures() -> Mapping[str, AdapterArchitecture]:
+    """All architectures by name, those that come with the package first.
+
+    Raises:
+        AdapterError: another package's is no architecture, or has the name of one that is there.
+    """
+    found = {one.name: one for one in _SHIPPED}
+    for point in entry_points(group=GROUP):
+        one = point.load()
+        if (
+            not isinstance(one, AdapterArchitecture)
+            or one.name != point.name
+            or point.name in found
+        ):
+            raise AdapterError(
+                f"the architecture {point.name} of {point.value} is no adapter.AdapterArchitecture "
+                "of that name, or there are two: mend or remove the package that brings it"
+            )
+        found[one.name] = one
+    return found
+
+
+def architecture_of(config: TrainConfig) -> AdapterArchitecture:
+    """The architecture that settings name.
+
+    Raises:
+        AdapterError: no package here brings it.
+    """
+    if config.architecture not in architectures():
+        raise AdapterError(
+            f"there is no architecture {config.architecture!r:.40} here, only "
+            f"{', '.join(architectures())}: install the package that brings it"
+        )
+    return architectures()[config.architecture]
+
+
+def new_generator(channels: int, size: int, config: TrainConfig) -> nn.Module:
+    """A freshly initialised generator to train, looked at before hours go into it.
+
+    Raises:
+        AdapterError: no package here brings its architecture, or it does not do what
+            `AdapterArchitecture` asks of one.
+    """
+    generator = architecture_of(config).build(channels, size, config)
+    what = f"the generator of architecture {config.architecture}"
+    if any(isinstance(module, _BATCH_NORMS) for module in generator.modules()):
+        raise AdapterError(
+            f"{what} has torch's batch normalisation, whose statistics training would spoil: take "
+            "adapter.BatchNorm, or a normalisation of each crop"
+        )
+    crops = torch.zeros(2, channels, size, size)
+    noise = torch.zeros(2, config.noise_dimension, requires_grad=True)
+    adapted = generator.eval()(crops, noise)
+    if adapted.shape != crops.shape:
+        raise AdapterError(
+            f"{what} makes {tuple(adapted.shape)} of crops {tuple(crops.shape)}: both must be alike"
+        )
+    if config.noise_dimension and not _depends(adapted, noise):
+        raise AdapterError(f"{what} makes nothing of its noise: give `noise_dimension` 0")
+    return generator.train()
+
+
+def _depends(result: torch.Tensor, given: torch.Tensor) -> bool:
+    """Whether any of what was given went into the result."""
+    if not result.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(result.sum(), given, allow_unused=True)
+    return gradient is not None
