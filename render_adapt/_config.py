@@ -184,6 +184,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
+        check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "format", _formats(self.format))
@@ -192,7 +193,6 @@ class RunConfig:
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
         if not self.objects:
             raise SettingError("`objects` is empty: name at least one, as in `objects` ape,cat")
-        check(self)
         plan, _ = self.plan, self.frame_plan  # which check what they are made of
         if self.n == 0:
             object.__setattr__(self, "n", plan.poses * len(self.objects))

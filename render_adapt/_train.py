@@ -86,8 +86,8 @@ class TrainRun:
 
     def __post_init__(self) -> None:
         """Split comma-separated names and check the numbers."""
-        object.__setattr__(self, "objects", split_names(self.objects))
         check(self)
+        object.__setattr__(self, "objects", split_names(self.objects))
         self.plan(None)  # which checks what it is made of
 
     @property
