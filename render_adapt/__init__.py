@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from checked_settings import MissingDependency, RenderAdaptError, SettingError
+from checked_settings import MissingDependency, RenderAdaptError, SettingError, WrongValue
 
 if TYPE_CHECKING:
     from render_adapt._config import PRESETS, RunConfig
@@ -69,6 +69,7 @@ __all__ = [
     "TrainRun",
     "Verification",
     "WorkerError",
+    "WrongValue",
     "adapt_crops",
     "adapt_faithfully",
     "assemble_crop",

@@ -210,14 +210,6 @@ def test_a_missing_package_says_who_needs_it_and_how_to_get_it() -> None:
 SETTINGS = (
     BaselineConfig, FrameConfig, PlanConfig, Randomization, RunConfig, TrainConfig, TrainRun,
 )  # fmt: skip
-    BaselineConfig,
-    FrameConfig,
-    PlanConfig,
-    Randomization,
-    RunConfig,
-    TrainConfig,
-    TrainRun,
-)
 NEEDED: dict[type[Any], dict[str, Any]] = {
     RunConfig: {"objects": ("ape",), "n": 1},
     TrainRun: {"objects": ("ape",), "target": Path("there"), "out": Path("here")},
