@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
-from adapter._errors import AdapterError
+from adapter._errors import (
+    AdapterError,
+    OtherTraining,
+    TrainingCollapsed,
+    TrainingDiverged,
+)
 from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._runtime.adapters import (
@@ -24,8 +29,10 @@ from adapter._runtime.adapters import (
 from adapter._runtime.description import AdapterInfo, read_info
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._settings.pixelda import PRESETS, LabelledCrops, Progress, TrainConfig
+from adapter._settings.baselines import BASELINES, BaselineConfig
+from adapter._settings.cogan import CoGanConfig
+from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
+from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
 from checked_settings import MissingDependency as _MissingDependency
@@ -42,8 +49,10 @@ if TYPE_CHECKING:
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
     from adapter._training.artifact import save_adapter
+    from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
-    from adapter._training.cogan import CoGanConfig, load_cogan, train_cogan
+    from adapter._training.cogan import load_cogan, train_cogan
+    from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
     from adapter._training.pixelda import load_task_tower, train
 
 __all__ = [
@@ -66,14 +75,21 @@ __all__ = [
     "LabelledCrops",
     "LeftOut",
     "Memorisation",
+    "MovingAverage",
     "Nearest",
+    "OtherTraining",
     "Progress",
+    "Snapshot",
     "TargetCrops",
     "TargetCut",
     "TargetReport",
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "Training",
+    "TrainingCollapsed",
+    "TrainingDiverged",
+    "TrainingSettings",
     "architecture_of",
     "architectures",
     "choose",
@@ -92,6 +108,7 @@ __all__ = [
     "open_network",
     "read_info",
     "read_target",
+    "run_training",
     "save_adapter",
     "save_onnx_adapter",
     "train",
@@ -101,12 +118,15 @@ __all__ = [
 
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
-    "CoGanConfig": "adapter._training.cogan",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
+    "MovingAverage": "adapter._training.averages",
+    "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "Training": "adapter._training.engine",
+    "TrainingSettings": "adapter._training.engine",
     "architecture_of": "adapter._networks.registry",
     "architectures": "adapter._networks.registry",
     "choose": "adapter._measures.evaluation",
@@ -116,6 +136,7 @@ _NEEDS_TORCH = {
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
     "load_task_tower": "adapter._training.pixelda",
+    "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",

@@ -12,3 +12,15 @@ def brief(error: Exception) -> str:
 
 class AdapterError(RenderAdaptError, ValueError):
     """An adapter cannot be trained, read, written or applied as asked; one sentence says why."""
+
+
+class TrainingDiverged(AdapterError):
+    """A loss is no longer a finite number; with these settings and seed it comes to that again."""
+
+
+class TrainingCollapsed(AdapterError):
+    """Adapted crops have become alike; with these settings and seed they become so again."""
+
+
+class OtherTraining(AdapterError):
+    """A folder holds the training of other settings or other crops."""

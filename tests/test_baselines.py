@@ -14,12 +14,23 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from adapter import AdapterError, LabelledCrops, TaskTower, train
+from adapter import (
+    BASELINES,
+    AdapterError,
+    BaselineConfig,
+    LabelledCrops,
+    OtherTraining,
+    TaskProgress,
+    TaskTower,
+    TrainingDiverged,
+    load_baseline,
+    train,
+    train_baseline,
+)
 from adapter._losses.alignment import coral_recolour, median_bandwidths, mmd
-from adapter._settings.baselines import BASELINES, BaselineConfig, TaskProgress
-from adapter._training import baselines
-from adapter._training.baselines import load_baseline, train_baseline
+from adapter._training.aligning import ramp_after
 from adapter._training.checkpoint import part, read_checkpoint
+from adapter._training.schedule import rate_factor
 from checked_settings import MissingDependency, SettingError
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
@@ -330,15 +341,16 @@ def test_ramp_and_learning_rates_by_hand() -> None:
     config = replace(
         SHORT, system="dann", steps=3_000, alignment_from_step=1_000, ramp="ganin", decay=0.5
     )
-    assert baselines._ramp(config, 1_000) == 0
-    assert baselines._ramp(config, 2_000) == pytest.approx(0.9866143)  # 2 / (1 + e^-5) - 1
-    assert baselines._ramp(replace(config, ramp="constant"), 1_000) == 1
+    assert ramp_after(1_000, config) == 0
+    assert ramp_after(2_000, config) == pytest.approx(0.9866143)  # 2 / (1 + e^-5) - 1
+    assert ramp_after(1_000, replace(config, ramp="constant")) == 1
     stairs = replace(config, decay_steps=100)
-    rates = [baselines._learning_rate(stairs, step) for step in (0, 99, 100, 250)]
-    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.0025])
+    factors = [rate_factor(stairs, step, 3_000) for step in (0, 99, 100, 250)]
+    assert factors == pytest.approx([1, 1, 0.5, 0.25])
     linear = replace(config, schedule="linear")
-    rates = [baselines._learning_rate(linear, step) for step in (0, 1_500, 2_250, 2_999)]
-    assert rates == pytest.approx([0.01, 0.01, 0.005, 0.01 * 2 / 3_000])
+    factors = [rate_factor(linear, step, 3_000) for step in (0, 1_500, 2_250, 2_999)]
+    assert factors == pytest.approx([1, 1, 0.5, 2 / 3_000])
+    assert rate_factor(replace(config, schedule="constant"), 2_999, 3_000) == 1
 
 
 def test_bf16_trains_nearly_as_fp32_does(tmp_path: Path) -> None:
@@ -374,7 +386,7 @@ def test_every_checkpoint_written_is_told_of_and_loads(tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*`learning_rate`"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train_baseline(SOURCE, TARGET, replace(SHORT, steps=50, learning_rate=1e30), tmp_path)
 
 
@@ -383,14 +395,14 @@ def test_other_settings_and_crops_are_refused(tmp_path: Path) -> None:
     train_baseline(SOURCE, TARGET, config, tmp_path)
     with pytest.raises(AdapterError, match=r"`batch` 8 there, 4 now"):
         train_baseline(SOURCE, TARGET, replace(config, batch=4), tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train_baseline(SOURCE, 0.5 * TARGET, config, tmp_path)
 
 
 def test_steps_are_fixed_where_the_ramp_depends_on_them(tmp_path: Path) -> None:
     config = replace(SHORT, system="mmd", ramp="ganin")
     train_baseline(SOURCE, TARGET, config, tmp_path)
-    with pytest.raises(AdapterError, match="`steps` 4 there, 8 now"):
+    with pytest.raises(OtherTraining, match="`steps` 4 there, 8 now"):
         train_baseline(SOURCE, TARGET, replace(config, steps=8), tmp_path)
 
 

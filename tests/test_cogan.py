@@ -14,17 +14,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adapter import AdapterError, LabelledCrops, Progress
-from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
-from adapter._training.cogan import (
+from adapter import (
+    AdapterError,
     CoGanConfig,
-    CoupledDiscriminator,
-    CoupledGenerator,
-    draw_pairs,
-    feature_distance,
+    LabelledCrops,
+    OtherTraining,
+    Progress,
+    TrainingDiverged,
     load_cogan,
     train_cogan,
 )
+from adapter._losses.cogan import feature_distance
+from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
+from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
+from adapter._training.cogan import draw_pairs
 from checked_settings import SettingError
 
 SIZE = 16
@@ -391,7 +394,7 @@ def test_a_time_limit_stops_with_a_checkpoint_to_continue_from(tmp_path: Path) -
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
     config = replace(TINY, steps=50, learning_rate=1e30)
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*`learning_rate`"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train_cogan(FEW_SOURCE, FEW_TARGET, config, tmp_path)
 
 
@@ -400,7 +403,7 @@ def test_other_settings_and_other_crops_are_refused(tmp_path: Path) -> None:
     before = checkpoint.read_bytes()
     with pytest.raises(AdapterError, match=r"`feature_weight` 0\.01 there, 1\.0 now"):
         train_cogan(FEW_SOURCE, FEW_TARGET, replace(TINY, feature_weight=1.0), tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train_cogan(FEW_SOURCE, FEW_TARGET + np.float32(0.01), TINY, tmp_path)
     assert checkpoint.read_bytes() == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,12 @@ import torch
 
 from adapter import (
     AdapterError,
+    BaselineConfig,
+    CoGanConfig,
     Progress,
     TrainConfig,
+    Training,
+    TrainingDiverged,
     draw_noise,
     load_adapter,
     save_adapter,
@@ -20,9 +25,14 @@ from adapter import (
 )
 from adapter._batches import LabelledBatches
 from adapter._training import device as device_module
-from adapter._training import pixelda as training
+from adapter._training.baselines import Baseline
 from adapter._training.checkpoint import read_checkpoint
+from adapter._training.cogan import CoGan
+from adapter._training.compilation import compiling
+from adapter._training.crops import Crops
 from adapter._training.device import ResidentBatches
+from adapter._training.engine import take_step
+from adapter._training.pixelda import PixelDA
 from checked_settings import SettingError
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
@@ -64,10 +74,9 @@ def test_compiling_is_for_gpus() -> None:
 def test_what_cannot_be_compiled_is_one_sentence() -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 
-    config = TrainConfig(compile=True, device="cuda")
     with (
         pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without `compile`"),
-        training._compilation(config),
+        compiling(True),
     ):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no Triton\nat line 5"), None)
 
@@ -146,20 +155,47 @@ def test_compiled_networks_train(norm: str, tmp_path: Path) -> None:
 
 @needs_cuda
 def test_a_run_that_diverges_stops_before_it_is_saved(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step 10: .*none was saved"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step 10: .*none was saved"):
         train(SOURCE, TARGET * np.float32(np.nan), replace(CUDA, steps=60), tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
+def baseline(**settings: object) -> Baseline:
+    config = BaselineConfig(batch=8, device="cuda", threads=1)
+    return Baseline(Crops(SOURCE, TARGET), replace(config, **settings))  # type: ignore[arg-type]
+
+
+def cogan() -> CoGan:
+    config = CoGanConfig(
+        batch=4, noise_dimension=8, generator_width=1 / 64, discriminator_width=0.1, device="cuda"
+    )
+    return CoGan(Crops(SOURCE, TARGET), config)
+
+
 @needs_cuda
-def test_a_step_waits_for_the_gpu_only_where_losses_are_read() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            lambda: PixelDA(Crops(SOURCE, TARGET), replace(CUDA, diversity_weight=0.1)),
+            id="pixelda",
+        ),
+        pytest.param(lambda: baseline(system="supervised"), id="supervised"),
+        pytest.param(lambda: baseline(system="mmd", bandwidths="paper"), id="mmd"),
+        pytest.param(lambda: baseline(system="mmd", bandwidths="median"), id="mmd, median"),
+        pytest.param(lambda: baseline(system="dann", optimizer="adam", ema=0.9), id="dann"),
+        pytest.param(lambda: baseline(system="dsn"), id="dsn"),
+        pytest.param(cogan, id="cogan"),
+    ],
+)
+def test_a_step_waits_for_the_gpu_only_where_losses_are_read(make: Callable[[], Training]) -> None:
     """CUDA's own check for calls that wait finds none in a step."""
-    steps = training.training_steps(SOURCE, TARGET, replace(CUDA, diversity_weight=0.1))
-    for _ in range(3):
-        next(steps)
+    trained = make()
+    for step in range(3):
+        take_step(trained, step)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(3):
-            next(steps)
+        for step in range(3, 6):
+            take_step(trained, step)
     finally:
         torch.cuda.set_sync_debug_mode("default")

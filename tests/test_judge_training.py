@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from adapter import OtherTraining  # noqa: E402
 from cad_models import load_models  # noqa: E402
-from render_adapt._fidelity.training.network import JudgeNetwork, export_judge  # noqa: E402
-from render_adapt._fidelity.training.pairs import Pairs, make_pairs, random_shapes  # noqa: E402
-from render_adapt._fidelity.training.train import (  # noqa: E402
+from render_adapt._fidelity.training.batches import (  # noqa: E402
     JudgeBatch,
     draw_batch,
-    harden,
-    train_judge,
     turned_about,
 )
+from render_adapt._fidelity.training.harden import harden  # noqa: E402
+from render_adapt._fidelity.training.network import JudgeNetwork, export_judge  # noqa: E402
+from render_adapt._fidelity.training.pairs import Pairs, make_pairs, random_shapes  # noqa: E402
+from render_adapt._fidelity.training.train import train_judge  # noqa: E402
 
 
 @functools.cache
@@ -126,6 +131,28 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path: Path) ->
     parts = train_judge(pairs(), 4, tmp_path / "parts", checkpoint_every=2)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_training_on_other_pairs_or_steps_is_refused(tmp_path: Path) -> None:
+    train_judge(pairs(), 2, tmp_path)
+    other = replace(pairs(), turn=-pairs().turn)
+    with pytest.raises(OtherTraining, match="other crops"):
+        train_judge(other, 2, tmp_path)
+    with pytest.raises(OtherTraining, match="`schedule_steps` 2 there, 4 now"):
+        train_judge(pairs(), 4, tmp_path)
+
+
+def test_a_checkpoint_that_says_nothing_of_its_run_is_continued(tmp_path: Path) -> None:
+    """As the judge's were before they said what they are of."""
+    whole = train_judge(pairs(), 4, tmp_path / "whole")
+    train_judge(pairs(), 4, tmp_path / "parts", stop_at=2)
+    checkpoint = tmp_path / "parts/checkpoint.safetensors"
+    with safe_open(checkpoint, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, checkpoint, {"format": "render-adapt training 1", "step": "2"})
+    parts = train_judge(pairs(), 4, tmp_path / "parts")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(parts.state_dict()[name], value)
 
 
 def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adapter import AdapterError, Progress, train
-from adapter._training import pixelda as training
+from adapter import AdapterError, Progress, TrainingCollapsed, train
 from adapter._training.checkpoint import read_checkpoint
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
 from checked_settings import MissingDependency
@@ -25,7 +24,7 @@ CURVES = replace(TOY, steps=10, checkpoint_every=5, tensorboard=True, decay_step
 @pytest.fixture(autouse=True)
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Points of curves, and checks, from early on."""
-    monkeypatch.setattr(training, "SCALARS_EVERY", 5)
+    monkeypatch.setattr("adapter._training.engine.SCALARS_EVERY", 5)
     monkeypatch.setattr(CollapseWatch, "FIRST_STEP", 5)
 
 
@@ -138,7 +137,9 @@ def test_three_low_checks_in_a_row_stop_the_run() -> None:
     watch.check(adapted(0.06), 4000)  # 12 % of the target's
     watch.check(adapted(0.04), 5000)
     watch.check(adapted(0.04), 6000)
-    with pytest.raises(AdapterError, match=r"collapsed at step 7000: .* 8\.0 % .*`learning_rate`"):
+    with pytest.raises(
+        TrainingCollapsed, match=r"collapsed at step 7000: .* 8\.0 % .*`learning_rate`"
+    ):
         watch.check(adapted(0.04), 7000)
 
 
@@ -171,7 +172,7 @@ def test_a_run_that_collapses_is_stopped_also_when_it_goes_in_pieces(
 ) -> None:
     # Nothing but weight decay acts on the generator, which shrinks to a constant.
     config = replace(FREE, generator_weight=0.0, learning_rate=0.02, weight_decay=20.0)
-    with pytest.raises(AdapterError, match=r"collapsed at step (\d+)") as whole:
+    with pytest.raises(TrainingCollapsed, match=r"collapsed at step (\d+)") as whole:
         train(SOURCE, TARGET, config, tmp_path / "whole")
     saved = int(read_checkpoint(tmp_path / "whole/checkpoint.safetensors")[1]["step"])
     assert f"collapsed at step {saved + 4}:" in str(whole.value)

@@ -16,15 +16,17 @@ from adapter import (
     AdapterError,
     IdentityAdapter,
     LabelledCrops,
+    OtherTraining,
     Progress,
     TrainConfig,
+    TrainingDiverged,
     draw_noise,
     load_adapter,
     save_adapter,
     train,
 )
 from adapter._batches import Rows
-from adapter._training import pixelda as training
+from adapter._training.augmentation import augment
 from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from tests.damage import DAMAGES
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
@@ -244,7 +246,7 @@ def test_pictures_show_source_adapted_and_real_crops(tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*`learning_rate`"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train(SOURCE, TARGET, replace(TOY, steps=50, learning_rate=1e30), tmp_path)
 
 
@@ -258,14 +260,14 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
 
 def test_other_crops_are_refused(tmp_path: Path) -> None:
     train(SOURCE, TARGET, TOY, tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train(SOURCE, TARGET + np.float32(0.01), TOY, tmp_path)
 
 
 def test_steps_are_fixed_where_the_learning_rate_depends_on_them(tmp_path: Path) -> None:
     linear = replace(TOY, schedule="linear")
     train(SOURCE, TARGET, linear, tmp_path)
-    with pytest.raises(AdapterError, match="`steps` 6 there, 8 now"):
+    with pytest.raises(OtherTraining, match="`steps` 6 there, 8 now"):
         train(SOURCE, TARGET, replace(linear, steps=8), tmp_path)
 
 
@@ -376,7 +378,7 @@ def test_a_shift_as_large_as_the_crop_is_refused(tmp_path: Path) -> None:
 def test_augmentation_shifts_whole_pixels_and_spares_the_depth_of_colour_changes() -> None:
     torch.manual_seed(0)
     x = torch.rand(6, 4, 16, 16)
-    shifted = training._augment(x, replace(TOY, discriminator_shift=2))
+    shifted = augment(x, shift=2)
     inner = shifted[:, :, 4:12, 4:12]
     for crop, moved in zip(x, inner, strict=True):
         places = [
@@ -386,7 +388,7 @@ def test_augmentation_shifts_whole_pixels_and_spares_the_depth_of_colour_changes
             if torch.equal(crop[:, top : top + 8, left : left + 8], moved)
         ]
         assert len(places) == 1
-    colored = training._augment(x, replace(TOY, discriminator_color=0.3))
+    colored = augment(x, color=0.3)
     assert torch.equal(colored[:, 3], x[:, 3])
     assert not torch.allclose(colored[:, :3], x[:, :3])
 

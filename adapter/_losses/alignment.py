@@ -23,6 +23,9 @@ PAPER_BANDWIDTHS = (
 )
 """The 19 sigmas of DSN's MMD."""
 
+MEDIAN_MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Bandwidths that suit any features, in multiples of their median squared distance."""
+
 
 def covariance(features: Tensor) -> Tensor:
     """(d, d) unbiased covariance of features (N, d), N at least 2."""
@@ -91,7 +94,7 @@ def mmd(
 
 
 def median_bandwidths(
-    x: Tensor, y: Tensor, multiples: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    x: Tensor, y: Tensor, multiples: Sequence[float] | Tensor = MEDIAN_MULTIPLES
 ) -> Tensor:
     """(K,) bandwidths for `mmd`: multiples of the median squared distance between all samples.
 
@@ -101,7 +104,7 @@ def median_bandwidths(
     pairs = torch.triu_indices(len(samples), len(samples), offset=1, device=x.device)
     median = _squared_distances(samples, samples)[pairs[0], pairs[1]].median()
     smallest = torch.finfo(x.dtype).tiny ** 0.5  # where all the samples are equal
-    return median.clamp_min(smallest) * torch.tensor(multiples, dtype=x.dtype, device=x.device)
+    return median.clamp_min(smallest) * torch.as_tensor(multiples, dtype=x.dtype, device=x.device)
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:

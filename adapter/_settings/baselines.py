@@ -104,21 +104,6 @@ class BaselineConfig:
         return self.system not in ("supervised", "coral")
 
 
-@dataclass(frozen=True)
-class TaskProgress:
-    """Where the training of a task network stands."""
-
-    step: int
-    """Steps done."""
-    steps: int
-    """Steps asked for."""
-    losses: dict[str, float]
-    """Unweighted losses of the last step, by name."""
-    steps_per_second: float
-    seconds_left: float
-    """Until `steps`, or until the time limit where that comes first."""
-
-
 _DSN_ERA = BaselineConfig(
     optimizer="momentum",
     learning_rate=0.01,

@@ -294,24 +294,3 @@ class LabelledCrops:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training run stands."""
-
-    step: int
-    """Steps done."""
-    steps: int
-    """Steps asked for."""
-    losses: dict[str, float]
-    """Unweighted losses of the last step, by name."""
-    accuracy_real: float
-    """Fraction of real crops that the discriminator took for real."""
-    accuracy_fake: float
-    """Fraction of adapted crops that it took for adapted."""
-    steps_per_second: float
-    seconds_left: float
-    """Until `steps`, or until the time limit where that comes first."""
-    note: str = ""
-    """What looks wrong with the run and what to change; mostly empty."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,38 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adapter._batches import LabelledBatch, Rows, seed_of
+from adapter._batches import LabelledBatch, seed_of
 from adapter._errors import AdapterError
-from adapter._losses import alignment
-from adapter._losses.pixelda import task_loss
-from adapter._networks.dsn import DomainSeparation
-from adapter._networks.pixelda import BatchNorm, TaskTower
-from adapter._settings.baselines import BaselineConfig, TaskProgress
+from adapter._networks.pixelda import TaskTower
+from adapter._settings.baselines import BaselineConfig
 from adapter._settings.pixelda import LabelledCrops
-from adapter._training.checkpoint import (
-    CHECKPOINT,
-    FREE_SETTINGS,
-    check_same_run,
-    describe,
-    fingerprint_of,
-    part,
-    read_checkpoint,
-    restore,
-    write_checkpoint,
-)
+from adapter._settings.progress import TaskProgress
+from adapter._training.aligning import Alignment, initialise
+from adapter._training.arithmetic import autocast
+from adapter._training.averages import MovingAverage
+from adapter._training.checkpoint import CHECKPOINT, part, read_checkpoint
 from adapter._training.coral import CoralHead, check_every_class, fit_coral, import_svm
-from adapter._training.device import Images, labelled_batches
-from adapter._training.lock import only_training
-from adapter._training.loop import (
-    autocast,
-    average_share,
-    check_alike,
-    check_finite,
-    check_labelled_target,
-    crops_metadata,
-    pace,
-    torch_of,
-)
+from adapter._training.crops import Batches, Crops, check_alike, check_labelled_target
+from adapter._training.descent import descend
+from adapter._training.engine import Snapshot, Training, run_training
+from adapter._training.freezing import follow_statistics
+from adapter._training.schedule import rate_factor
+from adapter._training.weighted import task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -78,7 +60,7 @@ def train_baseline(
         config: settings.
         out: folder for the checkpoint; made if absent.
         labelled_target: target crops with labels, whose task loss is added (section 4.5).
-        on_progress: called after every step.
+        on_progress: called after every step; on a GPU after every tenth.
         on_checkpoint: called with the checkpoint after it was written.
 
     Returns:
@@ -88,16 +70,16 @@ def train_baseline(
         AdapterError: crops that do not fit together, a checkpoint of another run, a run that
             diverged, a folder that cannot be written, scikit-learn missing for CORAL.
     """
-    _check(source, target, labelled_target, config)
-    checkpoint = out / CHECKPOINT
-    crops = _Crops(source, target, labelled_target)
-    with torch_of(config), only_training(out):
-        fingerprint = _fingerprint(crops, config)
-        run = _Run(source, config)
-        if checkpoint.exists():
-            _restore(run, checkpoint, fingerprint)
-        _fit(run, crops, checkpoint, fingerprint, on_progress, on_checkpoint)
-    return checkpoint
+    crops = Crops(source, target, labelled_target)
+    _check(crops, config)
+    run_training(
+        partial(Baseline, crops),
+        config,
+        out,
+        on_progress=on_progress,
+        on_checkpoint=on_checkpoint,
+    )
+    return out / CHECKPOINT
 
 
 def load_baseline(checkpoint: Path, device: str = "cpu") -> Predict:
@@ -147,61 +129,116 @@ def _tower(channels: int, size: int, classes: int, config: BaselineConfig) -> Ta
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Crops:
-    """What a run is trained on."""
+class Baseline(Training):
+    """A task tower, what aligns it, and how a step trains them.
 
-    source: LabelledCrops
-    target: NDArray[Any]
-    labelled_target: LabelledCrops | None
+    Args:
+        crops: what they are trained on.
+        config: settings.
+    """
 
+    config: BaselineConfig
 
-class _Run:
-    """Everything that training changes: networks, optimiser, average, step."""
-
-    def __init__(self, source: LabelledCrops, config: BaselineConfig) -> None:
-        self.config = config
-        self.step = 0
-        channels, size = source.images.shape[1:3]
-        self.crops = crops_metadata(source)
+    def __init__(self, crops: Crops, config: BaselineConfig) -> None:
+        super().__init__(config)
+        self.crops = crops
+        channels, size = crops.source.images.shape[1:3]
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         # The tower comes first, so that all systems start from the same one.
-        self.tower = _tower(channels, size, len(source.class_names), config)
-        _initialise(self.tower)
+        self.tower = _tower(channels, size, len(crops.source.class_names), config)
+        initialise(self.tower)
         self.tower.private[1].requires_grad_(False)  # both domains take path 0
-        d = self.tower.feature_count
-        self.networks: dict[str, nn.Module] = {"tower": self.tower}
-        self.classifier, self.separation = None, None
-        if "dann" in (config.system, config.similarity if config.system == "dsn" else None):
-            self.networks["classifier"] = self.classifier = alignment.DomainClassifier(d)
-            _initialise(self.classifier)
-        if config.system == "dsn":
-            self.separation = DomainSeparation(channels, size, d)
-            self.networks["separation"] = self.separation
-            _initialise(self.separation)
+        self.alignment = Alignment(channels, size, self.tower.feature_count, config)
+        self.networks = {"tower": self.tower, **self.alignment.networks}
         for network in self.networks.values():
             network.to(config.device)
-        self.average = copy.deepcopy(self.tower).requires_grad_(False) if config.ema else None
-        self.optimizer = _optimizer(list(self.networks.values()), config)
+        if config.ema > 0:
+            # Statistics of batch normalisation too: the tower's latest do not suit average weights.
+            self.averages["average"] = MovingAverage(self.tower, config.ema, statistics=True)
+        self.optimizer = _optimizer(self.networks.values(), config)
+        self.optimizers["all"] = self.optimizer
+        # The learning rate or the ramp may depend on them.
+        ramped = config.aligns and config.ramp == "ganin"
+        self.depends_on_steps = config.schedule == "linear" or ramped
+        self.batches = Batches(
+            crops,
+            config,
+            source=_ORDER_SOURCE,
+            target=_ORDER_TARGET,
+            labelled_target=_ORDER_LABELLED,
+            with_target=config.aligns,
+        )
 
-    def stored(self) -> dict[str, nn.Module]:
-        """All networks, by their names in a checkpoint."""
-        return self.networks if self.average is None else {**self.networks, "average": self.average}
+    def data(self) -> Iterable[NDArray[Any] | None]:
+        for labelled in (self.crops.source, self.crops.labelled_target):
+            if labelled is not None:
+                yield from (labelled.images, labelled.class_index)
+                if self.config.task == "pose":
+                    yield from (labelled.quaternion, labelled.pose_weight, labelled.symmetries)
+        if self.config.system != "supervised":
+            yield self.crops.target
 
-    def evaluated(self) -> TaskTower:
-        return self.tower if self.average is None else self.average
+    def seed(self, step: int) -> int:
+        return seed_of(self.config.seed, step, _STEP)
+
+    def learning_rates(self, step: int) -> Mapping[str, float]:
+        return {
+            "all": self.config.learning_rate * rate_factor(self.config, step, self.config.steps)
+        }
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One descent on the task loss and, from `alignment_from_step` on, the alignment's."""
+        config, tower = self.config, self.tower
+        source, labelled = self.batches.source(step), self.batches.labelled_target(step)
+        aligning = config.aligns and step >= config.alignment_from_step
+        for network in self.networks.values():
+            network.train()
+        # At test time the crops are the target's, and so shall the statistics be.
+        follow_statistics(tower, not aligning and labelled is None)
+        codes, loss = self._task(source)
+        report = {"task": loss}
+        follow_statistics(tower, True)
+        if labelled is not None:
+            report["labelled target's task"] = self._task(labelled)[1]
+            loss = loss + report["labelled target's task"]
+        if aligning:
+            target = self.batches.target(step)
+            with autocast(config):
+                target_codes = tower.codes(target, 0).float()
+            for name, weight, value in self.alignment.losses(
+                step, source.x, codes, target, target_codes
+            ):
+                report[name] = value
+                loss = loss + weight * value
+        descend(self.optimizer, loss)
+        return report
+
+    def _task(self, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
+        """(N, d) codes of the crops, and their task loss."""
+        config, tower = self.config, self.tower
+        with autocast(config):
+            codes = tower.codes(batch.x, 0)
+            outputs = tower.predict(tower.features_of(codes))
+        return codes.float(), task_loss(outputs, batch, config)
+
+    def snapshot(self, step: int) -> Snapshot:
+        """CORAL's head is fitted anew to the tower as it is."""
+        config = self.config
+        if config.system != "coral":
+            return Snapshot(metadata=self.crops.describe())
+        average = self.averages.get("average")
+        head = fit_coral(
+            self.tower if average is None else average.network,
+            self.crops.source,
+            self.crops.target,
+            crops=config.coral_crops,
+            svm_c=config.svm_c,
+            device=config.device,
+        )
+        return Snapshot({"coral": head}, self.crops.describe())
 
 
-def _initialise(network: nn.Module) -> None:
-    """Xavier's weights, biases 0: the default of the library that DSN's code was written with."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def _optimizer(networks: list[nn.Module], config: BaselineConfig) -> torch.optim.Optimizer:
+def _optimizer(networks: Iterable[nn.Module], config: BaselineConfig) -> torch.optim.Optimizer:
     parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
     if config.optimizer == "momentum":
         # Not fused: it cannot take parameters that get their first gradient later than others.
@@ -221,200 +258,8 @@ def _optimizer(networks: list[nn.Module], config: BaselineConfig) -> torch.optim
     )
 
 
-def _fit(
-    run: _Run,
-    crops: _Crops,
-    checkpoint: Path,
-    fingerprint: str,
-    on_progress: Callable[[TaskProgress], None] | None,
-    on_checkpoint: Callable[[Path], None] | None,
-) -> None:
-    """The loop: batch, step, average, checkpoint."""
-    config = run.config
-    batches = _Batches(crops, config)
-    started, first = time.monotonic(), run.step
-    saved = run.step if run.step > 0 else -1
-
-    def save() -> None:
-        _save(run, crops, checkpoint, fingerprint)
-        if on_checkpoint is not None:
-            on_checkpoint(checkpoint)
-
-    while run.step < config.steps:
-        minutes = (time.monotonic() - started) / 60.0
-        if config.max_minutes and minutes >= config.max_minutes:
-            break
-        # All randomness of a step comes from (seed, step), as in PixelDA's training.
-        torch.manual_seed(seed_of(config.seed, run.step, _STEP))
-        report = _train_step(run, batches)
-        run.step += 1
-        check_finite(report, run.step, saved)
-        if run.step % config.checkpoint_every == 0:
-            save()
-            saved = run.step
-        if on_progress is not None:
-            on_progress(_progress(run, report, first, time.monotonic() - started))
-    if saved != run.step:
-        save()
-
-
-def _train_step(run: _Run, batches: _Batches) -> dict[str, float]:
-    """One descent on the task loss and, from `alignment_from_step` on, the alignment's."""
-    config, tower = run.config, run.tower
-    source, labelled = batches.source.draw(run.step), batches.draw_labelled(run.step)
-    aligning = config.aligns and run.step >= config.alignment_from_step
-    for network in run.networks.values():
-        network.train()
-    # At test time the crops are the target's, and so shall the statistics be.
-    _follow(tower, not aligning and labelled is None)
-    codes, loss = _task(run, source)
-    report = {"task": loss}
-    _follow(tower, True)
-    if labelled is not None:
-        report["labelled target's task"] = _task(run, labelled)[1]
-        loss = loss + report["labelled target's task"]
-    if aligning:
-        for name, weight, value in _alignment(run, source.x, codes, batches.target(run.step)):
-            report[name] = value
-            loss = loss + weight * value
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    for group in run.optimizer.param_groups:
-        group["lr"] = _learning_rate(config, run.step)
-    run.optimizer.step()
-    _move_average(run)
-    return {name: value.item() for name, value in report.items()}
-
-
-def _task(run: _Run, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-    """(N, d) codes of the crops, and their task loss."""
-    config = run.config
-    with autocast(config):
-        codes = run.tower.codes(batch.x, 0)
-        class_logits, predicted = run.tower.predict(run.tower.features_of(codes))
-    loss = task_loss(
-        class_logits,
-        predicted,
-        batch.class_index,
-        batch.quaternion,
-        class_weight=config.class_weight,
-        pose_weight=config.pose_weight,
-        sample_weight=batch.pose_weight,
-        symmetries=batch.symmetries,
-    )
-    return codes.float(), loss
-
-
-def _alignment(
-    run: _Run, source: Tensor, source_codes: Tensor, target: Tensor
-) -> list[tuple[str, float, Tensor]]:
-    """Names, weights and values of the losses that align source and target crops.
-
-    Args:
-        source, target: (N, C, H, W).
-        source_codes: (N, d), the source's.
-    """
-    config = run.config
-    with autocast(config):
-        target_codes = run.tower.codes(target, 0).float()
-    kind = config.similarity if config.system == "dsn" else config.system
-    ramp = _ramp(config, run.step)
-    weight = config.alignment_weight
-    if run.classifier is not None:
-        value = alignment.adversarial_loss(run.classifier, source_codes, target_codes, ramp)
-    elif kind == "mmd":
-        value = _mmd(source_codes, target_codes, config)
-        weight *= ramp
-    else:
-        value = alignment.coral_loss(source_codes, target_codes)
-        weight *= ramp
-    terms: list[tuple[str, float, Tensor]] = [(kind, weight, value)]
-    if run.separation is not None:
-        for domain, (x, codes) in enumerate([(source, source_codes), (target, target_codes)]):
-            name = ("source", "target")[domain]
-            with autocast(config):
-                parts = run.separation(x, codes, domain)
-            difference = alignment.difference_loss(parts.private.float(), codes)
-            terms.append((f"{name} difference", config.difference_weight, difference))
-            error = alignment.reconstruction_loss(x, parts.reconstructed.float())
-            terms.append((f"{name} reconstruction", config.reconstruction_weight, error))
-    return terms
-
-
-def _mmd(source_codes: Tensor, target_codes: Tensor, config: BaselineConfig) -> Tensor:
-    if config.bandwidths == "paper":
-        return alignment.mmd(source_codes, target_codes, alignment.PAPER_BANDWIDTHS, floor=1e-4)
-    bandwidths = alignment.median_bandwidths(source_codes, target_codes)
-    return alignment.mmd(source_codes, target_codes, bandwidths)
-
-
-def _ramp(config: BaselineConfig, step: int) -> float:
-    """The factor of alignment, from 0 to 1 (Ganin et al. 2016, section 5.2.2)."""
-    if config.ramp == "constant":
-        return 1.0
-    done = (step - config.alignment_from_step) / (config.steps - config.alignment_from_step)
-    return 2.0 / (1.0 + math.exp(-10.0 * done)) - 1.0
-
-
-def _learning_rate(config: BaselineConfig, step: int) -> float:
-    if config.schedule == "staircase":
-        return config.learning_rate * config.decay ** (step // config.decay_steps)
-    if config.schedule == "linear":
-        return config.learning_rate * min(1.0, 2.0 * (1.0 - step / config.steps))
-    return config.learning_rate
-
-
-def _follow(tower: TaskTower, follows: bool) -> None:
-    """Whether running statistics follow the crops that come."""
-    for module in tower.modules():
-        if isinstance(module, BatchNorm):
-            module.update_statistics = follows
-
-
-def _move_average(run: _Run) -> None:
-    if run.average is None:
-        return
-    keep = average_share(run.config.ema, run.step)
-    # Statistics of batch normalisation too: the tower's latest do not suit average weights.
-    mine, its = run.average.state_dict().values(), run.tower.state_dict().values()
-    with torch.no_grad():
-        torch._foreach_lerp_(list(mine), list(its), 1.0 - keep)
-
-
-class _Batches:
-    """Batches of each kind of crops, each a pure function of (seed, step)."""
-
-    def __init__(self, crops: _Crops, config: BaselineConfig) -> None:
-        n, seed, device = config.batch, config.seed, config.device
-        self.source = labelled_batches(crops.source, n, seed, _ORDER_SOURCE, device)
-        self.images = Images(crops.target, device) if config.aligns else None
-        self.rows = Rows(len(crops.target), n, seed, _ORDER_TARGET)
-        self.labelled_target = (
-            None
-            if crops.labelled_target is None
-            else labelled_batches(crops.labelled_target, n, seed, _ORDER_LABELLED, device)
-        )
-
-    def target(self, step: int) -> Tensor:
-        """(N, C, H, W)."""
-        assert self.images is not None
-        return self.images.at(self.rows.draw(step))
-
-    def draw_labelled(self, step: int) -> LabelledBatch | None:
-        return None if self.labelled_target is None else self.labelled_target.draw(step)
-
-
-def _progress(run: _Run, report: dict[str, float], first: int, seconds: float) -> TaskProgress:
-    rate, left = pace(run.config, run.step, first, seconds)
-    return TaskProgress(run.step, run.config.steps, report, rate, left)
-
-
-def _check(
-    source: LabelledCrops,
-    target: NDArray[Any],
-    labelled_target: LabelledCrops | None,
-    config: BaselineConfig,
-) -> None:
+def _check(crops: Crops, config: BaselineConfig) -> None:
+    source, target = crops.source, crops.target
     _, _, height, width = source.images.shape
     if height != width or height < 8 or height % 4:
         raise AdapterError(
@@ -430,43 +275,5 @@ def _check(
     if config.system == "coral":
         import_svm()
         check_every_class(source, config.coral_crops)
-    if labelled_target is not None:
-        check_labelled_target(source, labelled_target)
-
-
-def _fingerprint(crops: _Crops, config: BaselineConfig) -> str:
-    arrays: list[NDArray[Any] | None] = []
-    for labelled in (crops.source, crops.labelled_target):
-        if labelled is not None:
-            arrays += [labelled.images, labelled.class_index]
-            if config.task == "pose":
-                arrays += [labelled.quaternion, labelled.pose_weight, labelled.symmetries]
-    if config.system != "supervised":
-        arrays.append(crops.target)
-    return fingerprint_of(arrays)
-
-
-def _save(run: _Run, crops: _Crops, checkpoint: Path, fingerprint: str) -> None:
-    """Write the checkpoint at one stroke; CORAL's head is fitted anew to the tower as it is."""
-    config = run.config
-    networks = dict(run.stored())
-    if config.system == "coral":
-        networks["coral"] = fit_coral(
-            run.evaluated(),
-            crops.source,
-            crops.target,
-            crops=config.coral_crops,
-            svm_c=config.svm_c,
-            device=config.device,
-        )
-    metadata = describe(config, fingerprint, run.step) | run.crops
-    write_checkpoint(checkpoint, networks, {"all": run.optimizer}, metadata)
-
-
-def _restore(run: _Run, checkpoint: Path, fingerprint: str) -> None:
-    tensors, metadata = read_checkpoint(checkpoint)
-    free = set(FREE_SETTINGS)
-    if run.config.schedule == "linear" or (run.config.aligns and run.config.ramp == "ganin"):
-        free.discard("steps")  # the learning rate or the ramp depends on it
-    check_same_run(checkpoint, metadata, run.config, fingerprint, free=free)
-    run.step = restore(checkpoint, tensors, metadata, run.stored(), {"all": run.optimizer})
+    if crops.labelled_target is not None:
+        check_labelled_target(source, crops.labelled_target)

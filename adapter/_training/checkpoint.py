@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adapter._errors import AdapterError, brief
+from adapter._errors import AdapterError, OtherTraining, brief
 from adapter._files import write_atomically
 from safe_files import open_file
 
@@ -54,7 +54,9 @@ def write_checkpoint(
         for index, state in optimizer.state_dict()["state"].items():
             present = {k: v for k, v in state.items() if isinstance(v, Tensor)}
             tensors |= {f"optimizer.{name}.{index}.{k}": v for k, v in present.items()}
-    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    # Copies, for networks may share weights, which the file's format does not know.
+    whole = torch.contiguous_format
+    plain = {k: v.detach().cpu().clone(memory_format=whole) for k, v in tensors.items()}
     unsigned = save(plain, {"format": FORMAT, "sha256": _NO_HASH, **metadata})
     digest = hashlib.sha256(unsigned).hexdigest()
     write_atomically(path, unsigned.replace(_named(_NO_HASH), _named(digest), 1))
@@ -198,9 +200,13 @@ def describe(config: Any, fingerprint: str, step: int) -> dict[str, str]:
     """Metadata that `check_same_run` compares."""
     return {
         "step": str(step),
-        "config": json.dumps(dataclasses.asdict(config)),
+        "config": _as_json(config),
         "fingerprint": fingerprint,
     }
+
+
+def _as_json(config: Any) -> str:
+    return json.dumps(dataclasses.asdict(config))
 
 
 def check_same_run(
@@ -208,25 +214,28 @@ def check_same_run(
 ) -> None:
     """Refuse to continue a run with other settings, but for the `free` ones, or other crops.
 
+    What a checkpoint does not say of its run is not compared: the judge's once said nothing.
+
     Raises:
-        AdapterError: it is another run; the message says what differs.
+        OtherTraining: the message says what differs.
     """
     # A setting that the checkpoint does not know is newer than it, and had its default's effect.
     defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    before = defaults | json.loads(metadata["config"])
+    now = json.loads(_as_json(config))
+    before = defaults | json.loads(metadata["config"]) if "config" in metadata else now
     free = set(free)
     changed = [
         f"`{name}` {before[name]} there, {value} now"
-        for name, value in dataclasses.asdict(config).items()
+        for name, value in now.items()
         if name not in free and before[name] != value
     ]
     if changed:
-        raise AdapterError(
+        raise OtherTraining(
             f"{path} belongs to a run with other settings ({'; '.join(changed)}); use these "
             "or another folder"
         )
-    if metadata["fingerprint"] != fingerprint:
-        raise AdapterError(
+    if metadata.get("fingerprint", fingerprint) != fingerprint:
+        raise OtherTraining(
             f"{path} belongs to a run on other crops; use the same crops or another folder"
         )
 

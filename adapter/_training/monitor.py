@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter._errors import AdapterError
-from adapter._settings.pixelda import Progress
+from adapter._errors import TrainingCollapsed
+from adapter._settings.progress import Progress, TaskProgress
 from checked_settings import MissingDependency
 
 SCALARS_EVERY = 50
 """Steps between two points of TensorBoard's curves."""
+
+_ACCURACIES = {
+    "accuracy_real": "discriminator accuracy/real",
+    "accuracy_fake": "discriminator accuracy/adapted",
+}
+"""Names of a discriminator's accuracies in a step's report, and of their curves."""
 
 
 class Board:
@@ -37,16 +43,15 @@ class Board:
             raise MissingDependency("`tensorboard`", "tensorboard", "tensorboard") from error
         self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def curves(self, progress: Progress, learning_rates: dict[str, float]) -> None:
+    def curves(self, progress: TaskProgress, learning_rates: dict[str, float]) -> None:
         """A point of every curve.
 
         Args:
-            progress: where the run stands.
-            learning_rates: by the network's name.
+            progress: where the run stands; a discriminator's accuracies are among its losses.
+            learning_rates: by the optimiser's name.
         """
-        points = {f"loss/{name}": value for name, value in progress.losses.items()}
-        points["discriminator accuracy/real"] = progress.accuracy_real
-        points["discriminator accuracy/adapted"] = progress.accuracy_fake
+        named = progress.losses.items()
+        points = {_ACCURACIES.get(name, f"loss/{name}"): value for name, value in named}
         points |= {f"learning rate/{name}": rate for name, rate in learning_rates.items()}
         points["steps per second"] = progress.steps_per_second
         for name, value in points.items():
@@ -93,7 +98,6 @@ class CollapseWatch:
 
     Args:
         source, target: (N, C, H, W) crops of the two domains.
-        low_checks: checks in a row that have failed already, in earlier parts of the run.
     """
 
     CROPS = 64
@@ -107,8 +111,8 @@ class CollapseWatch:
     LEAST = 1e-3
     """Variation (values are in [-1, 1]) of data too much alike to say anything."""
 
-    def __init__(self, source: NDArray[Any], target: NDArray[Any], low_checks: int = 0) -> None:
-        self.low_checks = low_checks
+    def __init__(self, source: NDArray[Any], target: NDArray[Any]) -> None:
+        self.low_checks = 0  # in a row, also in earlier parts of the run
         self.crops = _spread(source, self.CROPS)
         self._expected = min(variation(self.crops), variation(_spread(target, self.CROPS)))
 
@@ -116,14 +120,14 @@ class CollapseWatch:
         """Look at `crops` as they are adapted after `step` steps.
 
         Raises:
-            AdapterError: the generator has collapsed.
+            TrainingCollapsed: the generator has.
         """
         if step < self.FIRST_STEP or self._expected < self.LEAST:
             return
         part = variation(adapted) / self._expected
         self.low_checks = self.low_checks + 1 if part < self.LIMIT else 0
         if self.low_checks >= self.CHECKS:
-            raise AdapterError(
+            raise TrainingCollapsed(
                 f"training collapsed at step {step}: adapted crops differ from each other by only "
                 f"{100 * part:.1f} % of what the data's crops do, in {self.low_checks} checks in a "
                 "row; train in another folder with a lower `learning_rate`, or with a "
@@ -170,3 +174,30 @@ _DISCRIMINATOR_WON = (
     "look wrong, train with a lower `discriminator_keep`, a higher `discriminator_noise` or a "
     "lower `discriminator_learning_rate`"
 )
+
+
+def with_accuracies(
+    on_progress: Callable[[Progress], None] | None, watch: DiscriminatorWatch | None = None
+) -> Callable[[TaskProgress], None] | None:
+    """What tells of a GAN's training: accuracies apart from losses, and what a watch has to say."""
+    if on_progress is None:
+        return None
+
+    def tell(state: TaskProgress) -> None:
+        losses = {k: v for k, v in state.losses.items() if k not in _ACCURACIES}
+        real, fake = (state.losses[name] for name in _ACCURACIES)
+        note = "" if watch is None else watch.note(state.step, real, fake)
+        on_progress(
+            Progress(
+                state.step,
+                state.steps,
+                losses,
+                real,
+                fake,
+                state.steps_per_second,
+                state.seconds_left,
+                state.note or note,
+            )
+        )
+
+    return tell

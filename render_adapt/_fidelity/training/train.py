@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from adapter._training.checkpoint import read_checkpoint, restore, write_checkpoint
-from adapter._training.lock import only_training
+from adapter import TaskProgress, Training, run_training
 from cad_models import CadModel, load_models
 from render_adapt._fidelity.calibrate import calibrate
 from render_adapt._fidelity.calibration import CALIBRATION, Calibration, write_calibration
-from render_adapt._fidelity.label_view import SIDE
+from render_adapt._fidelity.training.batches import JudgeBatch, draw_batch
+from render_adapt._fidelity.training.harden import harden
 from render_adapt._fidelity.training.network import (
     SHIFT_UNIT,
     TURN_UNIT,
@@ -43,9 +44,9 @@ OBJECTS = (
 that what is measured on those is what holds for objects that the judge never saw."""
 SHAPES = 40
 PAIRS = 24576
-BATCH = 64
 STEPS = 8000
 _POSE_WEIGHT = 0.5
+_LEARNING_RATE = 3e-3
 
 
 def main() -> None:
@@ -76,6 +77,21 @@ def calibrate_on_renders(models: Sequence[CadModel], network: Path) -> Calibrati
     return calibrate(take, None, models, PlanConfig(), 4000, network)
 
 
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What decides what the judge learns from its pairs."""
+
+    steps: int = STEPS
+    """Batches to learn from, or to stop at for now."""
+    schedule_steps: int = STEPS
+    """Batches over which the learning rate falls to 0."""
+    checkpoint_every: int = 250
+    seed: int = 0
+    max_minutes: float = 0.0
+    device: str = "cpu"
+    threads: int = 0
+
+
 def train_judge(
     pairs: Pairs,
     steps: int,
@@ -92,62 +108,67 @@ def train_judge(
         out: folder of the checkpoint.
         checkpoint_every: steps.
         stop_at: a step to stop at before the last.
+
+    Raises:
+        AdapterError: a checkpoint of other pairs or steps, a training that diverged, a folder that
+            cannot be written.
     """
-    with only_training(out):
-        return _train_judge(pairs, steps, out, checkpoint_every, stop_at)
+    settings = JudgeSettings(min(steps, stop_at or steps), steps, checkpoint_every)
+    tell = _printed(checkpoint_every)
+    return run_training(partial(JudgeTraining, pairs), settings, out, on_progress=tell).judge.eval()
 
 
-def _train_judge(
-    pairs: Pairs, steps: int, out: Path, checkpoint_every: int, stop_at: int | None
-) -> JudgeNetwork:
-    torch.manual_seed(0)
-    network = JudgeNetwork()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
-    checkpoint, first = out / "checkpoint.safetensors", 0
-    if checkpoint.exists():
-        state, metadata = read_checkpoint(checkpoint)
-        first = restore(checkpoint, state, metadata, {"judge": network}, {"judge": optimizer})
-    network.train()
+def _printed(every: int) -> Callable[[TaskProgress], None]:
+    """Prints how the training goes: steps, loss, seconds of the processor."""
     mean, started = 0.0, time.process_time()
-    for step in range(first, min(steps, stop_at or steps)):
-        random = np.random.default_rng([7, step])
-        torch.manual_seed(step)
-        for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * _schedule(step / steps)
-        loss = _loss(network, draw_batch(pairs, random))
-        optimizer.zero_grad()
+
+    def tell(state: TaskProgress) -> None:
+        nonlocal mean
+        mean += 0.02 * (state.losses["judge"] - mean)
+        if state.step % every == 0:
+            print(f"{state.step} {mean:.4f} {time.process_time() - started:.0f} s", flush=True)  # noqa: T201
+
+    return tell
+
+
+class JudgeTraining(Training):
+    """The judge, and how it learns from a batch of pairs.
+
+    Args:
+        pairs: what to learn from.
+        settings: how long, and how often to save.
+    """
+
+    def __init__(self, pairs: Pairs, settings: JudgeSettings) -> None:
+        super().__init__(settings)
+        self.pairs, self.schedule_steps = pairs, settings.schedule_steps
+        torch.manual_seed(settings.seed)
+        self.judge = JudgeNetwork().train()
+        self.judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.adam = torch.optim.AdamW(self.judge.parameters(), lr=_LEARNING_RATE, weight_decay=0.02)
+        self.networks["judge"], self.optimizers["judge"] = self.judge, self.adam
+
+    def data(self) -> Iterable[NDArray[Any]]:
+        return vars(self.pairs).values()
+
+    def seed(self, step: int) -> int:
+        return step
+
+    def learning_rates(self, step: int) -> Mapping[str, float]:
+        return {"judge": _LEARNING_RATE * _schedule(step / self.schedule_steps)}
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        loss = _loss(self.judge, draw_batch(self.pairs, np.random.default_rng([7, step])))
+        self.adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        mean += 0.02 * (float(loss.detach()) - mean)
-        if (step + 1) % checkpoint_every == 0:
-            write_checkpoint(
-                checkpoint, {"judge": network}, {"judge": optimizer}, {"step": str(step + 1)}
-            )
-            print(f"{step + 1} {mean:.4f} {time.process_time() - started:.0f} s", flush=True)  # noqa: T201
-    return network.eval()
+        torch.nn.utils.clip_grad_norm_(self.judge.parameters(), 5.0)
+        self.adam.step()
+        return {"judge": loss}
 
 
 def _schedule(done: float) -> float:
     """Up in the first twentieth, then down to 0 along a cosine."""
     return min(1.0, 20 * done + 0.01) * 0.5 * (1 + float(np.cos(np.pi * done)))
-
-
-@dataclass(frozen=True)
-class JudgeBatch:
-    """Pictures, labels, and what is true of them."""
-
-    planes: Tensor
-    """(B, 8, 64, 64)."""
-    true: Tensor
-    """(B,), 1 where the label is true."""
-    same: Tensor
-    """(B,), 1 where the picture shows the labelled object."""
-    shift: Tensor
-    """(B, 2), pixels."""
-    turn: Tensor
-    """(B, 3), degrees; NaN where it cannot be told."""
 
 
 def _loss(network: JudgeNetwork, batch: JudgeBatch) -> Tensor:
@@ -160,134 +181,6 @@ def _loss(network: JudgeNetwork, batch: JudgeBatch) -> Tensor:
     shift = functional.smooth_l1_loss(verdict[known, 2:4], batch.shift[known] / SHIFT_UNIT)
     turn = functional.smooth_l1_loss(verdict[known, 4:7], batch.turn[known] / TURN_UNIT)
     return loss + _POSE_WEIGHT * (shift + turn)
-
-
-def draw_batch(pairs: Pairs, random: np.random.Generator) -> JudgeBatch:
-    """Draw pictures, spoil them, and lay a label over each that is true or false of it."""
-    # Spoiling a picture costs as much as learning from it: each is shown with two labels.
-    half = random.integers(len(pairs), size=BATCH // 2)
-    rows = np.tile(half, 2)
-    kind = random.choice(4, size=BATCH, p=[0.5, 0.2, 0.25, 0.05])
-    moved, wrong, foreign = kind == 1, kind == 2, kind == 3
-    label = (
-        np.where(
-            wrong[:, None, None, None], pairs.false_label[rows], pairs.true_label[rows]
-        ).astype(np.float32)
-        / 127
-    )
-    label[foreign] = np.roll(label, 1, axis=0)[foreign]
-    length, angle = random.uniform(1.5, 10.0, BATCH), random.uniform(0, 2 * np.pi, BATCH)
-    shift = np.rint(length * np.stack([np.cos(angle), np.sin(angle)])).T * moved[:, None]
-    for row in np.flatnonzero(moved):
-        label[row] = _moved(label[row], -int(shift[row, 0]), -int(shift[row, 1]))
-    picture = np.tile(harden(pairs.picture[half], pairs.inside[half], random), (2, 1, 1, 1))
-    gone = pairs.erased[rows]
-    same = ~gone & ~foreign & ~(wrong & pairs.swapped[rows])
-    turn = np.where(wrong[:, None], pairs.turn[rows], np.float32(0))
-    unknown = wrong & (turn == 0).all(axis=1)
-    turn[unknown] = np.nan
-    # A turn that no one can see says nothing about the label.
-    true = same & ~moved & (~wrong | unknown)
-    planes = torch.from_numpy(np.concatenate([picture, label], axis=1))
-    batch = JudgeBatch(planes, _floats(true), _floats(same), _floats(shift), torch.from_numpy(turn))
-    return turned_about(batch, int(random.integers(4)), bool(random.integers(2)))
-
-
-def _floats(values: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.asarray(values, np.float32))
-
-
-def _moved(planes: NDArray[np.float32], right: int, down: int) -> NDArray[np.float32]:
-    """Moved by whole pixels; what comes in from outside is 0."""
-    size = planes.shape[-1]
-    result = np.zeros_like(planes)
-    rows, columns = (
-        slice(max(down, 0), size + min(down, 0)),
-        slice(max(right, 0), size + min(right, 0)),
-    )
-    source = (
-        slice(max(-down, 0), size + min(-down, 0)),
-        slice(max(-right, 0), size + min(-right, 0)),
-    )
-    result[:, rows, columns] = planes[:, source[0], source[1]]
-    return result
-
-
-def turned_about(batch: JudgeBatch, quarters: int, mirror: bool) -> JudgeBatch:
-    """The whole batch turned by quarters, counter-clockwise, and mirrored left to right."""
-    planes, shift, turn = batch.planes, batch.shift, batch.turn
-    planes = torch.rot90(planes, quarters, (2, 3))
-    for _ in range(quarters):
-        shift = torch.stack([shift[:, 1], -shift[:, 0]], dim=1)
-        turn = torch.stack([turn[:, 1], -turn[:, 0], turn[:, 2]], dim=1)
-    if mirror:
-        planes = planes.flip(3)
-        shift = shift * torch.tensor([-1.0, 1.0])
-        turn = turn * torch.tensor([1.0, -1.0, -1.0])
-    return JudgeBatch(planes, batch.true, batch.same, shift, turn)
-
-
-def harden(
-    pictures: NDArray[np.uint8], inside: NDArray[np.bool_], random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Spoil pictures as adapters do, without moving anything.
-
-    Blotches of all sizes, little of them on the object; backgrounds of nothing but blotches, or of
-    the object's own colour; the object's colours and contrast changed; blur; noise.
-
-    Args:
-        pictures: (B, 64, 64, 3), RGB.
-        inside: (B, 64, 64), the target.
-        random: draws it all.
-
-    Returns:
-        (B, 3, 64, 64) in [-1, 1].
-    """
-    planes = np.ascontiguousarray(np.moveaxis(pictures, -1, 1))
-    spoilt = [_harden(*pair, random) for pair in zip(planes, inside, strict=True)]
-    return np.stack(spoilt) * 2 - 1
-
-
-def _harden(
-    picture: NDArray[np.uint8], inside: NDArray[np.bool_], random: np.random.Generator
-) -> NDArray[np.float32]:
-    x = picture.astype(np.float32) / 255
-    gain, offset = _uniform(random, 0.6, 1.3, 3), _uniform(random, -0.06, 0.06, 3)
-    inner = x * gain + (offset + _uniform(random, -0.15, 0.15))
-    shown = inside if inside.any() else np.ones_like(inside)
-    own = inner[:, shown].mean(axis=1)[:, None, None]
-    inner = own + (inner - own) * _uniform(random, 0.4, 1.1)
-    inner += _blotches(random) * _uniform(random, 0.0, 0.1)
-    strength = _uniform(random, 0.0, 0.2)
-    if random.random() < 0.4:
-        outer = _blotches(random) * (0.1 + strength) + _uniform(random, 0.0, 1.0, 3)
-    else:
-        outer = x + _blotches(random) * strength
-    if random.random() < 0.3:
-        outer += (own - outer.mean(axis=(1, 2), keepdims=True)) * _uniform(random, 0.3, 1.0)
-    x = np.where(inside, inner, outer)
-    if random.random() < 0.6:
-        soft = np.stack([cv2.blur(plane, (3, 3)) for plane in x])
-        x += (soft - x) * _uniform(random, 0.0, 1.0)
-    x += random.standard_normal(x.shape, dtype=np.float32) * _uniform(random, 0.0, 0.06)
-    return np.clip(x, 0, 1)
-
-
-def _uniform(
-    random: np.random.Generator, low: float, high: float, count: int = 1
-) -> NDArray[np.float32]:
-    """(count, 1, 1)."""
-    return random.uniform(low, high, (count, 1, 1)).astype(np.float32)
-
-
-def _blotches(random: np.random.Generator) -> NDArray[np.float32]:
-    """(3, 64, 64), about unit variance, a mixture of sizes."""
-    total = np.zeros((3, SIDE, SIDE), np.float32)
-    for cells, weight in zip((4, 8, 16, 32), random.dirichlet(np.ones(4)) ** 0.5, strict=True):
-        noise = random.standard_normal((3, cells, cells), dtype=np.float32)
-        noise *= np.float32(1.4 * weight)
-        total += np.stack([cv2.resize(plane, (SIDE, SIDE)) for plane in noise])
-    return total
 
 
 if __name__ == "__main__":

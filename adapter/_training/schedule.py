@@ -1,0 +1,41 @@
+"""What changes over a run: learning rates, and the weight of alignment."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """Settings that say how the learning rate goes."""
+
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def decay(self) -> float: ...
+    @property
+    def decay_steps(self) -> int: ...
+
+
+def rate_factor(config: Schedule, done: int, of: int) -> float:
+    """The factor of the learning rate: constant, in stairs, or linear to 0 over the second half.
+
+    Args:
+        config: its schedule; stairs are `decay_steps` updates long and each is `decay` of the last.
+        done: updates of the weights so far.
+        of: updates in the whole run.
+    """
+    if config.schedule == "staircase":
+        return config.decay ** (done // config.decay_steps)
+    if config.schedule == "linear":
+        return min(1.0, 2.0 * (1.0 - done / of))
+    return 1.0
+
+
+def ganin_ramp(done: float) -> float:
+    """The factor of alignment, from 0 to 1 (Ganin et al. 2016, section 5.2.2).
+
+    Args:
+        done: part of the run that is done, 0 to 1.
+    """
+    return 2.0 / (1.0 + math.exp(-10.0 * done)) - 1.0
