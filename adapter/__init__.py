@@ -38,9 +38,11 @@ from adapter._target.report import LeftOut, TargetReport
 from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
+    from adapter._losses.pixelda import angle_degrees
     from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
+        Predict,
         choose,
         evaluate,
         label_free_score,
@@ -51,13 +53,17 @@ if TYPE_CHECKING:
     from adapter._training.artifact import save_adapter
     from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
+    from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS
     from adapter._training.cogan import load_cogan, train_cogan
     from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
-    from adapter._training.pixelda import load_task_tower, train
+    from adapter._training.pixelda import load_task_tower, train, training_steps
+    from adapter._training.trained import TrainedGenerator, checkpoint_step, load_generator
 
 __all__ = [
     "BASELINES",
+    "CHECKPOINT",
     "FAR",
+    "FREE_SETTINGS",
     "PRESETS",
     "SHIPPED_ADAPTER",
     "Adapter",
@@ -78,6 +84,7 @@ __all__ = [
     "MovingAverage",
     "Nearest",
     "OtherTraining",
+    "Predict",
     "Progress",
     "Snapshot",
     "TargetCrops",
@@ -86,12 +93,15 @@ __all__ = [
     "TaskProgress",
     "TaskTower",
     "TrainConfig",
+    "TrainedGenerator",
     "Training",
     "TrainingCollapsed",
     "TrainingDiverged",
     "TrainingSettings",
+    "angle_degrees",
     "architecture_of",
     "architectures",
+    "checkpoint_step",
     "choose",
     "decode",
     "draw_noise",
@@ -102,6 +112,7 @@ __all__ = [
     "load_adapter",
     "load_baseline",
     "load_cogan",
+    "load_generator",
     "load_task_tower",
     "memorisation",
     "nearest_neighbours",
@@ -114,33 +125,42 @@ __all__ = [
     "train",
     "train_baseline",
     "train_cogan",
+    "training_steps",
 ]
 
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
+    "CHECKPOINT": "adapter._training.checkpoint",
+    "FREE_SETTINGS": "adapter._training.checkpoint",
     "Discriminator": "adapter._networks.pixelda",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
     "MovingAverage": "adapter._training.averages",
+    "Predict": "adapter._measures.evaluation",
     "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "TrainedGenerator": "adapter._training.trained",
     "Training": "adapter._training.engine",
     "TrainingSettings": "adapter._training.engine",
+    "angle_degrees": "adapter._losses.pixelda",
     "architecture_of": "adapter._networks.registry",
     "architectures": "adapter._networks.registry",
+    "checkpoint_step": "adapter._training.trained",
     "choose": "adapter._measures.evaluation",
     "evaluate": "adapter._measures.evaluation",
     "export_onnx": "adapter._networks.export",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
+    "load_generator": "adapter._training.trained",
     "load_task_tower": "adapter._training.pixelda",
     "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
     "train_cogan": "adapter._training.cogan",
+    "training_steps": "adapter._training.pixelda",
 }
 
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, TaskTower, encode, load_adapter
 from adapter._losses.pixelda import angle_degrees, task_loss
-from benchmarks.linemod_cut import OBJECTS, TURNED_ABOUT_Z
 from cad_models import load_models
 from render_adapt import adapt_crops
 from render_adapt._config import plan_as_learnt
+from render_adapt._paper.scenarios.linemod_crops import OBJECTS, TURNED_ABOUT_Z
 from renderer import (
     CropBatch,
     RasterRenderer,

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.linemod_cut import OBJECTS, RealCrops, at_size, read_real_crops
-from benchmarks.linemod_target import sensor_depth
 from cad_models import CadModel, load_models
+from render_adapt._paper.scenarios.linemod_crops import OBJECTS, RealCrops, at_size, read_real_crops
+from render_adapt._paper.scenarios.linemod_depth import sensor_depth
 from renderer import RasterRenderer
 
 SIDE, COLUMNS, REACH = 192, 6, 100.0

@@ -3,14 +3,12 @@
     python -m benchmarks.linemod_target --data ../shared/data --out build/linemod_target
 
 The colour is the camera's. LINEMOD's crops come without depth, so a Kinect-like sensor simulation
-stands in for the measurement: the object's CAD model at the crop's pose, on the board that it
-stands on, seen by `renderer.simulate_structured_light_depth`. The poses serve to simulate that
-measurement alone; the folder that comes out holds images, depth and the distance at which each
-crop was cut, and no label.
+stands in for the measurement (`render_adapt/_paper/scenarios/linemod_depth.py`). The poses serve to
+simulate that measurement alone; the folder that comes out holds images, depth and the distance at
+which each crop was cut, and no label.
 
 Each crop's window, distance and ray are those by which it was cut, as far as they are known, and
-estimated where they are not: `benchmarks.linemod_cut`. What the simulation leaves out: clutter on
-the board has no depth.
+estimated where they are not (`render_adapt/_paper/scenarios/linemod_crops.py`).
 """
 
 from __future__ import annotations
@@ -23,26 +21,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import AdapterError
-from benchmarks.linemod_cut import (
+from cad_models import load_models
+from checked_settings import SettingError
+from render_adapt._paper.scenarios.linemod_crops import (
     CAMERA,
     OBJECTS,
     OFF_AXIS,
-    SIZE,
     WINDOW,
-    RealCrops,
-    at_size,
     read_real_crops,
 )
-from cad_models import CadModel, load_models
-from renderer import (
-    RasterRenderer,
-    board_depth,
-    simulate_structured_light_depth,
-    window_pixels,
-)
+from render_adapt._paper.scenarios.linemod_depth import sensor_depth
+from renderer import window_pixels
 
-OVERSAMPLING = 3  # odd, so that a crop's pixel centre is one of the finer image's
 DEPTH_SCALE = 0.1
 
 
@@ -61,7 +51,7 @@ def main() -> None:
         generator = np.random.default_rng([arguments.seed, number])
         try:
             crops = read_real_crops(linemod, "train", model, generator)
-        except AdapterError as error:
+        except SettingError as error:
             raise SystemExit(str(error)) from None
         for frame, rgb, depth, z in zip(
             crops.frames,
@@ -83,26 +73,6 @@ def main() -> None:
     }
     settings = {"cut": cut, "depth_scale": DEPTH_SCALE, "centre_depth": centre_depth}
     (arguments.out / "crops.json").write_text(json.dumps(settings, indent=0) + "\n")
-
-
-def sensor_depth(
-    model: CadModel, crops: RealCrops, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """(N, 64, 64) millimetres: the object on its board as the sensor would have measured it.
-
-    The board is the plane through the mesh's lowest point.
-    """
-    plans = at_size(crops.plans, SIZE * OVERSAMPLING)
-    surface = RasterRenderer([model], threads=2, levels=False).render(plans).depth
-    board = board_depth(plans, np.full(len(plans), model.bounds[0, 2]))
-    scene = np.where(surface > 0, surface, board)
-    middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
-    return np.stack(
-        [
-            simulate_structured_light_depth(depth, matrix[0, 0], generator)[middle, middle]
-            for depth, matrix in zip(scene, plans.camera_matrix, strict=True)
-        ]
-    )
 
 
 def write(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

@@ -7,6 +7,9 @@ RenderAdaptError           one sentence for the person who gave the command
 ├── cad_models.ModelError  a CAD model cannot be used
 ├── renderer.RenderError   a crop cannot be rendered as asked
 ├── adapter.AdapterError   an adapter cannot be trained, read, written or applied
+│   ├── TrainingDiverged   a loss is no longer a finite number
+│   ├── TrainingCollapsed  adapted crops have become alike
+│   └── OtherTraining      a folder holds the training of other settings or crops
 ├── DatasetError           the output folder cannot be written, read or continued
 └── WorkerError            worker processes keep dying
 """

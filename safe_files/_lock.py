@@ -29,16 +29,17 @@ class FolderLock:
     Args:
         path: the file to lock, which is made where it is not there.
         refusal: what is raised where another run holds it.
+        patience: seconds to wait for it, `PATIENCE` if not given; infinite waits until it is free.
     """
 
-    def __init__(self, path: Path, refusal: Exception) -> None:
+    def __init__(self, path: Path, refusal: Exception, *, patience: float | None = None) -> None:
         self._descriptor: int | None = None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + (PATIENCE if patience is None else patience)
         while self._descriptor is None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
             if not _lock(descriptor):
                 os.close(descriptor)
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     raise refusal
                 time.sleep(0.1)
             elif path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -53,6 +54,12 @@ class FolderLock:
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         os.write(self._descriptor, text.encode())
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let go, in this process."""

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.linemod_cut import (
+from cad_models import CadModel, load_models
+from render_adapt._paper.scenarios.linemod_crops import (
     CAMERA,
     KNOWN_PLACES,
     OBJECTS,
@@ -23,8 +24,7 @@ from benchmarks.linemod_cut import (
     read_real_crops,
     read_translations,
 )
-from benchmarks.linemod_target import sensor_depth
-from cad_models import CadModel, load_models
+from render_adapt._paper.scenarios.linemod_depth import sensor_depth
 from renderer import RasterRenderer, centre_points
 
 EVERY = 9

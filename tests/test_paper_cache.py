@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapter import AdapterError, LabelledCrops, train
+from adapter import LabelledCrops, train
 from adapter._training.checkpoint import read_checkpoint
-from benchmarks.paper._cache import cached_crops, sha256_of_files
-from benchmarks.paper._subsets import take
+from render_adapt._exceptions import DatasetError
+from render_adapt._paper.scenarios.cache import cached_crops
+from render_adapt._paper.scenarios.data_files import sha256_of_code, sha256_of_files
+from render_adapt._paper.scenarios.subsets import take
 from tests.pixelda_toy import TOY, toy_source, toy_target
 
 RECIPE = {"squares": 96, "seed": 1}
@@ -116,7 +119,7 @@ def test_an_interrupted_making_leaves_nothing_that_is_used(tmp_path: Path) -> No
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AdapterError, match="choose another folder for the cache"):
+    with pytest.raises(DatasetError, match="choose another folder for the cache"):
         cached_crops(tmp_path / "file" / "cache", "toy", RECIPE, 96, Maker())
 
 
@@ -143,3 +146,28 @@ def test_hash_of_files_knows_names_contents_and_where_one_ends(tmp_path: Path) -
     first = hash_of(a="12", b="3")
     assert first == hash_of(a="12", b="3")
     assert len({first, hash_of(a="1", b="23"), hash_of(c="12", d="3"), hash_of(a="12", b="4")}) == 4
+
+
+def test_hash_of_code_knows_every_room_of_a_package_and_a_functions_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "house_of_code/__init__.py": "",
+        "house_of_code/_room/__init__.py": "",
+        "house_of_code/_room/cupboard/__init__.py": "",
+        "house_of_code/_room/cupboard/drawer.py": "",
+        "code_beside.py": "def work(): ...",
+        "code_that_is_not_asked_for.py": "",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    house = importlib.import_module("house_of_code")
+    work = importlib.import_module("code_beside").work
+    known = {sha256_of_code(house, work)}
+    for name in files:
+        (tmp_path / name).write_text(f"{files[name]}  # {name}")
+        known.add(sha256_of_code(house, work))
+    assert len(known) == len(files)  # one at first, and a new one for each file but the last
+    assert sha256_of_code(house) != sha256_of_code(work)

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapter import LabelledCrops
-from benchmarks.paper._figures import (
+from render_adapt._exceptions import DatasetError
+from render_adapt._paper.results.figures import (
     interpolation_figure,
     neighbours_figure,
     samples_figure,
     style_and_content,
     write_figures,
 )
-from benchmarks.paper._scenario import Scenario
+from render_adapt._paper.scenarios.scenario import Scenario
 from tests.pixelda_toy import toy_source, toy_target
 
 
@@ -322,5 +323,5 @@ def test_the_first_crops_shown_are_of_different_classes(tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "neighbours.png").mkdir()
-    with pytest.raises(OSError, match=r"neighbours\.png"):
+    with pytest.raises(DatasetError, match=r"neighbours\.png"):
         write_figures(toy_scenario(), shade, 5, None, tmp_path, 0, crops=20)

@@ -8,22 +8,22 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adapter import AdapterError, LabelledCrops, Progress
-from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
-from benchmarks.paper import _jobs as jobs_module
-from benchmarks.paper._jobs import Job, Workplace, run_job, state_of
-from benchmarks.paper._pool import run_jobs
-from benchmarks.paper._presets import SEEN, UNSEEN, stages
-from benchmarks.paper._scenario import Scenario
-from benchmarks.paper._subsets import take
-from benchmarks.paper._systems import training_crops
+from adapter import CHECKPOINT, LabelledCrops, Progress
+from adapter._training.checkpoint import read_checkpoint
+from render_adapt._exceptions import WorkerError
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.scenarios.subsets import take
+from render_adapt._paper.training.jobs import Job, Workplace, run_job, shared_seconds, state_of
+from render_adapt._paper.training.pool import run_jobs
+from render_adapt._paper.training.stages import SEEN, UNSEEN, stages
+from render_adapt._paper.training.systems import training_crops
+from safe_files import FolderLock, write_file
 
 SIZE = 16
 OBJECTS = (*SEEN, *UNSEEN)
@@ -134,25 +134,18 @@ def test_death_at_any_write_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: dict[str, Any]
 ) -> None:
     """The n-th file is never written, for every n; the next call goes on from what is there."""
-    import adapter._training.checkpoint
-
-    writers = [(jobs_module, jobs_module.write_atomically)]
-    writers += [(adapter._training.checkpoint, adapter._training.checkpoint.write_atomically)]
     written = 0
     dies_at = -1
 
-    def dying(real: Callable[..., None]) -> Callable[..., None]:
-        def write(path: Path, data: bytes) -> None:
-            nonlocal written
-            written += 1
-            if written == dies_at:
-                raise Killed
-            real(path, data)
+    def dying_write(path: Path, content: bytes | str) -> None:
+        nonlocal written
+        written += 1
+        if written == dies_at:
+            raise Killed
+        write_file(path, content)
 
-        return write
-
-    for module, real in writers:
-        monkeypatch.setattr(module, "write_atomically", dying(real))
+    for module in ("render_adapt._paper.files", "adapter._files"):
+        monkeypatch.setattr(f"{module}.write_file", dying_write)
     run_job(JOB, place(tmp_path / "count"))
     total, last = written, dies_at
     assert total > 8
@@ -250,8 +243,7 @@ def test_failure_that_the_user_can_mend_is_tried_again(tmp_path: Path) -> None:
 def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
     where = place(tmp_path)
     where.folder(JOB).mkdir(parents=True)
-    with jobs_module._lock(where.folder(JOB) / "lock") as mine:
-        assert mine
+    with FolderLock(where.folder(JOB) / "lock", AssertionError()):
         assert run_job(JOB, where).status == "not run"
     assert run_job(JOB, where).status == "done"
 
@@ -259,7 +251,7 @@ def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scenario", ["broken", "deadly"])
 def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> None:
     job = dataclasses.replace(JOB, scenario=scenario)
-    error = {"broken": ZeroDivisionError, "deadly": AdapterError}[scenario]
+    error = {"broken": ZeroDivisionError, "deadly": WorkerError}[scenario]
     with pytest.raises(error, match=r"nobody foresaw|a training process died"):
         run_jobs([job], place(tmp_path), 1, deadline=time.time() + 600)
 
@@ -290,7 +282,7 @@ def test_unseen_objects_are_in_no_training_of_the_generator(tmp_path: Path) -> N
     assert (state.step, state.history[-1]["step"]) == (4, 4)
     assert "unseen_mean_angle_degrees" in state.history[-1]
     generator, task = where.stages(job)
-    scenario = where.load("linemod-rgb")
+    scenario = where.load_scenario("linemod-rgb")
     seen = training_crops(generator, scenario, None)
     names = [scenario.source.class_names[i] for i in np.unique(seen.source.class_index)]
     assert sorted(names) == sorted(SEEN)
@@ -312,7 +304,7 @@ def test_generator_that_several_jobs_begin_with_is_trained_once(tmp_path: Path) 
     second = run_job(jobs[1], where)
     assert (first.status, second.status) == ("done", "done")
     assert (checkpoint.stat().st_mtime_ns, checkpoint.read_bytes()) == before
-    assert min(first.seconds, second.seconds) > jobs_module.shared_seconds(jobs[0], where) > 0
+    assert min(first.seconds, second.seconds) > shared_seconds(jobs[0], where) > 0
 
 
 def test_semi_supervised_training_gets_the_labels_it_should(tmp_path: Path) -> None:

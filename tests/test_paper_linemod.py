@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,22 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from adapter import AdapterError, LabelledCrops
-from benchmarks.linemod_cut import read_real_crops
-from benchmarks.linemod_target import sensor_depth
-from benchmarks.paper import _linemod
-from benchmarks.paper._linemod import backgrounds, linemod_rgb, linemod_rgbd, source_plans
-from benchmarks.paper._scenario import Scenario
+import cad_models
+import renderer
+from adapter import LabelledCrops, encode
 from cad_models import CadModel, load_models
+from checked_settings import SettingError
+from render_adapt._paper.scenarios import data_files, linemod
+from render_adapt._paper.scenarios.data_files import sha256_of_files
+from render_adapt._paper.scenarios.linemod import (
+    backgrounds,
+    linemod_rgb,
+    linemod_rgbd,
+    source_plans,
+)
+from render_adapt._paper.scenarios.linemod_crops import read_real_crops
+from render_adapt._paper.scenarios.linemod_depth import sensor_depth
+from render_adapt._paper.scenarios.scenario import Scenario
 from renderer import Plans, RasterRenderer, hemisphere_viewpoints, plans_from_poses
 
 OBJECTS = ("ape", "cat", "duck")
@@ -44,7 +54,7 @@ def small(data_dir: Path) -> Iterator[Small]:
     cache = Path(tempfile.mkdtemp())
     poses = {"viewpoints": 7, "in_plane": 3, "objects": OBJECTS, "real_per_object": 12}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_linemod, "SOURCE_VALIDATION", 60)
+        patch.setattr(linemod, "SOURCE_VALIDATION", 60)
         yield Small(
             linemod_rgb(data_dir, cache, **poses),
             linemod_rgb(data_dir, cache, background="photographs", **poses),
@@ -163,7 +173,7 @@ def test_no_real_crop_is_in_two_parts(small: Small) -> None:
 def test_splits_of_all_real_crops_of_an_object(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_linemod, "SOURCE_VALIDATION", 5)
+    monkeypatch.setattr(linemod, "SOURCE_VALIDATION", 5)
     scenario = linemod_rgb(data_dir, tmp_path, viewpoints=1, in_plane=1, objects=["duck"])
     assert len(scenario.target) == 471
     assert len(scenario.target_train) == 271
@@ -312,7 +322,7 @@ def test_a_second_reading_renders_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("rendered again")
 
-    monkeypatch.setattr(_linemod, "RasterRenderer", refuse)
+    monkeypatch.setattr(linemod, "RasterRenderer", refuse)
     again = linemod_rgbd(
         data_dir, small.cache, viewpoints=7, in_plane=3, objects=OBJECTS, real_per_object=12
     )
@@ -320,33 +330,59 @@ def test_a_second_reading_renders_nothing(
     np.testing.assert_array_equal(again.target, small.rgbd.target)
 
 
+def test_crops_are_made_anew_when_any_code_changes_that_makes_them(
+    small: Small, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: set[Path] = set()
+
+    def hash_and_record(files: Iterable[Path]) -> str:
+        hashed.update(files := list(files))
+        return sha256_of_files(files)
+
+    monkeypatch.setattr(data_files, "sha256_of_files", hash_and_record)
+    linemod_rgb(
+        data_dir, small.cache, viewpoints=7, in_plane=3, objects=OBJECTS, real_per_object=12
+    )
+    packages = {
+        file
+        for package in (cad_models, renderer)
+        for file in Path(package.__path__[0]).rglob("*.py")
+    }
+    own = {
+        Path(inspect.getfile(part))
+        for part in (linemod, read_real_crops, sensor_depth, encode, data_files)
+    }
+    assert len({file.parent for file in packages}) > 8
+    assert hashed == packages | own
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"viewpoints": 0}, "viewpoints is 0: give 1 to 1241"),
-        ({"viewpoints": 1242}, "viewpoints is 1242"),
-        ({"in_plane": 0}, "in_plane is 0"),
-        ({"background": "green"}, "background is green"),
-        ({"objects": ["ape", "bowl"]}, "objects is ape, bowl"),
-        ({"objects": []}, "give some of ape"),
-        ({"real_per_object": 1}, "real_per_object is 1"),
+        ({"viewpoints": 0}, "`viewpoints` is 0: it must be from 1 to 1241"),
+        ({"viewpoints": 1242}, "`viewpoints` is 1242"),
+        ({"in_plane": 0}, "`in_plane` is 0: it must be at least 1"),
+        ({"background": "green"}, "`background` is green: it must be black or photographs"),
+        ({"objects": ["ape", "bowl"]}, r"`objects` is \('ape', 'bowl'\)"),
+        ({"objects": []}, "`objects` is .*: it must be a list of texts ape"),
+        ({"real_per_object": 1}, "`real_per_object` is 1: it must be at least 2"),
     ],
 )
 def test_options_out_of_range(
     data_dir: Path, tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(AdapterError, match=message):
+    with pytest.raises(SettingError, match=message):
         linemod_rgb(data_dir, tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="holds no linemod/crops"):
+    with pytest.raises(SettingError, match="holds no linemod/crops"):
         linemod_rgb(tmp_path, tmp_path / "cache")
 
 
 def test_photographs_that_are_not_there(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "linemod").symlink_to(data_dir / "linemod")
-    with pytest.raises(AdapterError, match="holds no imagenet_samples"):
+    with pytest.raises(SettingError, match="holds no imagenet_samples"):
         linemod_rgb(
             tmp_path, tmp_path / "cache", viewpoints=1, in_plane=1, objects=["duck"],
             real_per_object=2, background="photographs",

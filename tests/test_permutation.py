@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from benchmarks.paper._permutation import find_permutation
+from render_adapt._paper.training.permutation import find_permutation
 
 CONFUSIONS = (
     st.integers(1, 6)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import statistics
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter import PRESETS, AdapterError
-from adapter._training.checkpoint import FREE_SETTINGS
-from benchmarks.paper import ReproduceRun, reproduce
-from benchmarks.paper._jobs import JobState
-from benchmarks.paper._presets import PRESET_NAMES, pixelda, stages
-from benchmarks.paper._report import Provenance, as_markdown, write_table
-from benchmarks.paper._tables import (
+from adapter import FREE_SETTINGS, PRESETS
+from checked_settings import SettingError
+from render_adapt._cli import app as _cli
+from render_adapt._paper.reproduce import ReproduceRun, reproduce
+from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.table_page import as_markdown, write_table
+from render_adapt._paper.results.tables import (
     ACCURACY,
     ANGLE,
     TABLE_NAMES,
@@ -26,8 +28,9 @@ from benchmarks.paper._tables import (
     rows,
     table,
 )
-from render_adapt._cli import app as _cli
-from render_adapt._cli import reproduce as _cli_reproduce
+from render_adapt._paper.training.jobs import JobState
+from render_adapt._paper.training.presets import PRESET_NAMES, pixelda
+from render_adapt._paper.training.stages import stages
 
 PROVENANCE = Provenance("render-adapt reproduce table1", "2026-01-01", "abc")
 
@@ -218,13 +221,13 @@ def test_papers_figures() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"what": "table7"}, "table7.*table1"),
-        ({"preset": "huge"}, "--preset is huge.*smoke, cpu, full"),
-        ({"seeds": 0}, "--seeds is 0"),
-        ({"jobs": -1}, "--jobs is -1"),
-        ({"steps": 0}, "--steps is 0"),
-        ({"max_minutes": -1.0}, "--max-minutes is -1"),
-        ({"only": ("dan/",)}, "--only dan/ leaves no training"),
+        ({"what": "table7"}, "`what` is table7: it must be table1"),
+        ({"preset": "huge"}, "`preset` is huge: it must be smoke, cpu or full"),
+        ({"seeds": 0}, "`seeds` is 0"),
+        ({"jobs": -1}, "`jobs` is -1"),
+        ({"steps": 0}, "`steps` is 0"),
+        ({"max_minutes": -1.0}, "`max_minutes` is -1"),
+        ({"only": ("dan/",)}, "`only` dan/ leaves no training"),
         ({"preset": "full"}, "GPU"),
         ({"what": "figures"}, "run render-adapt reproduce table1 --preset smoke first"),
     ],
@@ -235,7 +238,7 @@ def test_what_is_asked_wrongly(tmp_path: Path, change: dict[str, Any], message: 
     if change.get("preset") == "full" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     given = {"what": "table1", "preset": "smoke", "work": tmp_path, "out": tmp_path} | change
-    with pytest.raises(AdapterError, match=message) as error:
+    with pytest.raises(SettingError, match=message) as error:
         reproduce(ReproduceRun(**given))
     assert str(error.value).count("\n") == 0
 
@@ -249,13 +252,17 @@ def cli_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return "\n".join(lines)
 
 
-def test_command_without_a_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_command_without_its_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        _cli_reproduce, "__file__", str(tmp_path / "site-packages/render_adapt/_cli/reproduce.py")
-    )
-    assert "runs from a checkout of the repository" in cli_error(capsys, "table1")
+    find_spec = importlib.util.find_spec
+
+    def without_two(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name in ("h5py", "sklearn") else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_two)
+    error = cli_error(capsys, "table1")
+    assert "reproduce needs h5py, sklearn; install with: pip install 'render-adapt[paper]'" in error
 
 
 def test_command_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

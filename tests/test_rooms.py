@@ -30,11 +30,13 @@ ROOMS = {
     ),
     "render_adapt": (
         "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_config",
-        "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_jobs", "jobs", "_cli",
-        "_start", "__main__",
+        "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_paper", "_jobs",
+        "jobs", "_cli", "_start", "__main__",
     ),
 }  # fmt: skip
 """Each may import those before it."""
+PAPER_ROOMS = ("files", "machine", "scenarios", "training", "results", "reproduce")
+"""So within `render_adapt/_paper`."""
 
 
 def imports(package: str) -> Iterator[tuple[Path, list[str]]]:
@@ -81,3 +83,38 @@ def test_every_room_is_in_its_place(package: str) -> None:
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__"} == set(ROOMS[package])
+
+
+def test_the_papers_rooms_import_only_what_is_before_them_and_published_names() -> None:
+    order = {room: number for number, room in enumerate(PAPER_ROOMS)}
+    folder = ROOT / "render_adapt/_paper"
+    strange = set()
+    for file, module in imports("render_adapt/_paper"):
+        name = (file.relative_to(ROOT).as_posix(), ".".join(module))
+        if module[0] in BELOW["render_adapt"] and len(module) > 1:
+            strange.add(name)
+        if module[:2] == ["render_adapt", "_paper"]:
+            room = file.relative_to(folder).parts[0].removesuffix(".py")
+            if order[module[2]] > order[room]:
+                strange.add(name)
+    assert strange == set()
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_nothing_reaches_for_what_is_not_installed_with_it(package: str) -> None:
+    """No package changes where modules are found, or imports the benchmarks by their name."""
+    reached = set()
+    for file in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            changes_path = isinstance(node, ast.Attribute) and (
+                ast.unparse(node) in ("sys.path", "sys.meta_path", "sys.path_hooks")
+            )
+            imports_path = isinstance(node, ast.ImportFrom) and (
+                node.module == "sys" and "path" in {alias.name for alias in node.names}
+            )
+            called = node.func if isinstance(node, ast.Call) else None
+            by_name = called is not None and ast.unparse(called).endswith("import_module")
+            names_benchmarks = by_name and "benchmarks" in ast.unparse(node)
+            if changes_path or imports_path or names_benchmarks:
+                reached.add(f"{file.relative_to(ROOT).as_posix()}: {ast.unparse(node)}")
+    assert reached == set()

@@ -244,6 +244,7 @@ ALLOWED = {
     "adapter/_training/checkpoint.py: safe_open": "a file that `open_file` has looked at",
     "adapter/_networks/registry.py: load": "an entry point of an installed package",
     "adapter/_runtime/onnx.py: InferenceSession": "of bytes",
+    "render_adapt/_paper/scenarios/cache.py: load": "numpy, of arrays whose hashes are right",
     "render_adapt/_formats/registry.py: load": "an entry point of an installed package",
     "render_adapt/_formats/bop_webdataset.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_readers/webdataset_pipeline.py: open": "a tar file that `open_file` has opened",

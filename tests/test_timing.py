@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from adapter import AdapterError, LabelledCrops
-from benchmarks.paper import _timing as timing
-from benchmarks.paper._peer import SCRIPT, peer_networks
+from adapter import LabelledCrops
+from checked_settings import SettingError
+from render_adapt._cli import app
+from render_adapt._paper.results import timing
+from render_adapt._paper.results.peer import SCRIPT, peer_networks
 from tests.pixelda_toy import toy_source, toy_target
 
 ROW = {
@@ -154,7 +158,7 @@ def test_a_peers_step_trains_all_three_networks(
 ) -> None:
     made = peer_networks(peer, size=16)
     before = [[p.detach().clone() for p in network.parameters()] for network in made]
-    monkeypatch.setattr("benchmarks.paper._peer.peer_networks", lambda *_: made)
+    monkeypatch.setattr("render_adapt._paper.results.peer.peer_networks", lambda *_: made)
     toy = toy_source(12)
     steps = timing.peer_steps(peer, toy, toy_target(12), 4, "cpu")
     next(steps)
@@ -163,24 +167,34 @@ def test_a_peers_step_trains_all_three_networks(
             assert not torch.equal(now, then)
 
 
-def test_without_a_peer_its_row_is_left_out_with_a_message(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    systems = timing.peer_systems(toy_source(4), toy_target(4), 1, "cpu", (2,), None)
-    assert list(systems) == []
-    assert "--peer" in capsys.readouterr().out
-
-
 def test_a_folder_without_the_script_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
+    with pytest.raises(SettingError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
         peer_networks(tmp_path, 32)
     (tmp_path / SCRIPT).parent.mkdir(parents=True)
     (tmp_path / SCRIPT).write_text("class Generator: pass")
-    with pytest.raises(AdapterError, match="lacks Generator, Discriminator"):
+    with pytest.raises(SettingError, match="lacks Generator, Discriminator"):
         peer_networks(tmp_path, 32)
 
 
-def test_the_measurement_runs_on_real_digits(data_dir: Path) -> None:
-    rows = timing.measure(data_dir, 0.0, 1, None, "cpu", batches=(4,))
+def test_the_command_times_real_digits_and_says_what_it_leaves_out(
+    data_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measure = timing.measure
+
+    def measure_little(*arguments: Any, batches: tuple[int, ...]) -> list[dict[str, Any]]:
+        return measure(*arguments, batches=(4,))
+
+    monkeypatch.setattr(timing, "measure", measure_little)
+    folders = ("--data", data_dir, "--out", tmp_path)
+    arguments = ("timing", "--preset", "smoke", "--max-minutes", 1e-6, *folders)
+    with pytest.raises(SystemExit) as stop:
+        app.main([str(argument) for argument in ("reproduce", *arguments)])
+    assert not stop.value.code
+    assert "PyTorch-GAN's networks are left out: --peer names" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "timing-smoke.json").read_text())["rows"]
     assert {row["size"] for row in rows} == {32, 64}
     assert np.isfinite([row["milliseconds_per_crop"] for row in rows]).all()
+    assert not any("PyTorch-GAN" in row["what"] for row in rows)

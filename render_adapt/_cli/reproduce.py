@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from checked_settings import SettingError
+from checked_settings import MissingDependency
 from render_adapt._cli.bars import JobLines, errors, output, steps_bar
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 
-_PAPER_NEEDS = ("torch", "h5py", "sklearn", "tensorboard")
+_NEEDS = ("torch", "onnx", "h5py", "sklearn", "tensorboard")
+"""What the experiments import, of the extra `paper`."""
 
 
 def reproduce(
@@ -59,13 +59,16 @@ def reproduce(
     data
         Folder with the digits and LINEMOD [default: RENDER_ADAPT_DATA, or ../shared/data].
     work
-        Folder of the trainings [default: build/paper in the checkout].
+        Folder of the trainings [default: build/paper].
     out
-        Folder of the tables [default: benchmarks/results/paper in the checkout].
+        Folder of the tables [default: benchmarks/results/paper].
     peer
         timing: a checkout of eriklindernoren/PyTorch-GAN, whose networks are timed beside ours.
     """
-    paper = _paper()
+    _refuse_without_packages()
+    from render_adapt._paper.reproduce import ReproduceRun
+    from render_adapt._paper.reproduce import reproduce as run_experiments
+
     settings = {"seeds": seeds, "only": ",".join(only), "steps": steps, "device": device}
     settings["precision"] = precision
     folders = {
@@ -74,25 +77,28 @@ def reproduce(
         "out": out,
         "peer": peer,
     }
-    run = paper.ReproduceRun(
-        what=what,
-        preset=preset,
+    # `ReproduceRun` checks each of them.
+    given: dict[str, Any] = {
+        "what": what, "preset": preset, "device": device, "precision": precision,
+        **{name: Path(folder) for name, folder in folders.items() if folder},
+    }  # fmt: skip
+    run = ReproduceRun(
         seeds=seeds,
         max_minutes=max_minutes,
         jobs=jobs,
-        only=tuple(part for given in only for part in given.split(",")),
+        only=tuple(part for names in only for part in names.split(",")),
         steps=steps,
-        device=device,
-        precision=precision,
         command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
-        **{name: Path(folder) for name, folder in folders.items() if folder},
+        **given,
     )
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
-        outcome = paper.reproduce(run, JobLines(progress))
+        outcome = run_experiments(run, JobLines(progress))
     for name, message in outcome.failed.items():
         errors.print(in_flags(f"failed: {name}: {message}"), soft_wrap=True)
     if outcome.unfinished:
         output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
+    for note in outcome.notes:
+        output.print(in_flags(note), soft_wrap=True)
     for file in outcome.files:
         output.print(f"written: {file}", soft_wrap=True)
 
@@ -102,23 +108,7 @@ def _given(settings: Mapping[str, object]) -> str:
     return "".join(f" --{name} {value}" for name, value in settings.items() if value)
 
 
-def _paper() -> Any:
-    """`benchmarks.paper`, which is in the checkout and not in the installed packages."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / "benchmarks/paper/__init__.py").is_file():
-        raise SettingError(
-            "reproduce runs from a checkout of the repository, and this is an installed package: "
-            "install the checkout with pip install -e '.[train,paper]'"
-        )
-    # The script's own path does not hold the checkout's folder.
-    if str(checkout) not in sys.path:
-        sys.path.insert(0, str(checkout))
-    try:
-        return importlib.import_module("benchmarks.paper")
-    except ModuleNotFoundError as error:
-        if error.name not in _PAPER_NEEDS:
-            raise
-        raise SettingError(
-            f"reproduce needs {error.name}; install the checkout with pip install -e "
-            "'.[train,paper]'"
-        ) from error
+def _refuse_without_packages() -> None:
+    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependency("reproduce", ", ".join(missing), "'render-adapt[paper]'")

@@ -12,8 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 
-from adapter import AdapterError
-from benchmarks.paper._jobs import AnyProgress, Job, Workplace, run_job
+from render_adapt._exceptions import WorkerError
+from render_adapt._paper.training.jobs import AnyProgress, Job, Workplace, run_job
 
 _LOOK_SECONDS = 1.0  # between two looks at how far the jobs are
 
@@ -36,7 +36,9 @@ def run_jobs(
         on_look: called about once a second with the jobs that are running, and how many have ended.
 
     Raises:
-        AdapterError: a job's folder holds another training, or a process was killed.
+        SettingError: a scenario's data is not there.
+        DatasetError: a folder cannot be written.
+        WorkerError: a process was killed.
     """
     # Threads that spin while they wait take the time of the other jobs' threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -56,9 +58,9 @@ def run_jobs(
                 job = running.pop(future)
                 future.result()
     except BrokenProcessPool:
-        raise AdapterError(
+        raise WorkerError(
             f"a training process died (killed, or out of memory), perhaps that of {job.name}: "
-            "what was saved is kept, and the same command continues; --jobs sets how many run "
+            "what was saved is kept, and the same command continues; `jobs` sets how many run "
             "side by side"
         ) from None
     finally:

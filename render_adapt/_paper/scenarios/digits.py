@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import AdapterError, LabelledCrops
-from benchmarks.paper._cache import cached_crops, sha256_of_files
-from benchmarks.paper._scenario import Scenario
-from benchmarks.paper._subsets import take
+from adapter import LabelledCrops
+from checked_settings import MissingDependency, SettingError
+from render_adapt._paper.scenarios.cache import cached_crops
+from render_adapt._paper.scenarios.data_files import (
+    read_data,
+    read_rgb,
+    sha256_of_code,
+    sha256_of_files,
+)
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.scenarios.subsets import take
 
 SIZE = 32
 DIGITS = tuple("0123456789")
@@ -60,7 +69,7 @@ def mnist_to_usps(data: Path, cache: Path) -> Scenario:
         cache: folder for crops that were made once (0.5 GB).
 
     Raises:
-        AdapterError: data that are not there, or h5py is not.
+        SettingError: data that are not there, or h5py is not.
     """
     return _scenario("MNIST to USPS", "usps", data, cache)
 
@@ -78,7 +87,7 @@ def mnist_to_mnist_m(data: Path, cache: Path) -> Scenario:
         cache: folder for crops that were made once (0.9 GB).
 
     Raises:
-        AdapterError: data that are not there, or not those that results are compared on.
+        SettingError: data that are not there, or not those that results are compared on.
     """
     return _scenario("MNIST to MNIST-M", "mnist-m", data, cache)
 
@@ -115,8 +124,12 @@ def _crops(name: str, split: str, data: Path, cache: Path) -> LabelledCrops:
     if name == "mnist-m":
         files += _photographs(data)
     _check_there(files, data)
-    code = [Path(__file__)]
-    recipe = {"name": name, "split": split, "files": sha256_of_files([*files, *code])}
+    recipe = {
+        "name": name,
+        "split": split,
+        "files": sha256_of_files(files),
+        "code": sha256_of_code(read_mnist, read_data),
+    }
     count = source.count[split]
 
     def parts() -> Iterator[LabelledCrops]:
@@ -142,34 +155,48 @@ def read_mnist(data: Path, split: str) -> Digits:
     """MNIST's "train" (60,000) or "test" (10,000), 28x28, from the idx files.
 
     Raises:
-        AdapterError: the files are not there.
+        SettingError: the files are not there, or damaged.
     """
     images, labels = (data / file for file in _SOURCES["mnist"].files[split])
     _check_there([images, labels], data)
-    with gzip.open(images) as file:
-        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    with gzip.open(labels) as file:
-        numbers = np.frombuffer(file.read(), np.uint8, offset=8)
-    return Digits(pixels, numbers.astype(np.int64))
+    most = _SOURCES["mnist"].count[split]
+    pixels = _read_idx(images, header=16, most=most * 28 * 28)
+    numbers = _read_idx(labels, header=8, most=most)
+    if len(pixels) != len(numbers) * 28 * 28:
+        raise SettingError(f"{images} and {labels} do not belong together; get MNIST anew")
+    return Digits(pixels.reshape(-1, 28, 28), numbers.astype(np.int64))
+
+
+def _read_idx(path: Path, *, header: int, most: int) -> NDArray[np.uint8]:
+    """The bytes of a compressed idx file after its header, `most` at most."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(read_data(path))) as file:
+            content = file.read(header + most + 1)
+    except (OSError, EOFError, zlib.error):
+        content = b""
+    if not header <= len(content) <= header + most:
+        raise SettingError(f"{path} is damaged, or no file of MNIST's; get MNIST anew")
+    return np.frombuffer(content, np.uint8, offset=header)
 
 
 def read_usps(data: Path, split: str) -> Digits:
     """USPS's "train" (7,291) or "test" (2,007), 16x16.
 
     Raises:
-        AdapterError: the file is not there, or h5py is not.
+        MissingDependency: h5py is not installed.
+        SettingError: the file is not there, or damaged.
     """
     try:
         import h5py  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        raise AdapterError(
-            "USPS is read with h5py, which is not installed; install it with: "
-            "pip install 'render-adapt[paper]'"
-        ) from error
+        raise MissingDependency("USPS", "h5py", "'render-adapt[paper]'") from error
     path = data / "digits/usps/usps.h5"
     _check_there([path], data)
-    with h5py.File(path) as file:
-        images, labels = file[split]["data"][:], file[split]["target"][:]
+    try:
+        with h5py.File(io.BytesIO(read_data(path))) as file:
+            images, labels = file[split]["data"][:], file[split]["target"][:]
+    except (OSError, KeyError) as error:
+        raise SettingError(f"{path} is damaged, or not USPS's; get USPS anew") from error
     return Digits(
         np.rint(images.reshape(-1, 16, 16) * 255.0).astype(np.uint8), labels.astype(np.int64)
     )
@@ -187,10 +214,10 @@ def make_mnist_m(data: Path, split: str) -> Digits:
         (N, 28, 28, 3) RGB.
 
     Raises:
-        AdapterError: digits or photographs are not there, or not the ones pinned here.
+        SettingError: digits or photographs are not there, or not the ones pinned here.
     """
     digits = read_mnist(data, split)
-    photographs = [_read_rgb(file) for file in _photographs(data)]
+    photographs = [read_rgb(file) for file in _photographs(data)]
     random = np.random.default_rng([42, {"train": 0, "test": 1}[split]])
     images = np.empty((len(digits), 28, 28, 3), np.uint8)
     for image, digit in zip(images, digits.images, strict=True):
@@ -199,12 +226,12 @@ def make_mnist_m(data: Path, split: str) -> Digits:
         left = random.integers(photograph.shape[1] - 28 + 1)
         patch = photograph[top : top + 28, left : left + 28]
         image[:] = np.where(digit[..., None] > 0, 255 - patch, patch)
-    found = hashlib.sha256(images.tobytes()).hexdigest()
-    if found != MNIST_M_SHA256[split]:
-        raise AdapterError(
+    made, expected = hashlib.sha256(images.tobytes()).hexdigest(), MNIST_M_SHA256[split]
+    if made != expected:
+        raise SettingError(
             f"MNIST-M made from {data} has other pixels than the one that results are compared on "
-            f"(SHA-256 {found[:12]}..., not {MNIST_M_SHA256[split][:12]}...); restore MNIST's idx "
-            "files and the 200 training photographs of BSDS500"
+            f"(SHA-256 {made[:12]}..., not {expected[:12]}...); restore MNIST's idx files and the "
+            "200 training photographs of BSDS500"
         )
     return Digits(images, digits.labels)
 
@@ -241,23 +268,16 @@ _SOURCES = {
 def _photographs(data: Path) -> list[Path]:
     files = sorted((data / "bsds500/train").glob("*.jpg"))
     if not files:
-        raise AdapterError(
+        raise SettingError(
             f"{data} holds no bsds500/train/*.jpg to make MNIST-M with; put BSDS500's training "
             "photographs there or give another data folder"
         )
     return files
 
 
-def _read_rgb(file: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(file))
-    if image is None:
-        raise AdapterError(f"{file} cannot be read as an image; get BSDS500's photographs anew")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
-
-
 def _check_there(files: list[Path], data: Path) -> None:
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise AdapterError(
+        raise SettingError(
             f"{missing[0]} is not there; {data} must be the folder that holds digits/ and bsds500/"
         )

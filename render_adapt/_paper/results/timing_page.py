@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapter._files import make_folder, write_atomically
-from benchmarks.paper._presets import PresetName
-from benchmarks.paper._report import Provenance, line
+from render_adapt._paper.results.page import Provenance, markdown_line, write_page
+from render_adapt._paper.training.presets import PresetName
 
 _COLUMNS = {
     "what": "system",
@@ -37,10 +35,7 @@ def write_timing(
         out: folder; made if absent.
         provenance: for the header.
     """
-    make_folder(out)
-    page, data = out / f"timing-{preset}.md", out / f"timing-{preset}.json"
     content = {"preset": preset, **vars(provenance), "rows": list(rows)}
-    write_atomically(data, (json.dumps(content, indent=1) + "\n").encode())
     hardware = ", ".join(dict.fromkeys(str(row["hardware"]) for row in rows))
     lines = [
         "# Timing",
@@ -52,12 +47,11 @@ def write_timing(
     ]
     for task in dict.fromkeys(row["task"] for row in rows):
         of_task = [row for row in rows if row["task"] == task]
-        lines += [f"## {task.capitalize()}", "", line(list(_COLUMNS.values()))]
-        lines.append(line(["---"] * len(_COLUMNS)))
-        lines += [line([_text(row[key]) for key in _COLUMNS]) for row in of_task]
+        lines += [f"## {task.capitalize()}", "", markdown_line(list(_COLUMNS.values()))]
+        lines.append(markdown_line(["---"] * len(_COLUMNS)))
+        lines += [markdown_line([_text(row[key]) for key in _COLUMNS]) for row in of_task]
         lines.append("")
-    write_atomically(page, "\n".join(lines).encode())
-    return page, data
+    return write_page(out, f"timing-{preset}", "\n".join(lines), content)
 
 
 def _text(value: object) -> str:

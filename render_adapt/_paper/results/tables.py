@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from adapter import choose
-from benchmarks.paper._jobs import Job, JobState
-from benchmarks.paper._presets import MAIN, PresetName, canonical, is_digits, variants
+from render_adapt._paper.training.jobs import Job, JobState
+from render_adapt._paper.training.presets import MAIN, PresetName, is_digits, variants
+from render_adapt._paper.training.stages import canonical
 
 TableName = Literal["table1", "table2", "table3", "table4", "table5", "table6"]
 TABLE_NAMES: tuple[TableName, ...] = get_args(TableName)

@@ -8,22 +8,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from adapter import AdapterError
-from benchmarks.paper._jobs import Job, JobState, Workplace, state_of
-from benchmarks.paper._machine import ROOT, commit
-from benchmarks.paper._pool import run_jobs
-from benchmarks.paper._presets import PRESET_NAMES, PresetName
-from benchmarks.paper._report import Provenance, write_table
-from benchmarks.paper._tables import TableName, jobs_of, rows, table
+from checked_settings import AtLeast, SettingError, check
 from render_adapt._config import available_cores
+from render_adapt._paper.machine import commit
+from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.table_page import write_table
+from render_adapt._paper.results.tables import TableName, jobs_of, rows, table
+from render_adapt._paper.training.jobs import Job, JobState, Workplace, state_of
+from render_adapt._paper.training.pool import run_jobs
+from render_adapt._paper.training.presets import PresetName
 
 Target = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 
+_Count = Annotated[int, AtLeast(1)]
 _TIMED_SECONDS = {"smoke": 0.1, "cpu": 20.0, "full": 20.0}  # of each system
 _TIMED_SYSTEMS = 20  # about as many are timed
+
+_WITHOUT_PEER = (
+    "PyTorch-GAN's networks are left out: `peer` names a checkout of eriklindernoren/PyTorch-GAN"
+)
 
 OnLook = Callable[[Mapping[Job, JobState], int, int], None]
 """Called with the states of the jobs that run, how many have ended, and how many there are."""
@@ -34,28 +39,28 @@ class ReproduceRun:
     """What to reproduce, and where.
 
     Raises:
-        AdapterError: a value out of range; the message names the flag.
+        SettingError: a value out of range.
     """
 
     what: Target
     """A table of the paper, its figures, or how fast training is."""
     preset: PresetName = "cpu"
     """How much: smoke (minutes), cpu (hours on two cores), full (a GPU)."""
-    seeds: int | None = None
+    seeds: _Count | None = None
     """Trainings of each system; None takes the table's own number."""
-    data: Path = field(default_factory=lambda: ROOT.parent / "shared/data")
+    data: Path = Path("../shared/data")
     """Folder with the digits and LINEMOD's crops."""
-    work: Path = ROOT / "build/paper"
+    work: Path = Path("build/paper")
     """Folder of the trainings."""
-    out: Path = ROOT / "benchmarks/results/paper"
+    out: Path = Path("benchmarks/results/paper")
     """Folder of the tables."""
-    jobs: int | None = None
+    jobs: _Count | None = None
     """Trainings side by side; None takes one per core, and one in all for full."""
-    max_minutes: float = 0.0
+    max_minutes: Annotated[float, AtLeast(0)] = 0.0
     """Stop all trainings after this long, with checkpoints; 0 means no limit."""
     only: tuple[str, ...] = ()
     """Train only jobs whose name has one of these in it."""
-    steps: int | None = None
+    steps: _Count | None = None
     """Steps of each training in place of the preset's."""
     device: Literal["cpu", "cuda"] | None = None
     """Where to train in place of the preset's."""
@@ -67,19 +72,7 @@ class ReproduceRun:
     """The command line, for the table's header."""
 
     def __post_init__(self) -> None:
-        for name, known in (("what", TARGETS), ("preset", PRESET_NAMES)):
-            if getattr(self, name) not in known:
-                raise AdapterError(
-                    f"--{name} is {getattr(self, name)}: it must be one of {', '.join(known)}"
-                )
-        for name in ("seeds", "jobs", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise AdapterError(f"--{name} is {value}: it must be at least 1")
-        if self.precision not in (None, "fp32", "bf16"):
-            raise AdapterError(f"--precision is {self.precision}: it must be fp32 or bf16")
-        if not 0 <= self.max_minutes < math.inf:
-            raise AdapterError(f"--max-minutes is {self.max_minutes}: it must be 0 or more")
+        check(self)
 
     @property
     def place(self) -> Workplace:
@@ -104,6 +97,8 @@ class Outcome:
     """Why trainings failed, by their names."""
     unfinished: int = 0
     """Trainings that the same command would go on with."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and how to have it."""
 
 
 def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
@@ -114,22 +109,24 @@ def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
         on_look: called about once a second while jobs are trained.
 
     Raises:
-        AdapterError: data, settings or a machine that do not allow it.
+        SettingError: data, settings or a machine that do not allow it.
+        DatasetError: a folder that cannot be written.
+        WorkerError: a training process that was killed.
     """
     date = datetime.now(UTC).date().isoformat()
     provenance = Provenance(command=run.command, date=date, commit=commit())
     if run.what == "figures":
-        from benchmarks.paper._pictures import write_pictures
+        from render_adapt._paper.results.figures_page import write_pictures
 
-        return Outcome(tuple(write_pictures(run.preset, run.place, run.out, provenance)))
+        return Outcome(write_pictures(run.preset, run.place, run.out, provenance))
     if run.what == "timing":
         return _time(run, provenance)
     return _reproduce_table(run, run.what, provenance, on_look)
 
 
 def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
-    from benchmarks.paper._timing import measure
-    from benchmarks.paper._timing_page import write_timing
+    from render_adapt._paper.results.timing import measure
+    from render_adapt._paper.results.timing_page import write_timing
 
     device = run.device or ("cuda" if run.preset == "full" else "cpu")
     _refuse_without_gpu({device})
@@ -139,7 +136,8 @@ def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
     # The fewest steps of large batches take minutes on a processor.
     batches = (8,) if run.preset == "smoke" else (32, 64)
     measured = measure(run.data, seconds, available_cores(), run.peer, device, batches=batches)
-    return Outcome(write_timing(run.preset, measured, run.out, provenance))
+    files = write_timing(run.preset, measured, run.out, provenance)
+    return Outcome(files, notes=() if run.peer else (_WITHOUT_PEER,))
 
 
 def _reproduce_table(
@@ -150,8 +148,8 @@ def _reproduce_table(
     jobs = jobs_of(wanted, run.preset, seeds)
     chosen = [job for job in jobs if not run.only or any(part in job.name for part in run.only)]
     if not chosen:
-        raise AdapterError(
-            f"--only {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
+        raise SettingError(
+            f"`only` {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
         )
     _train(chosen, run, on_look)
     states = {job: state_of(job, place) for job in jobs}
@@ -183,7 +181,7 @@ def _refuse_without_gpu(devices: Iterable[str]) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise AdapterError(
-                "the preset full is for a GPU, and torch finds none: use --preset cpu, or add "
-                "--device cpu, which takes weeks"
+            raise SettingError(
+                "the preset full is for a GPU, and torch finds none: use `preset` cpu, or add "
+                "`device` cpu, which takes weeks"
             )

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapter._files import make_folder, write_atomically
-from benchmarks.paper._presets import NARROWER, PresetName
-from benchmarks.paper._tables import ACCURACY, ANGLE, RELABELLED, Row, Selection, Table
-
-
-@dataclasses.dataclass(frozen=True)
-class Provenance:
-    """Where and when a table was written."""
-
-    command: str
-    date: str
-    commit: str
+from render_adapt._paper.results.page import Provenance, markdown_line, write_page
+from render_adapt._paper.results.tables import ACCURACY, ANGLE, RELABELLED, Row, Selection, Table
+from render_adapt._paper.training.presets import NARROWER, PresetName
 
 
 def write_table(
@@ -29,8 +19,6 @@ def write_table(
     Returns:
         The Markdown and the JSON file.
     """
-    make_folder(out)
-    markdown, data = (out / f"{table.name}-{preset}.{suffix}" for suffix in ("md", "json"))
     content = {
         "table": table.name,
         "title": table.title,
@@ -39,10 +27,8 @@ def write_table(
         **dataclasses.asdict(provenance),
         "rows": [as_json(row) for row in rows],
     }
-    text = as_markdown(table, preset, rows, provenance)
-    write_atomically(data, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    write_atomically(markdown, text.encode())
-    return markdown, data
+    markdown = as_markdown(table, preset, rows, provenance)
+    return write_page(out, f"{table.name}-{preset}", markdown, content)
 
 
 def as_json(row: Row) -> dict[str, object]:
@@ -81,15 +67,15 @@ def _main(rows: Sequence[Row]) -> list[str]:
     """One line for each system."""
     metrics = list(dict.fromkeys(row.metric for row in rows))
     titles = [part for metric in metrics for part in (_title(metric), "paper")]
-    lines = [line(["system", "variant", *titles, "seeds", "steps", "minutes", "state"])]
-    lines.append(line(["---"] * (len(titles) + 6)))
+    lines = [markdown_line(["system", "variant", *titles, "seeds", "steps", "minutes", "state"])]
+    lines.append(markdown_line(["---"] * (len(titles) + 6)))
     for group in _groups(rows, "last"):
         first = group[0]
         values = [text for row in group for text in (_ours(row), _paper(row))]
         minutes = "" if first.minutes is None else f"{first.minutes:.1f}"
         seeds = f"{first.seeds} of {first.seeds_asked}"
         end = [seeds, f"{first.steps:,}", minutes, first.status]
-        lines.append(line([first.label, first.variant, *values, *end]))
+        lines.append(markdown_line([first.label, first.variant, *values, *end]))
     return lines
 
 
@@ -102,12 +88,13 @@ def _selections(rows: Sequence[Row]) -> list[str]:
     }
     metrics = list(dict.fromkeys(row.metric for row in rows))
     titles = [f"{_title(metric)}, {title}" for metric in metrics for title in by_selection.values()]
-    lines = [line(["system", "variant", *titles]), line(["---"] * (len(titles) + 2))]
+    lines = [markdown_line(["system", "variant", *titles])]
+    lines.append(markdown_line(["---"] * (len(titles) + 2)))
     groups = [_groups(rows, selection) for selection in by_selection]
     for of_system in zip(*groups, strict=True):
         first = of_system[0][0]
         cells = [_ours(group[i]) for i in range(len(metrics)) for group in of_system]
-        lines.append(line([first.label, first.variant, *cells]))
+        lines.append(markdown_line([first.label, first.variant, *cells]))
     return lines
 
 
@@ -140,8 +127,3 @@ def _paper(row: Row) -> str:
     if row.paper_std is not None:
         return f"± {row.paper_std:g}"
     return "" if row.paper is None else f"{row.paper:g}{_unit(row)}"
-
-
-def line(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks.paper._digits import mnist_to_mnist_m, mnist_to_usps
-from benchmarks.paper._linemod import linemod_rgb, linemod_rgbd
-from benchmarks.paper._scenario import Scenario
+from render_adapt._paper.scenarios.digits import mnist_to_mnist_m, mnist_to_usps
+from render_adapt._paper.scenarios.linemod import linemod_rgb, linemod_rgbd
+from render_adapt._paper.scenarios.scenario import Scenario
 
 Load = Callable[[Path, Path], Scenario]
 """A scenario from the data folder, and a folder for crops that are made once."""

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from adapter import FAR, LabelledCrops, memorisation, nearest_neighbours
-from adapter._losses.pixelda import angle_degrees
-from adapter._measures.evaluation import Predict
-from benchmarks.paper._scenario import Scenario
-
-Generate = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]
-"""Crops (N, C, H, W) in [-1, 1] and noise (N, noise_dimension) to adapted crops (N, C, H, W)."""
+from adapter import FAR, LabelledCrops, Predict, memorisation, nearest_neighbours
+from render_adapt._paper.files import make_folder, write
+from render_adapt._paper.results.looks import (
+    Generate,
+    adapt_in_batches,
+    draw_noise,
+    style_and_content,
+)
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.scenarios.subsets import take
 
 _TILE, _GAP, _MARGIN = 96, 6, 14
 _FONT, _FONT_SCALE, _INK = cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40)
 _PAPER, _NOTHING = 255, 225  # Grey levels: background of the figure, depth beyond the window.
-_PICK, _NOISE, _SAMPLE, _LOOKS = range(50, 54)  # Random streams, beside the seed.
-_BATCH = 100
+_PICK, _NOISE, _SAMPLE = range(50, 53)  # Random streams, beside the seed; 53 is `looks`'.
 
 
 def neighbours_figure(
@@ -45,9 +45,9 @@ def neighbours_figure(
     rows: list[list[NDArray[np.uint8]]] = []
     labels: list[str] = []
     for name, crops in lines.items():
-        shown = [_tiles(crop) for crop in crops]
-        rows += [list(row) for row in zip(*shown, strict=True)]
-        labels += [name, "depth"][: len(shown[0])]
+        tiles = [_tiles(crop) for crop in crops]
+        rows += [list(row) for row in zip(*tiles, strict=True)]
+        labels += [name, "depth"][: len(tiles[0])]
     return _grid(rows, labels, [""] * len(source))
 
 
@@ -91,78 +91,6 @@ def samples_figure(
     return _looks_figure(generate, source, noise, [f"look {1 + k}" for k in range(noise.shape[1])])
 
 
-@dataclass(frozen=True)
-class StyleAndContent:
-    """What changes in an adapted crop when nothing but its noise does.
-
-    A generator whose noise changes style and not content keeps class and pose, and changes
-    backgrounds. Changes are mean absolute differences between two looks of a crop.
-    """
-
-    background_change: float
-    """Off the object, in grey levels of 255."""
-    object_change: float
-    """On the object, in grey levels of 255."""
-    object_depth_change: float | None
-    """Depth on the object, in the units of the crop's tensor (1 is a window's side); None without
-    depth."""
-    same_class_percent: float | None
-    """Share of crops that the task network takes for one class in all their looks; None without
-    a task network."""
-    right_class_percent: float | None
-    """Share of looks that it takes for the source crop's class."""
-    mean_angle_between_looks_degrees: float | None
-    """Mean angle between the poses that it sees in two looks of a crop; None without poses."""
-
-
-def style_and_content(
-    generate: Generate,
-    predict: Predict | None,
-    crops: LabelledCrops,
-    noise_dimension: int,
-    *,
-    looks: int = 8,
-    seed: int = 0,
-) -> StyleAndContent:
-    """Measure what noise changes in adapted crops.
-
-    Args:
-        generate: the generator.
-        predict: a task network on adapted crops, which it takes from the processor's memory;
-            None measures pixels alone.
-        crops: source crops with masks and labels.
-        noise_dimension: length of the noise vector, drawn from U(-1, 1).
-        looks: noise vectors for each crop, 2 at least.
-        seed: of the noise.
-    """
-    noise = _noise((looks, len(crops), noise_dimension), seed, _LOOKS)
-    pictures = np.stack([_generated(generate, crops.images, z) for z in noise])  # (L, N, C, H, W)
-    change = np.abs(np.diff(pictures, axis=0)).mean(axis=0)  # (N, C, H, W)
-    color, on_object = 127.5 * change[:, :3].mean(axis=1), crops.masks
-    has_depth = change.shape[1] == 4
-    classes, poses = _predictions(predict, pictures)
-    same = right = angle = None
-    if classes is not None:
-        same = 100.0 * float((classes == classes[0]).all(axis=0).mean())
-        right = 100.0 * float((classes == crops.class_index).mean())
-    if poses is not None:
-        flat = torch.from_numpy(poses[1:]).flatten(0, 1)
-        other = torch.from_numpy(poses[:-1]).flatten(0, 1)
-        own = None if crops.symmetries is None else crops.symmetries[crops.class_index]
-        every = None if own is None else torch.from_numpy(np.tile(own, (looks - 1, 1, 1)))
-        counts = np.ones(len(crops), bool) if crops.pose_weight is None else crops.pose_weight > 0
-        between = angle_degrees(flat, other, every).numpy()[np.tile(counts, looks - 1)]
-        angle = float(between.mean()) if between.size else None
-    return StyleAndContent(
-        background_change=float(color[~on_object].mean()),
-        object_change=float(color[on_object].mean()),
-        object_depth_change=float(change[:, 3][on_object].mean()) if has_depth else None,
-        same_class_percent=same,
-        right_class_percent=right,
-        mean_angle_between_looks_degrees=angle,
-    )
-
-
 def write_figures(
     scenario: Scenario,
     generate: Generate,
@@ -193,32 +121,44 @@ def write_figures(
         many each was measured on; it can be written as JSON.
 
     Raises:
-        OSError: a picture cannot be written.
+        DatasetError: a picture cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows = _spread(scenario.source, crops, seed)
     source = scenario.source.images[rows]
-    adapted = _generated(generate, source, _noise((len(rows), noise_dimension), seed, _NOISE))
+    noise = draw_noise((len(rows), noise_dimension), seed, _NOISE)
+    adapted = adapt_in_batches(generate, source, noise)
     held_out = scenario.target_test.images[_spread(scenario.target_test, crops, seed)]
     copies = memorisation(adapted, scenario.target, held_out)
-    first = slice(0, 10)
-    nearest = scenario.target[nearest_neighbours(adapted[first], scenario.target).index]
-    _write(out / "neighbours.png", neighbours_figure(source[first], adapted[first], nearest))
-
-    shown = source[:5]
-    ends = _noise((2, noise_dimension), seed, _SAMPLE)
-    _write(out / "interpolation.png", interpolation_figure(generate, shown, *ends))
-    looks = _noise((len(shown), 8, noise_dimension), seed, _SAMPLE)
-    _write(out / "samples.png", samples_figure(generate, shown, looks))
-
+    _write_pictures(out, generate, source, adapted, scenario.target, noise_dimension, seed)
     unseen = scenario.source_validation
-    part = _take(unseen, _spread(unseen, crops, seed))
+    part = take(unseen, _spread(unseen, crops, seed))
     kept = style_and_content(generate, predict, part, noise_dimension, seed=seed)
     return {
         "memorisation": dataclasses.asdict(copies),
         "style_and_content": dataclasses.asdict(kept),
         "crops": {"adapted": len(rows), "held_out": len(held_out), "looked_at": len(part)},
     }
+
+
+def _write_pictures(
+    out: Path,
+    generate: Generate,
+    source: NDArray[Any],
+    adapted: NDArray[Any],
+    target: NDArray[Any],
+    noise_dimension: int,
+    seed: int,
+) -> None:
+    """The three pictures, of the first of the source crops."""
+    first = slice(0, 10)
+    nearest = target[nearest_neighbours(adapted[first], target).index]
+    _write(out / "neighbours.png", neighbours_figure(source[first], adapted[first], nearest))
+    few = source[:5]
+    ends = draw_noise((2, noise_dimension), seed, _SAMPLE)
+    _write(out / "interpolation.png", interpolation_figure(generate, few, *ends))
+    looks = draw_noise((len(few), 8, noise_dimension), seed, _SAMPLE)
+    _write(out / "samples.png", samples_figure(generate, few, looks))
 
 
 def _looks_figure(
@@ -228,9 +168,9 @@ def _looks_figure(
     rows: list[list[NDArray[np.uint8]]] = []
     every = np.broadcast_to(noise, (len(source), *noise.shape[-2:]))
     for crop, z in zip(source, every, strict=True):
-        looks = _generated(generate, np.repeat(crop[None], len(z), axis=0), z)
-        shown = [_tiles(picture) for picture in (crop, *looks)]
-        rows += [list(row) for row in zip(*shown, strict=True)]
+        looks = adapt_in_batches(generate, np.repeat(crop[None], len(z), axis=0), z)
+        tiles = [_tiles(picture) for picture in (crop, *looks)]
+        rows += [list(row) for row in zip(*tiles, strict=True)]
     return _grid(rows, [""] * len(rows), ["source", *columns])
 
 
@@ -286,37 +226,8 @@ def _write_text(page: NDArray[np.uint8], text: str, x: int, y: int) -> None:
 
 
 def _write(file: Path, picture: NDArray[np.uint8]) -> None:
-    if not cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{file} cannot be written; choose a folder that can")
-
-
-def _generated(
-    generate: Generate, crops: NDArray[Any], noise: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Adapted crops, a batch at a time."""
-    parts = [
-        np.asarray(generate(crops[i : i + _BATCH].astype(np.float32), noise[i : i + _BATCH].copy()))
-        for i in range(0, len(crops), _BATCH)
-    ]
-    return np.concatenate(parts).astype(np.float32)
-
-
-def _predictions(
-    predict: Predict | None, pictures: NDArray[np.float32]
-) -> tuple[NDArray[np.int64] | None, NDArray[np.float32] | None]:
-    """Classes (looks, N) and poses (looks, N, 4), as far as the task network gives them."""
-    if predict is None:
-        return None, None
-    looks, n = pictures.shape[:2]
-    flat = torch.from_numpy(pictures).flatten(0, 1)
-    with torch.no_grad():
-        parts = [predict(part) for part in torch.split(flat, _BATCH)]
-    classes = torch.cat([logits.argmax(dim=1) for logits, _ in parts]).cpu().numpy()
-    poses = [pose for _, pose in parts if pose is not None]
-    return (
-        classes.reshape(looks, n),
-        torch.cat(poses).cpu().numpy().reshape(looks, n, 4) if poses else None,
-    )
+    content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    write(file, content.tobytes())
 
 
 def _spread(crops: LabelledCrops, n: int, seed: int) -> NDArray[np.int64]:
@@ -329,19 +240,3 @@ def _spread(crops: LabelledCrops, n: int, seed: int) -> NDArray[np.int64]:
         here = classes == class_index
         turn[here] = np.arange(here.sum())
     return np.asarray(order[np.lexsort((classes, turn))][:n], np.int64)
-
-
-def _take(crops: LabelledCrops, rows: NDArray[np.int64]) -> LabelledCrops:
-    return dataclasses.replace(
-        crops,
-        images=crops.images[rows],
-        masks=crops.masks[rows],
-        class_index=crops.class_index[rows],
-        quaternion=crops.quaternion[rows],
-        pose_weight=None if crops.pose_weight is None else crops.pose_weight[rows],
-    )
-
-
-def _noise(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32]:
-    random = np.random.default_rng([seed, 0, stream])
-    return random.uniform(-1.0, 1.0, shape).astype(np.float32)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adapter import AdapterError, LabelledCrops
-from benchmarks.paper._scenario import Scenario
+from adapter import LabelledCrops
+from checked_settings import SettingError
+from render_adapt._paper.scenarios.scenario import Scenario
 
 
 def take(crops: LabelledCrops, rows: ArrayLike) -> LabelledCrops:
@@ -60,7 +61,7 @@ def of_objects(crops: LabelledCrops, names: Sequence[str]) -> LabelledCrops:
     """The crops that show one of the named objects; classes keep their numbers.
 
     Raises:
-        AdapterError: a name that is no class.
+        SettingError: a name that is no class.
     """
     return take(crops, np.flatnonzero(np.isin(crops.class_index, _class_numbers(crops, names))))
 
@@ -68,7 +69,7 @@ def of_objects(crops: LabelledCrops, names: Sequence[str]) -> LabelledCrops:
 def _class_numbers(crops: LabelledCrops, names: Sequence[str]) -> list[int]:
     unknown = sorted(set(names) - set(crops.class_names))
     if unknown or not names:
-        raise AdapterError(
+        raise SettingError(
             f"{', '.join(unknown) or 'an empty list'} is not among the objects "
             f"{', '.join(crops.class_names)}; name some of these"
         )
@@ -79,7 +80,7 @@ def only(scenario: Scenario, names: Sequence[str]) -> Scenario:
     """The scenario with some of its objects (Table 4); classes keep their numbers.
 
     Raises:
-        AdapterError: a name that is no class, or a scenario whose unlabelled crops are not known by
+        SettingError: a name that is no class, or a scenario whose unlabelled crops are not known by
             class.
     """
     labels = [scenario.target_train, scenario.target_validation]
@@ -87,7 +88,7 @@ def only(scenario: Scenario, names: Sequence[str]) -> Scenario:
     if len(scenario.target) == len(scenario.target_train):
         classes = classes[: len(scenario.target)]
     if len(scenario.target) != len(classes):
-        raise AdapterError(
+        raise SettingError(
             f"{scenario.name} has {len(scenario.target)} unlabelled crops, which are neither its "
             "training crops nor these and its validation crops; restrict another scenario"
         )
@@ -119,11 +120,11 @@ def labelled_thousand(scenario: Scenario, seed: int = 0, count: int = 1000) -> L
     They are from `target_train`, so that neither validation nor test crops are among them.
 
     Raises:
-        AdapterError: there are not as many.
+        SettingError: there are not as many.
     """
     available = len(scenario.target_train)
     if available < count:
-        raise AdapterError(
+        raise SettingError(
             f"{scenario.name} has {available} labelled target crops and {count} are wanted; "
             "lower the count"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,33 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adapter import (
     CoGanConfig,
     Evaluation,
     LabelledCrops,
+    Predict,
     TrainConfig,
     evaluate,
     label_free_score,
     load_baseline,
     load_cogan,
+    load_generator,
     load_task_tower,
     train,
     train_baseline,
     train_cogan,
 )
-from adapter._batches import image_tensor
-from adapter._measures.evaluation import Predict
-from adapter._networks.pixelda import build_generator
-from adapter._training.checkpoint import part, read_checkpoint
-from benchmarks.paper._cache import cached_crops, sha256_of_files
-from benchmarks.paper._figures import Generate
-from benchmarks.paper._permutation import find_permutation
-from benchmarks.paper._presets import Stage
-from benchmarks.paper._scenario import Scenario
-from benchmarks.paper._subsets import (
+from render_adapt._paper.scenarios.cache import cached_crops
+from render_adapt._paper.scenarios.data_files import sha256_of_files
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.scenarios.subsets import (
     all_real_crops,
     joined,
     labelled_thousand,
@@ -45,6 +39,8 @@ from benchmarks.paper._subsets import (
     only,
     take,
 )
+from render_adapt._paper.training.permutation import find_permutation
+from render_adapt._paper.training.stages import Stage
 
 SCORED = 1000
 """Target crops, and held-out source crops, that the label-free score is measured on."""
@@ -100,7 +96,7 @@ def training_crops(stage: Stage, scenario: Scenario, previous: Path | None) -> T
     source, labelled = scenario.source, None
     if stage.adapted_source:
         assert previous is not None
-        adapted = _kept(previous, source)
+        adapted = _adapted_once(previous, source)
         source = joined(source, adapted) if stage.with_source else adapted
     if stage.labelled == "all":
         labelled = scenario.target_train
@@ -176,8 +172,8 @@ def predictors(stage: Stage, checkpoint: Path) -> tuple[Predict, Predict]:
     return predict, predict
 
 
-def _kept(checkpoint: Path, source: LabelledCrops) -> LabelledCrops:
-    """The source as a checkpoint adapts it, made once: it takes minutes on a processor."""
+def _adapted_once(checkpoint: Path, source: LabelledCrops) -> LabelledCrops:
+    """The source as a checkpoint adapts it, kept beside that: it takes minutes on a processor."""
 
     def parts() -> Iterator[LabelledCrops]:
         for start in range(0, len(source), _PART):
@@ -190,35 +186,14 @@ def _kept(checkpoint: Path, source: LabelledCrops) -> LabelledCrops:
 
 def adapt(checkpoint: Path, crops: LabelledCrops, *, seed: int) -> LabelledCrops:
     """The crops as the generator of a PixelDA training adapts them, each with its own noise."""
-    generate, noise_dimension = load_generator(checkpoint)
+    generator = load_generator(checkpoint)
     images = np.empty(crops.images.shape, np.float16)
     for start in range(0, len(crops), _BATCH):
         x = crops.images[start : start + _BATCH].astype(np.float32)
         random = np.random.default_rng([seed, start, _NOISE])
-        z = random.uniform(-1.0, 1.0, (len(x), noise_dimension)).astype(np.float32)
-        images[start : start + _BATCH] = generate(x, z)
+        z = random.uniform(-1.0, 1.0, (len(x), generator.noise_dimension)).astype(np.float32)
+        images[start : start + _BATCH] = generator.adapt(x, z)
     return dataclasses.replace(crops, images=images)
-
-
-def load_generator(checkpoint: Path) -> tuple[Generate, int]:
-    """The generator of a PixelDA training, and the length of its noise vector."""
-    tensors, metadata = read_checkpoint(checkpoint)
-    config = TrainConfig(**json.loads(metadata["config"]))
-    generator = build_generator(int(metadata["channels"]), int(metadata["size"]), config)
-    generator.load_state_dict(part(tensors, "exported"))
-    generator.eval().to(config.device)
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def generate(crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        x, z = image_tensor(crops, config.device), image_tensor(noise, config.device)
-        # With the arithmetic that the discriminator and the task network saw in training.
-        low = config.precision == "bf16"
-        with torch.no_grad(), torch.autocast(config.device, torch.bfloat16, enabled=low):
-            adapted = generator(x, z)
-        array: NDArray[np.float32] = adapted.float().cpu().numpy()
-        return array
-
-    return generate, config.noise_dimension
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, float | None]:

@@ -20,12 +20,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adapter import AdapterError, LabelledCrops
-from adapter._batches import Rows
-from adapter._training.device import Images, to_device
+from adapter import LabelledCrops
+from checked_settings import SettingError
+from safe_files import read_file
 
 SCRIPT = Path("implementations/pixelda/pixelda.py")
 _NETWORKS = ("Generator", "Discriminator", "Classifier")
+_MOST_SCRIPT = 2**20
 _TASK_WEIGHT = 0.1
 _DEFAULTS = {"n_residual_blocks": 6, "latent_dim": 10, "channels": 3, "n_classes": 10}
 
@@ -34,14 +35,14 @@ def peer_networks(checkout: Path, size: int) -> tuple[nn.Module, nn.Module, nn.M
     """Generator, discriminator and classifier, for crops of `size` pixels, initialised.
 
     Raises:
-        AdapterError: the checkout has no such script, or it has other networks.
+        SettingError: the checkout has no such script, or it has other networks.
     """
     script = checkout / SCRIPT
     try:
-        parsed = ast.parse(script.read_text(encoding="utf-8"))
+        parsed = ast.parse(read_file(script, most=_MOST_SCRIPT))
     except OSError as error:
-        raise AdapterError(
-            f"{script} cannot be read ({error.strerror}); --peer names a checkout of "
+        raise SettingError(
+            f"{script} cannot be read ({error.strerror}); `peer` names a checkout of "
             "eriklindernoren/PyTorch-GAN"
         ) from error
     wanted: list[ast.stmt] = [
@@ -51,7 +52,7 @@ def peer_networks(checkout: Path, size: int) -> tuple[nn.Module, nn.Module, nn.M
     names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "np": np, "opt": options}
     exec(compile(ast.Module(wanted, []), str(script), "exec"), names)
     if not {*_NETWORKS, "weights_init_normal"} <= names.keys():
-        raise AdapterError(f"{script} lacks {', '.join(_NETWORKS)} or weights_init_normal")
+        raise SettingError(f"{script} lacks {', '.join(_NETWORKS)} or weights_init_normal")
     made = tuple(names[name]().apply(names["weights_init_normal"]) for name in _NETWORKS)
     return made[0], made[1], made[2]
 
@@ -72,15 +73,16 @@ def peer_steps(
     both = [*generator.parameters(), *classifier.parameters()]
     adam_generator = torch.optim.Adam(both, lr=2e-4, betas=(0.5, 0.999))
     adam_discriminator = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    images, real_images = Images(source.images, device), Images(target, device)
-    rows = Rows(len(source), batch, seed=0, stream=0)
-    real_rows = Rows(len(target), batch, seed=0, stream=1)
-    step = 0
+    source_images, target_images = (
+        torch.from_numpy(np.array(images)).to(device) for images in (source.images, target)
+    )
+    class_index = torch.from_numpy(source.class_index).to(device)
+    source_rows, target_rows = (_rows(len(images), batch, device) for images in (source, target))
     while True:
-        chosen = rows.draw(step)
-        x, real = images.at(chosen), real_images.at(real_rows.draw(step))
-        labels = to_device(torch.from_numpy(source.class_index[chosen]), device)
-        z = to_device(2.0 * torch.rand(batch, _DEFAULTS["latent_dim"]) - 1.0, device)
+        rows = next(source_rows)
+        x, real = source_images[rows].float(), target_images[next(target_rows)].float()
+        labels = class_index[rows]
+        z = _to_device(2.0 * torch.rand(batch, _DEFAULTS["latent_dim"]) - 1.0, device)
         with warnings.catch_warnings():
             # Its softmax does not say over which dimension.
             warnings.simplefilter("ignore", UserWarning)
@@ -92,8 +94,22 @@ def peer_steps(
         true, false = discriminator(real), discriminator(adapted.detach())
         loss = F.mse_loss(true, torch.ones_like(true)) + F.mse_loss(false, torch.zeros_like(false))
         _descend(adam_discriminator, loss / 2)
-        step += 1
         yield
+
+
+def _rows(n: int, batch: int, device: str) -> Iterator[Tensor]:
+    """(batch,) positions among n, without end, in a new order each time round."""
+    order = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(order) < batch:
+            order = torch.cat([order, torch.randperm(n)])
+        yield _to_device(order[:batch], device)
+        order = order[batch:]
+
+
+def _to_device(tensor: Tensor, device: str) -> Tensor:
+    """The tensor on `device`, copied there without waiting for what the GPU is doing."""
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -13,12 +13,10 @@ come first, then those of `target_validation`. Test crops are in none of them.
 
 from __future__ import annotations
 
-import inspect
-import json
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -26,13 +24,26 @@ from numpy.typing import NDArray
 
 import cad_models
 import renderer
-from adapter import AdapterError, LabelledCrops, encode
-from benchmarks.linemod_cut import OBJECTS, OFF_AXIS, RealCrops, read_real_crops, read_rgb
-from benchmarks.linemod_target import sensor_depth
-from benchmarks.paper._cache import cached_crops, sha256_of_files
-from benchmarks.paper._scenario import Scenario
-from benchmarks.paper._subsets import held_out, take
+from adapter import LabelledCrops, encode
 from cad_models import CadModel, load_models
+from checked_settings import AtLeast, Between, NotEmpty, OneOf, SettingError, check
+from render_adapt._config import available_cores
+from render_adapt._paper.scenarios.cache import cached_crops
+from render_adapt._paper.scenarios.data_files import (
+    read_labels,
+    read_rgb,
+    sha256_of_code,
+    sha256_of_files,
+)
+from render_adapt._paper.scenarios.linemod_crops import (
+    OBJECTS,
+    OFF_AXIS,
+    RealCrops,
+    read_real_crops,
+)
+from render_adapt._paper.scenarios.linemod_depth import sensor_depth
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.scenarios.subsets import held_out, take
 from renderer import (
     PlanConfig,
     Plans,
@@ -48,12 +59,12 @@ from renderer import (
 
 Background = Literal["black", "photographs"]
 
-FIVE = OBJECTS
 IN_PLANE = 40.0
 """Degrees to either side: the real crops are turned by up to about 39."""
 VALIDATION_PER_OBJECT = 200
 SOURCE_VALIDATION = 500
-_SUBDIVISIONS = 4  # 1241 viewpoints
+_SUBDIVISIONS, _VIEWPOINTS = 4, 1241
+_Object = Annotated[str, OneOf(lambda: OBJECTS)]
 _SEED, _VALIDATION_SEED = 0, 1
 _SPLITS = ("train", "test")
 _CROPS_PER_PART = 1000
@@ -67,7 +78,7 @@ def linemod_rgb(
     in_plane: int = 8,
     viewpoints: int = 1241,
     background: Background = "black",
-    objects: Sequence[str] = FIVE,
+    objects: Sequence[str] = OBJECTS,
     real_per_object: int | None = None,
 ) -> Scenario:
     """Colour alone: renders of `viewpoints` x `in_plane` poses of each object, real camera crops.
@@ -84,12 +95,13 @@ def linemod_rgb(
             come in, spread over its frames; None takes all. For trials.
 
     Raises:
-        AdapterError: an argument out of range, or data that are not there.
+        SettingError: an argument out of range, or data that are not there.
     """
     return _scenario(
-        "RGB" if background == "black" else "RGB, photographs behind the renders",
-        data, cache, in_plane, viewpoints, background, objects, real_per_object, with_depth=False,
-    )  # fmt: skip
+        data,
+        cache,
+        _Selection(in_plane, viewpoints, background, tuple(objects), real_per_object),
+    )
 
 
 def linemod_rgbd(
@@ -98,64 +110,83 @@ def linemod_rgbd(
     *,
     in_plane: int = 8,
     viewpoints: int = 1241,
-    objects: Sequence[str] = FIVE,
+    objects: Sequence[str] = OBJECTS,
     real_per_object: int | None = None,
 ) -> Scenario:
     """Colour and depth, the target's depth from a simulated sensor.
 
     The real crops come without depth. Theirs is what `renderer.simulate_structured_light_depth`
-    measures of the CAD model at the crop's pose, on the board that it stands on (see
-    `benchmarks.linemod_target`): colour is a camera's, depth is not.
+    measures of the CAD model at the crop's pose, on the board that it stands on
+    (`sensor_depth`): colour is a camera's, depth is not.
 
     Args:
         As for `linemod_rgb`; the whole scenario takes 2 GB of the cache.
 
     Raises:
-        AdapterError: as for `linemod_rgb`.
+        SettingError: as for `linemod_rgb`.
     """
-    return _scenario(
-        "RGB-D, simulated sensor",
-        data, cache, in_plane, viewpoints, "black", objects, real_per_object, with_depth=True,
-    )  # fmt: skip
+    selection = _Selection(
+        in_plane, viewpoints, "black", tuple(objects), real_per_object, with_depth=True
+    )
+    return _scenario(data, cache, selection)
 
 
-def _scenario(
-    kind: str,
-    data: Path,
-    cache: Path,
-    in_plane: int,
-    viewpoints: int,
-    background: Background,
-    objects: Sequence[str],
-    real_per_object: int | None,
-    *,
-    with_depth: bool,
-) -> Scenario:
-    _check(data, in_plane, viewpoints, background, objects, real_per_object)
-    models = load_models(objects, models=data / "linemod/models")
-    source = source_plans(models, viewpoints, in_plane)
+@dataclass(frozen=True)
+class _Selection:
+    """Which renders and real crops a scenario is made of."""
+
+    in_plane: Annotated[int, AtLeast(1)]
+    viewpoints: Annotated[int, Between(1, _VIEWPOINTS)]
+    background: Background
+    objects: Annotated[tuple[_Object, ...], NotEmpty()]
+    real_per_object: Annotated[int, AtLeast(2)] | None
+    with_depth: bool = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def name(self) -> str:
+        """What the crops hold, for the scenario's name."""
+        if self.with_depth:
+            return "RGB-D, simulated sensor"
+        return "RGB" if self.background == "black" else "RGB, photographs behind the renders"
+
+    def recipe(self, seed: int) -> dict[str, Any]:
+        """What renders depend on, beside the models and the code."""
+        return {
+            "in plane": self.in_plane,
+            "viewpoints": self.viewpoints,
+            "background": self.background,
+            "depth": self.with_depth,
+            "seed": seed,
+        }
+
+
+def _scenario(data: Path, cache: Path, selection: _Selection) -> Scenario:
+    if not (data / "linemod/crops").is_dir():
+        raise SettingError(
+            f"{data} holds no linemod/crops with real crops; give the folder that holds linemod/"
+        )
+    models = load_models(selection.objects, models=data / "linemod/models")
+    source = source_plans(models, selection.viewpoints, selection.in_plane)
     unseen = make_plans(
         PlanConfig(in_plane=IN_PLANE, centre="mean", off_axis=OFF_AXIS),
         models, _VALIDATION_SEED, 0, SOURCE_VALIDATION,
     )  # fmt: skip
-    recipe = {
-        "in plane": in_plane,
-        "viewpoints": viewpoints,
-        "background": background,
-        "depth": with_depth,
-        "seed": _SEED,
-    }
-    real, test = (
-        _real_crops(data, cache, split, models, real_per_object, with_depth) for split in _SPLITS
-    )
-    held = held_out(real.class_index, VALIDATION_PER_OBJECT, seed=0)
-    train, validation = take(real, np.flatnonzero(~held)), take(real, np.flatnonzero(held))
+    real, test = (_real_crops(data, cache, split, models, selection) for split in _SPLITS)
+    is_held_out = held_out(real.class_index, VALIDATION_PER_OBJECT, seed=0)
+    train = take(real, np.flatnonzero(~is_held_out))
+    validation = take(real, np.flatnonzero(is_held_out))
     return Scenario(
-        name=f"Synthetic Cropped LineMod to Cropped LineMod ({kind}, {len(models)} objects)",
+        name=(
+            f"Synthetic Cropped LineMod to Cropped LineMod ({selection.name}, {len(models)} "
+            "objects)"
+        ),
         task="pose",
-        source=_rendered_crops(data, cache, "source", models, source, recipe),
+        source=_rendered_crops(data, cache, "source", models, source, selection.recipe(_SEED)),
         source_validation=_rendered_crops(
-            data, cache, "source-validation", models, unseen, recipe | {"seed": _VALIDATION_SEED}
+            data, cache, "source-validation", models, unseen, selection.recipe(_VALIDATION_SEED)
         ),
         target=np.concatenate([train.images, validation.images]),
         target_train=train,
@@ -205,7 +236,7 @@ def _rendered_crops(
     if recipe["background"] == "photographs":
         files = sorted((data / "imagenet_samples").glob("*.jpg"))
         if not files:
-            raise AdapterError(
+            raise SettingError(
                 f"{data} holds no imagenet_samples/*.jpg to put behind the renders; add "
                 "photographs there or use the black background"
             )
@@ -229,7 +260,7 @@ def _render(
     *,
     with_depth: bool,
 ) -> Iterator[LabelledCrops]:
-    raster = RasterRenderer(models, threads=len(os.sched_getaffinity(0)), levels=False)
+    raster = RasterRenderer(models, threads=available_cores(), levels=False)
     for first in range(0, len(plans), _CROPS_PER_PART):
         part = plans[first : first + _CROPS_PER_PART]
         crops = raster.render(part)
@@ -262,8 +293,8 @@ def backgrounds(
         side = random.integers(min(_SMALLEST_BACKGROUND, least), least + 1)
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
         square = photograph[top : top + side, left : left + side]
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        image[:] = cv2.resize(square, (size, size), interpolation=how)
+        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image[:] = cv2.resize(square, (size, size), interpolation=interpolation)
     return behind
 
 
@@ -272,13 +303,15 @@ def _real_crops(
     cache: Path,
     split: str,
     models: Sequence[CadModel],
-    per_object: int | None,
-    with_depth: bool,
+    selection: _Selection,
 ) -> LabelledCrops:
     """The real crops of a split; masks are the models' silhouettes at the labelled poses."""
+    with_depth = selection.with_depth
     folder = data / "linemod/crops" / split
-    poses: dict[str, dict[str, list[float]]] = json.loads((folder / "poses.json").read_text())
-    frames = {model.name: _spread(list(poses[model.name]), per_object) for model in models}
+    poses: dict[str, dict[str, list[float]]] = read_labels(folder / "poses.json")
+    frames = {
+        model.name: _spread(list(poses[model.name]), selection.real_per_object) for model in models
+    }
     files = [folder / "poses.json"]
     files += [folder / name / f"{frame}.png" for name in frames for frame in frames[name]]
     recipe = _recipe_of(data, models) | {"files": sha256_of_files(files), "depth": with_depth}
@@ -309,9 +342,9 @@ def _real_part(
     plans = crops.plans
     silhouettes = RasterRenderer([models[number]], levels=False).render(plans).mask
     depth = sensor_depth(models[number], crops, generator) if with_depth else None
-    which = np.full(len(plans), number, np.int32)
+    object_index = np.full(len(plans), number, np.int32)
     images = encode(crops.rgb, depth, plans.centre_depth)
-    return _labelled(models, images, silhouettes, which, plans.rotation)
+    return _labelled(models, images, silhouettes, object_index, plans.rotation)
 
 
 def _labelled(
@@ -332,17 +365,12 @@ def _labelled(
 
 
 def _recipe_of(data: Path, models: Sequence[CadModel]) -> dict[str, Any]:
-    """What all crops depend on: the models, and the code that renders them."""
-    folders = [Path(inspect.getfile(package)).parent for package in (cad_models, renderer)]
-    code = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-    code += [
-        Path(inspect.getfile(function))
-        for function in (encode, sensor_depth, read_real_crops, _recipe_of)
-    ]
+    """What all crops depend on: the models, and the code that reads and renders them."""
+    code = (encode, sensor_depth, read_real_crops, read_rgb, _recipe_of)
     return {
         "objects": {model.name: model.sha256 for model in models},
         "models_info": sha256_of_files([data / "linemod/models/models_info.json"]),
-        "code": sha256_of_files(code),
+        "code": sha256_of_code(cad_models, renderer, *code),
     }
 
 
@@ -350,31 +378,3 @@ def _spread(frames: list[str], count: int | None) -> list[str]:
     if count is None or count >= len(frames):
         return frames
     return [frames[row] for row in np.linspace(0, len(frames) - 1, count).round().astype(int)]
-
-
-def _check(
-    data: Path,
-    in_plane: int,
-    viewpoints: int,
-    background: str,
-    objects: Sequence[str],
-    real_per_object: int | None,
-) -> None:
-    if not (data / "linemod/crops").is_dir():
-        raise AdapterError(
-            f"{data} holds no linemod/crops with real crops; give the folder that holds linemod/"
-        )
-    if not objects or set(objects) - set(OBJECTS):
-        raise AdapterError(
-            f"objects is {', '.join(objects)}: give some of {', '.join(OBJECTS)}, of which there "
-            "are real crops"
-        )
-    most = len(hemisphere_viewpoints(_SUBDIVISIONS))
-    if not 1 <= viewpoints <= most:
-        raise AdapterError(f"viewpoints is {viewpoints}: give 1 to {most}")
-    if in_plane < 1:
-        raise AdapterError(f"in_plane is {in_plane}: give at least 1 rotation")
-    if background not in ("black", "photographs"):
-        raise AdapterError(f"background is {background}: give black or photographs")
-    if real_per_object is not None and real_per_object < 2:
-        raise AdapterError(f"real_per_object is {real_per_object}: give at least 2, or None")

@@ -19,7 +19,6 @@ is. On cam and cat, whose rays are known, that is off by 4.5 degrees on average,
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import AdapterError
 from cad_models import CadModel
+from render_adapt._paper.scenarios.data_files import read_data, read_labels, read_rgb
 from renderer import (
     CropBatch,
     Plans,
@@ -55,7 +54,7 @@ KNOWN_PLACES = {"cam": "04", "cat": "06"}
 # tests/test_renderer_references.py has the evidence.
 TURNED_ABOUT_Z = {"ape": np.diag([-1.0, -1.0, 1.0])}
 
-_FOUND_AROUND = {"cam": np.array([-17.7, 2.6, -7.4])}
+_CUT_AROUND = {"cam": np.array([-17.7, 2.6, -7.4])}
 """Millimetres: what crops were cut around, where that is not the mean of the mesh's vertices."""
 
 _REACH, _STEP = 12.0, 3.0
@@ -85,7 +84,7 @@ def read_real_crops(
     generator: np.random.Generator,
     frames: Sequence[str] | None = None,
 ) -> RealCrops:
-    """The crops of an object with what is known of how they were taken.
+    """The crops of an object with what can be said of how they were taken.
 
     Args:
         linemod: the folder with `crops/`, `frames/` and `models/`.
@@ -95,32 +94,48 @@ def read_real_crops(
         frames: some of the split's; all if not given.
 
     Raises:
-        AdapterError: a picture cannot be read.
+        SettingError: labels or a picture cannot be read.
     """
     folder = linemod / "crops" / split
-    labels: dict[str, list[float]] = json.loads((folder / "poses.json").read_text())[model.name]
+    labels: dict[str, list[float]] = read_labels(folder / "poses.json")[model.name]
     names = tuple(labels if frames is None else frames)
     rgb = np.stack([read_rgb(folder / model.name / f"{frame}.png") for frame in names])
     rotation = matrix_from_quaternion(np.array([labels[frame] for frame in names]))
     rotation = rotation @ TURNED_ABOUT_Z.get(model.name, np.eye(3))
     if model.name in KNOWN_PLACES:
-        places = read_translations(linemod, model.name)
-        translation = np.array([places[int(frame)] for frame in names])
-        around = _FOUND_AROUND.get(model.name, centre_points([model], "mean")[0])
-        centre = rotation @ around + translation
-        # A whole number of pixels from the first pixel's middle, not from its corner.
-        middle = np.floor(project(centre) - 0.5)
-        plans = dataclasses.replace(plans_of(model, rotation, centre), translation=translation)
+        plans, window_middle = _plans_as_known(linemod, model, names, rotation)
     else:
         depth = generator.choice(known_distances(linemod), len(names))
-        rays = estimate_rays(model, rgb, rotation, depth)
-        centre = depth[:, None] * np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
-        # What the rule takes off on average: half a pixel in rounding down, half as above.
-        middle = project(centre) - 1.0
-        plans = plans_of(model, rotation, centre)
-    side = window_pixels(CAMERA[0], WINDOW, centre[:, 2])
-    camera_matrix = cut_camera(CAMERA, middle, side, SIZE)
+        plans, window_middle = _plans_as_estimated(model, rgb, rotation, depth)
+    side = window_pixels(CAMERA[0], WINDOW, plans.centre_depth)
+    camera_matrix = cut_camera(CAMERA, window_middle, side, SIZE)
     return RealCrops(names, rgb, dataclasses.replace(plans, camera_matrix=camera_matrix))
+
+
+def _plans_as_known(
+    linemod: Path, model: CadModel, frames: Sequence[str], rotation: NDArray[np.float64]
+) -> tuple[Plans, NDArray[np.float64]]:
+    """Plans, and the middles of their windows in the camera's picture: (N, 2) pixels."""
+    translations = read_translations(linemod, model.name)
+    translation = np.array([translations[int(frame)] for frame in frames])
+    cut_around = _CUT_AROUND.get(model.name, centre_points([model], "mean")[0])
+    centre = rotation @ cut_around + translation
+    plans = dataclasses.replace(plans_of(model, rotation, centre), translation=translation)
+    # A whole number of pixels from the first pixel's middle, not from its corner.
+    return plans, np.floor(project(centre) - 0.5)
+
+
+def _plans_as_estimated(
+    model: CadModel,
+    rgb: NDArray[np.uint8],
+    rotation: NDArray[np.float64],
+    depth: NDArray[np.float64],
+) -> tuple[Plans, NDArray[np.float64]]:
+    """As `_plans_as_known`, of crops whose place in the picture is not known."""
+    rays = estimate_rays(model, rgb, rotation, depth)
+    centre = depth[:, None] * np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
+    # What the rule takes off on average: half a pixel in rounding down, half as above.
+    return plans_of(model, rotation, centre), project(centre) - 1.0
 
 
 def plans_of(model: CadModel, rotation: NDArray[np.float64], centre: NDArray[np.float64]) -> Plans:
@@ -214,20 +229,8 @@ def known_distances(linemod: Path) -> NDArray[np.float64]:
 
 def read_translations(linemod: Path, name: str) -> dict[int, NDArray[np.float64]]:
     """Frame number to `cam_t_m2c` in millimetres, of the sequences whose poses are at hand."""
-    text = (linemod / "frames/dpod" / KNOWN_PLACES[name] / "gt.yml").read_text()
+    text = read_data(linemod / "frames/dpod" / KNOWN_PLACES[name] / "gt.yml").decode()
     number = r"(-?[\d.]+)"
     pattern = rf"^(\d+):\n(?:(?!^\d+:).*\n)*?.*cam_t_m2c: \[{number}, {number}, {number}\]"
-    found = re.finditer(pattern, text, re.MULTILINE)
-    return {int(match[1]): np.array([float(match[i]) for i in (2, 3, 4)]) for match in found}
-
-
-def read_rgb(file: Path) -> NDArray[np.uint8]:
-    """(H, W, 3), a picture's colours.
-
-    Raises:
-        AdapterError: it cannot be read.
-    """
-    image = cv2.imread(str(file))
-    if image is None:
-        raise AdapterError(f"{file} cannot be read as an image; get the data anew")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+    frames = re.finditer(pattern, text, re.MULTILINE)
+    return {int(frame[1]): np.array([float(frame[i]) for i in (2, 3, 4)]) for frame in frames}

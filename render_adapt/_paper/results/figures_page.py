@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapter import AdapterError
-from adapter._files import write_atomically
-from adapter._measures.evaluation import Predict
-from adapter._training.checkpoint import CHECKPOINT
-from benchmarks.paper._figures import write_figures
-from benchmarks.paper._jobs import Job, Workplace, step_of
-from benchmarks.paper._presets import NARROWER, PresetName
-from benchmarks.paper._report import Provenance
-from benchmarks.paper._systems import load_generator, predictors
-from benchmarks.paper._tables import jobs_of, table
+from adapter import CHECKPOINT, Predict, checkpoint_step, load_generator
+from checked_settings import SettingError
+from render_adapt._paper.results.figures import write_figures
+from render_adapt._paper.results.page import Provenance, write_page
+from render_adapt._paper.results.tables import jobs_of, table
+from render_adapt._paper.training.jobs import Job, Workplace
+from render_adapt._paper.training.presets import NARROWER, PresetName
+from render_adapt._paper.training.systems import predictors
 
 _CAPTIONS = {
     "neighbours.png": "Figures 3 and 4: source, adapted, and the nearest real crop (pixels, L2).",
@@ -37,35 +34,32 @@ def _jobs(name: Any, preset: PresetName) -> list[Job]:
 
 def write_pictures(
     preset: PresetName, place: Workplace, out: Path, provenance: Provenance
-) -> list[Path]:
+) -> tuple[Path, Path]:
     """Write the figures, and a page that shows them, of what has been trained so far.
 
     Returns:
         The page and the file with its numbers.
 
     Raises:
-        AdapterError: nothing has been trained yet.
+        SettingError: nothing has been trained yet.
     """
     # Several task networks may have one generator: its pictures are drawn once.
     generators = {_checkpoint(job, place): job for job in pixelda_jobs(preset)}
     trained = [job for checkpoint, job in generators.items() if checkpoint.exists()]
     if not trained:
-        raise AdapterError(
+        raise SettingError(
             f"no PixelDA has been trained with the preset {preset} yet: run render-adapt "
             f"reproduce table1 --preset {preset} first"
         )
     folder = out / f"figures-{preset}"
     entries = [_write_job(job, place, folder) for job in trained]
-    page, data = out / f"figures-{preset}.md", out / f"figures-{preset}.json"
     content = {
         "preset": preset,
         "narrower than the paper": NARROWER[preset],
         **vars(provenance),
         "figures": entries,
     }
-    write_atomically(data, (json.dumps(content, indent=1) + "\n").encode())
-    write_atomically(page, _page(preset, provenance, entries).encode())
-    return [page, data]
+    return write_page(out, f"figures-{preset}", _page(preset, provenance, entries), content)
 
 
 def _checkpoint(job: Job, place: Workplace) -> Path:
@@ -75,17 +69,17 @@ def _checkpoint(job: Job, place: Workplace) -> Path:
 
 def _write_job(job: Job, place: Workplace, folder: Path) -> dict[str, Any]:
     checkpoint = _checkpoint(job, place)
-    generate, noise_dimension = load_generator(checkpoint)
+    generator = load_generator(checkpoint)
     name = f"{job.scenario}-{job.variant}"
     numbers = write_figures(
-        place.load(job.scenario),
-        generate,
-        noise_dimension,
+        place.load_scenario(job.scenario),
+        generator.adapt,
+        generator.noise_dimension,
         _task_network(job, place),
         folder / name,
         job.seed,
     )
-    steps = {"step": step_of(checkpoint), "steps": place.stages(job)[0].config.steps}
+    steps = {"step": checkpoint_step(checkpoint), "steps": place.stages(job)[0].config.steps}
     return {"scenario": job.scenario, "variant": job.variant, **steps, "name": name, **numbers}
 
 

@@ -20,12 +20,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapter import PRESETS, LabelledCrops, TrainConfig, export_onnx, open_network
-from adapter._networks.pixelda import build_generator
-from adapter._training.pixelda import training_steps
-from benchmarks.paper._digits import DIGITS, make_mnist_m, read_mnist
-from benchmarks.paper._machine import hardware
-from benchmarks.paper._peer import peer_steps
+from adapter import (
+    PRESETS,
+    LabelledCrops,
+    TrainConfig,
+    architecture_of,
+    export_onnx,
+    open_network,
+    training_steps,
+)
+from render_adapt._paper.machine import hardware
+from render_adapt._paper.results.peer import peer_steps
+from render_adapt._paper.scenarios.digits import DIGITS, make_mnist_m, read_mnist
 
 Device = Literal["cpu", "cuda"]
 
@@ -73,15 +79,7 @@ def measure(
         steps_per_second (the median over turns), slowest and fastest turn, crops_per_second,
         milliseconds_per_crop, steps that were timed.
     """
-    digits = read_mnist(data, "test")
-    crops = digits.as_crops()
-    source = LabelledCrops(
-        images=crops,
-        masks=crops[:, 0] > -1.0,
-        class_index=digits.labels,
-        quaternion=np.tile(np.array([1, 0, 0, 0], np.float32), (len(crops), 1)),
-        class_names=DIGITS,
-    )
+    source = _mnist(data)
     target = make_mnist_m(data, "test").as_crops()
     with _threads(threads):
         systems = [
@@ -90,6 +88,19 @@ def measure(
             *inference_systems(threads, device, batches),
         ]
         return take_turns(systems, seconds)
+
+
+def _mnist(data: Path) -> LabelledCrops:
+    """MNIST's test digits, in memory."""
+    digits = read_mnist(data, "test")
+    crops = digits.as_crops()
+    return LabelledCrops(
+        images=crops,
+        masks=crops[:, 0] > -1.0,
+        class_index=digits.labels,
+        quaternion=np.tile(np.array([1, 0, 0, 0], np.float32), (len(crops), 1)),
+        class_names=DIGITS,
+    )
 
 
 def training_systems(
@@ -133,12 +144,8 @@ def peer_systems(
     batches: Sequence[int],
     peer: Path | None,
 ) -> Iterator[System]:
-    """The PyTorch-GAN script's networks in its training step, where its checkout is at hand."""
+    """The PyTorch-GAN script's networks in its training step; none without its checkout."""
     if peer is None:
-        print(
-            "PyTorch-GAN's networks are left out: --peer names a checkout of "
-            "eriklindernoren/PyTorch-GAN"
-        )
         return
     for batch in batches:
         yield System(
@@ -156,7 +163,7 @@ def peer_systems(
 def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> Iterator[System]:
     """The paper's LineMod generator, 64x64 RGB-D, in torch and ONNX Runtime."""
     config = PRESETS["linemod"]
-    generator = build_generator(4, 64, config).eval()
+    generator = architecture_of(config).build(4, 64, config).eval()
     session = open_network(export_onnx(generator, 4, 64, config.noise_dimension), threads)
     generator.to(device)
     random = np.random.default_rng(0)
@@ -173,15 +180,15 @@ def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> I
         def by_onnx(x: Any = x, z: Any = z) -> object:
             return session.run(None, {"crops": x, "noise": z})
 
-        where = {"torch": (device, by_torch), "ONNX Runtime": ("cpu", by_onnx)}
-        for runtime, (place, step) in where.items():
+        runtimes = {"torch": (device, by_torch), "ONNX Runtime": ("cpu", by_onnx)}
+        for runtime, (runs_on, step) in runtimes.items():
             yield System(
                 what=f"generator of LineMod, {runtime}",
                 task="inference",
                 batch=batch,
                 size=64,
                 precision="fp32",
-                device=place,
+                device=runs_on,
                 threads=threads,
                 step=step,
             )
@@ -254,11 +261,11 @@ def _stepper(steps: Iterator[None]) -> Callable[[], object]:
 
 @contextmanager
 def _threads(threads: int) -> Iterator[None]:
-    before, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    threads_before, benchmark_before = torch.get_num_threads(), torch.backends.cudnn.benchmark
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     try:
         yield
     finally:
-        torch.set_num_threads(before)
-        torch.backends.cudnn.benchmark = tries
+        torch.set_num_threads(threads_before)
+        torch.backends.cudnn.benchmark = benchmark_before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import math
 import time
@@ -13,13 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adapter import AdapterError, Progress, TaskProgress
-from adapter._files import make_folder, write_atomically
-from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS, read_metadata
-from benchmarks.paper._machine import commit, hardware
-from benchmarks.paper._presets import PresetName, Stage, stages
-from benchmarks.paper._scenario import Scenario
-from benchmarks.paper._scenarios import SCENARIOS, Load
+from adapter import (
+    CHECKPOINT,
+    FREE_SETTINGS,
+    Progress,
+    TaskProgress,
+    TrainingCollapsed,
+    TrainingDiverged,
+    checkpoint_step,
+)
+from checked_settings import RenderAdaptError
+from render_adapt._exceptions import DatasetError
+from render_adapt._paper.files import make_folder, read_json, write_json
+from render_adapt._paper.machine import commit, hardware
+from render_adapt._paper.scenarios.registry import SCENARIOS, Load
+from render_adapt._paper.scenarios.scenario import Scenario
+from render_adapt._paper.training.presets import PresetName
+from render_adapt._paper.training.stages import Stage, stages
+from safe_files import FolderLock
 
 Record = dict[str, Any]
 """What was measured at a checkpoint: step, seconds, and figures on each set of crops."""
@@ -29,9 +39,6 @@ Status = Literal["not run", "unfinished", "failed", "done"]
 
 _CLOCK = "seconds.json"
 _PROGRESS_SECONDS = 2.0  # between two writings of how far a job is
-_OTHER_SETTINGS = "trained with other settings"
-_FINAL = ("training diverged", "training collapsed", _OTHER_SETTINGS)
-"""How messages of jobs begin that would end alike if they were tried again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Workplace:
         made = stages(job.system, job.scenario, job.preset, job.variant)
         return tuple(stage.changed(seed=job.seed, **self.overrides) for stage in made)
 
-    def load(self, scenario: str) -> Scenario:
+    def load_scenario(self, scenario: str) -> Scenario:
         """The crops of a scenario."""
         return self.scenarios[scenario](self.data, self.work / "data")
 
@@ -98,6 +105,8 @@ class JobState:
     """What was measured at each checkpoint of the last stage, in order."""
     message: str = ""
     """Why it failed."""
+    is_final: bool = False
+    """It failed, and would fail alike if it were tried again."""
     hardware: str = ""
     commit: str = ""
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -108,35 +117,38 @@ def state_of(job: Job, place: Workplace) -> JobState:
     """What a job's folder holds; a job of other settings counts as failed."""
     planned, folder = place.stages(job), place.folder(job)
     steps = sum(stage.config.steps for stage in planned)
-    found = _read(folder / "progress.json")
-    if found is None:
+    progress = read_json(folder / "progress.json")
+    if progress is None:
         return JobState("not run", 0, steps)
-    result = _read(folder / "result.json")
-    message = found["message"]
+    result = read_json(folder / "result.json")
+    message, is_final = progress["message"], progress.get("final", False)
     status: Status = "failed" if message else "unfinished"
     if result is not None and result["steps"] >= steps:
         status = "done"
-    changed = _differences(found["settings"], settings_of(planned))
+    changed = _differences(progress["settings"], settings_of(planned))
     if changed:
-        status = "failed"
-        message = f"{_OTHER_SETTINGS} ({changed}); delete its folder or give another --work"
+        status, is_final = "failed", True
+        message = (
+            f"trained with other settings ({changed}); delete its folder or give another `work`"
+        )
     return JobState(
         status=status,
-        step=found["step"],
-        steps=max(steps, found["step"]),
-        seconds=found["seconds"] + shared_seconds(job, place),
-        history=tuple(_read(folder / "history.json") or ()),
+        step=progress["step"],
+        steps=max(steps, progress["step"]),
+        seconds=progress["seconds"] + shared_seconds(job, place),
+        history=tuple(read_json(folder / "history.json") or ()),
         message=message if status == "failed" else "",
-        hardware=found["hardware"],
-        commit=found["commit"],
-        losses=found["losses"],
+        is_final=is_final and status == "failed",
+        hardware=progress["hardware"],
+        commit=progress["commit"],
+        losses=progress["losses"],
     )
 
 
 def shared_seconds(job: Job, place: Workplace) -> float:
     """What the shared stages of a job have taken so far; it is kept beside them."""
     folders = [place.stage_folder(job, stage) for stage in place.stages(job) if stage.shared]
-    return sum(_read(folder / _CLOCK) or 0.0 for folder in folders)
+    return sum(read_json(folder / _CLOCK) or 0.0 for folder in folders)
 
 
 def settings_of(planned: tuple[Stage, ...]) -> list[dict[str, Any]]:
@@ -179,32 +191,29 @@ def run_job(
         on_progress: called after every step.
 
     Raises:
-        AdapterError: the scenario's data is not there, or the folder cannot be written.
+        SettingError: the scenario's data is not there.
+        DatasetError: the folder cannot be written.
     """
     before = state_of(job, place)
-    if before.status == "done" or before.message.startswith(_FINAL):
+    if before.status == "done" or before.is_final:
         return before
     make_folder(place.folder(job))
-    with _lock(place.folder(job) / "lock") as mine:
-        if mine:
-            training = _Training(job, place, state_of(job, place), on_progress)
-            try:
-                training.run(deadline)
-            except AdapterError as error:
-                training.write_progress(str(error))
+    try:
+        lock = FolderLock(place.folder(job) / "lock", _TrainedElsewhereError(), patience=0.0)
+    except _TrainedElsewhereError:
+        return state_of(job, place)
+    with lock:
+        training = _Training(job, place, state_of(job, place), on_progress)
+        try:
+            training.run(deadline)
+        except RenderAdaptError as error:
+            is_final = isinstance(error, TrainingDiverged | TrainingCollapsed)
+            training.write_progress(str(error), is_final=is_final)
     return state_of(job, place)
 
 
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Whether no other process holds the file; if so, it is held here."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+class _TrainedElsewhereError(Exception):
+    """Another process trains the job."""
 
 
 class _Training:
@@ -219,7 +228,7 @@ class _Training:
     ) -> None:
         self.job, self.on_progress = job, on_progress
         self.folder, self.planned = place.folder(job), place.stages(job)
-        self.scenario = place.load(job.scenario)
+        self.scenario = place.load_scenario(job.scenario)
         self.history: list[Record] = list(before.history)
         self.step, self.losses = before.step, dict(before.losses)
         self.place = place
@@ -248,7 +257,7 @@ class _Training:
 
     def _run_stage(self, stage: Stage) -> bool:
         """Train a stage; whether it is done."""
-        from benchmarks.paper._systems import train_stage
+        from render_adapt._paper.training.systems import train_stage
 
         self.stage = stage
         folder = self.place.stage_folder(self.job, stage)
@@ -260,7 +269,7 @@ class _Training:
             stage, self.scenario, self.previous, folder, self._progressed, self._measure
         )
         self._stop_clock()
-        if step_of(checkpoint) < stage.config.steps:
+        if checkpoint_step(checkpoint) < stage.config.steps:
             return False
         self.previous = checkpoint
         self.first_step += stage.config.steps
@@ -268,34 +277,34 @@ class _Training:
 
     def _run_shared(self, stage: Stage, folder: Path) -> bool:
         """Train a stage that other jobs begin with too, or wait while one of them does."""
-        from benchmarks.paper._systems import train_stage
+        from render_adapt._paper.training.systems import train_stage
 
         make_folder(folder)
         clock = folder / _CLOCK
-        with (folder / "lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            before, started = _read(clock) or 0.0, time.monotonic()
+        refusal = DatasetError(f"another process trains in {folder}: try again when it is done")
+        with FolderLock(folder / "lock", refusal, patience=math.inf):
+            before, started = read_json(clock) or 0.0, time.monotonic()
 
             def progressed(progress: AnyProgress) -> None:
                 self.started = time.monotonic()  # it is not this job's own time
                 if time.monotonic() - self.written >= _PROGRESS_SECONDS:
-                    _write(clock, before + time.monotonic() - started)
+                    write_json(clock, before + time.monotonic() - started)
                 self._progressed(progress)
 
             checkpoint = train_stage(
                 stage, self.scenario, None, folder, progressed, lambda path: None
             )
-            _write(clock, before + time.monotonic() - started)
-            done = step_of(checkpoint) >= stage.config.steps
+            write_json(clock, before + time.monotonic() - started)
+            done = checkpoint_step(checkpoint) >= stage.config.steps
         self.previous = checkpoint
         self.first_step += stage.config.steps
         self.started = time.monotonic()
         return done
 
-    def write_progress(self, message: str = "") -> None:
+    def write_progress(self, message: str = "", *, is_final: bool = False) -> None:
         """Say in the folder how far the job is."""
         self.written = time.monotonic()
-        _write(
+        write_json(
             self.folder / "progress.json",
             {
                 "job": dataclasses.asdict(self.job),
@@ -305,6 +314,7 @@ class _Training:
                 "seconds": self._clock(),
                 "losses": self.losses,
                 "message": message.replace(f"{self.place.work}/", ""),
+                "final": is_final,
                 "hardware": hardware(self.planned[-1].config.device),
                 "commit": commit(),
             },
@@ -327,24 +337,24 @@ class _Training:
     def _measure(self, checkpoint: Path) -> None:
         """Add a checkpoint's figures to the history, once."""
         config = self.stage.config
-        step = step_of(checkpoint)
+        step = checkpoint_step(checkpoint)
         self.step = self.first_step + step
         # Where a run was stopped by time is chance, and no part of its history.
         due = step % config.checkpoint_every == 0 or step >= config.steps
         known = {record["step"] for record in self.history}
         if self.stage.name != self.planned[-1].name or not due or self.step in known:
             return
-        from benchmarks.paper._systems import measure_stage
+        from render_adapt._paper.training.systems import measure_stage
 
         self._stop_clock()
         figures = measure_stage(self.stage, checkpoint, self.scenario, self.previous)
         self.started = time.monotonic()
         self.history.append({"step": self.step, "seconds": self.seconds, **figures})
-        _write(self.folder / "history.json", self.history)
+        write_json(self.folder / "history.json", self.history)
         self.write_progress()
 
     def _finish(self) -> None:
-        _write(
+        write_json(
             self.folder / "result.json",
             {
                 "job": dataclasses.asdict(self.job),
@@ -358,11 +368,6 @@ class _Training:
         )
 
 
-def step_of(checkpoint: Path) -> int:
-    """Steps that a training's checkpoint was written after."""
-    return int(read_metadata(checkpoint)["step"])
-
-
 @contextlib.contextmanager
 def _threads(n: int) -> Iterator[None]:
     """Measure with as many threads as training has, so that figures are the same everywhere."""
@@ -373,14 +378,3 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(n)
     yield
     torch.set_num_threads(before)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, content: Any) -> None:
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

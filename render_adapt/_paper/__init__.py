@@ -1,0 +1,1 @@
+"""The experiments of the PixelDA paper: `render-adapt reproduce` (docs/paper.md)."""
