@@ -51,7 +51,7 @@ class MissingDependency(RenderAdaptError):
         self.what, self.package, self.install = what, package, install
 
     def __str__(self) -> str:
-        return f"{self.what} needs {self.package}; install it with: pip install {self.install}"
+        return f"{self.what} needs {self.package}; install with: pip install {self.install}"
 
 
 def worded(text: str, word: Callable[[str], str]) -> str:

@@ -203,7 +203,7 @@ def test_a_missing_package_says_who_needs_it_and_how_to_get_it() -> None:
     assert isinstance(error, RenderAdaptError)
     assert (error.what, error.package) == ("CORAL's SVM", "scikit-learn")
     assert str(error) == (
-        "CORAL's SVM needs scikit-learn; install it with: pip install 'render-adapt[paper]'"
+        "CORAL's SVM needs scikit-learn; install with: pip install 'render-adapt[paper]'"
     )
 
 

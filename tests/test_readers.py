@@ -365,5 +365,5 @@ def test_a_library_that_is_not_there_is_named(
     for name in ("torch_dataset", "webdataset_pipeline"):
         monkeypatch.delitem(sys.modules, f"render_adapt._readers.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingDependency, match=f"needs {module}; install it with: {advice}$"):
+    with pytest.raises(MissingDependency, match=f"needs {module}; install with: {advice}$"):
         reader(dataset)

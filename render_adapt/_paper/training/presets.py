@@ -11,11 +11,12 @@ are ablations of the preset's main variant (`MAIN`).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from adapter import BASELINES, PRESETS, BaselineConfig, CoGanConfig, TrainConfig
 
 PresetName = Literal["smoke", "cpu", "full"]
+PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
 
 MAIN: dict[PresetName, str] = {"smoke": "modern", "cpu": "modern", "full": "paper-era"}
 """The variant of PixelDA that ablations start from."""
