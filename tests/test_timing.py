@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,13 @@ def test_the_command_times_real_digits_and_says_what_it_leaves_out(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    measure = timing.measure
+    measure, take_turns = timing.measure, timing.take_turns
 
     def measure_little(*arguments: Any, batches: tuple[int, ...]) -> list[dict[str, Any]]:
         return measure(*arguments, batches=(4,))
 
     monkeypatch.setattr(timing, "measure", measure_little)
+    monkeypatch.setattr(timing, "take_turns", partial(take_turns, turns=1))
     folders = ("--data", data_dir, "--out", tmp_path)
     arguments = ("timing", "--preset", "smoke", "--max-minutes", 1e-6, *folders)
     with pytest.raises(SystemExit) as stop:

@@ -14,6 +14,7 @@ from adapter._batches import image_tensor
 from adapter._errors import AdapterError
 from adapter._networks.registry import architecture_of
 from adapter._settings.pixelda import TrainConfig
+from adapter._training.arithmetic import autocast
 from adapter._training.checkpoint import part, read_checkpoint, read_metadata
 
 
@@ -45,8 +46,7 @@ class TrainedGenerator:
         """
         device = self._config.device
         x, z = image_tensor(crops, device), image_tensor(noise, device)
-        low = self._config.precision == "bf16"
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=low):
+        with torch.no_grad(), autocast(self._config):
             adapted = self._generator(x, z)
         array: NDArray[np.float32] = adapted.float().cpu().numpy()
         return array
