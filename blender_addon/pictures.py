@@ -11,6 +11,7 @@ import bpy.utils.previews
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_BYTES = 2**28
 _shown: dict[str, Any] = {}
 
 
@@ -26,7 +27,9 @@ def show(file: Path) -> None:
         return
     import cv2
 
-    picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    from safe_files import decode_picture, read_file
+
+    picture = decode_picture(read_file(file, most=_MOST_BYTES))
     if picture is None:
         return
     rgba = cv2.cvtColor(_without_margin(picture), cv2.COLOR_BGR2RGBA)[::-1].astype(np.float32) / 255

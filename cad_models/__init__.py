@@ -1,6 +1,7 @@
 """CAD models: the built-in ones, BOP models folders and mesh files, ready to be rendered."""
 
 from cad_models._files.bop_folder import write_models
+from cad_models._mesh.closed import is_closed
 from cad_models._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
 from cad_models._registry import ModelSummary, available_models, load_models, model_from_arrays
 
@@ -12,6 +13,7 @@ __all__ = [
     "ModelSummary",
     "Symmetries",
     "available_models",
+    "is_closed",
     "load_models",
     "model_from_arrays",
     "write_models",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from adapter import AdapterInfo
-from cad_models import CadModel
 from checked_settings import (
     AtLeast,
     Between,
@@ -28,14 +23,13 @@ from checked_settings import (
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
+from render_adapt._planner import CropPlanner, FramePlanner, Planner
 from renderer import (
-    CLEARANCE,
     CameraSettings,
     Centre,
     FrameConfig,
     PlanConfig,
     Randomization,
-    centre_points,
     linemod_camera,
     read_randomization,
 )
@@ -87,10 +81,16 @@ and as far off its axis; `linemod-paper` is Wohlhart & Lepetit's recipe (CVPR 20
 at 400 mm, a window of 200 mm, each in 8 turns, as many as the 109,208 crops of 11 objects that
 PixelDA's source set has."""
 
-_CROPS_ONLY = (
-    "size", "window", "centre", "off_axis", "cut_from", "viewpoints", "in_plane_steps", "rectified",
+_ONLY_OF = (
+    ("crop", "size"), ("crop", "window"), ("crop", "centre"), ("crop", "off_axis"),
+    ("crop", "cut_from"), ("crop", "viewpoints"), ("crop", "in_plane_steps"), ("crop", "rectified"),
+    ("frame", "objects_per_frame"),
 )  # fmt: skip
-_FRAMES_ONLY = ("objects_per_frame",)
+"""Settings that mean something to one planner alone, behind what it plans."""
+_MISFIT = {
+    "crop": "is for crops: leave it out, or leave out `frames`",
+    "frame": "is for whole frames: give `frames` too",
+}
 _PIXEL_CENTRE = OneOf(lambda: CENTRES)
 _SIDES = Matching(re.compile(r"[0-9]{1,6}x[0-9]{1,6}"), "width x height, as in 640x480")
 
@@ -193,9 +193,9 @@ class RunConfig:
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
         if not self.objects:
             raise SettingError("`objects` is empty: name at least one, as in `objects` ape,cat")
-        plan, _ = self.plan, self.frame_plan  # which check what they are made of
+        crops, planner = self._crops(), self.planner  # which check what they are made of
         if self.n == 0:
-            object.__setattr__(self, "n", plan.poses * len(self.objects))
+            object.__setattr__(self, "n", crops.poses * len(self.objects))
         if self.n == 0:
             raise SettingError("`n` is missing: give the number of crops, as in `n` 1000")
         if self.n > MOST_CROPS:
@@ -203,24 +203,23 @@ class RunConfig:
                 f"`n` is {self.n}: a dataset has at most {MOST_CROPS} crops, a million scenes of "
                 "them; make several, each with a `seed` of its own"
             )
-        self._refuse_misfits()
+        self._refuse_misfits(planner)
 
-    def _refuse_misfits(self) -> None:
+    def _refuse_misfits(self, planner: Planner) -> None:
         if self.min_fidelity and self.adapter == "none":
             raise SettingError(
                 "`min_fidelity` judges what an adapter made, and there is none: leave it out, or "
                 "leave out `adapter` none"
             )
-        if self.camera is not None and self.frames is None and self.cut_from is None:
-            raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
         defaults = {field.name: field.default for field in fields(self)}
-        for name in _FRAMES_ONLY if self.frames is None else _CROPS_ONLY:
+        if self.camera is not None and planner.what == "crop" and self.cut_from is None:
+            raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
+        for what, name in _ONLY_OF:
             # Manifests have the window in numbers, those of frames too.
-            if getattr(self, name) not in (defaults[name], WINDOW if name == "window" else None):
-                if self.frames is None:
-                    raise SettingError(f"`{name}` is for whole frames: give `frames` too")
-                raise SettingError(f"`{name}` is for crops: leave it out, or leave out `frames`")
-        if self.frames is not None and self.adapter != "none":
+            left_out = defaults[name], WINDOW if name == "window" else None
+            if what != planner.what and getattr(self, name) not in left_out:
+                raise SettingError(f"`{name}` {_MISFIT[what]}")
+        if planner.window is None and self.adapter != "none":
             raise SettingError(
                 "`frames` makes whole frames, and an adapter takes crops of one object: "
                 "give `adapter` none"
@@ -233,8 +232,25 @@ class RunConfig:
         return self.randomize
 
     @property
-    def plan(self) -> PlanConfig:
-        """How this run's crops are planned."""
+    def planner(self) -> Planner:
+        """What plans this run's pictures; whether they are crops or frames is decided here."""
+        if self.frames is None:
+            return CropPlanner(self._crops())
+        width, height = _sides(self.frames)
+        with known_as(
+            self, width="frames", height="frames", camera="camera", objects="objects_per_frame"
+        ):
+            return FramePlanner(
+                FrameConfig(
+                    width=width, height=height, camera=self._camera_from_corner(),
+                    objects=self.objects_per_frame, subdivisions=self.subdivisions,
+                    in_plane=self.in_plane, distance=self.distance,
+                    repeat_objects=self.repeat_objects,
+                )
+            )  # fmt: skip
+
+    def _crops(self) -> PlanConfig:
+        """How crops are planned."""
         picture, camera = None, None
         if self.cut_from is not None:
             picture = _sides(self.cut_from)
@@ -252,7 +268,7 @@ class RunConfig:
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
         """The settings with those that were left to the adapter as its own crops have them."""
-        if self.frames is not None:
+        if self.planner.window is None:
             return self
         cut = None if adapter is None else adapter.cut
         changes: dict[str, Any] = {}
@@ -263,22 +279,6 @@ class RunConfig:
         if self.off_axis is None and self.cut_from is None:
             changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
         return replace(self, **changes)
-
-    @property
-    def frame_plan(self) -> FrameConfig | None:
-        """How this run's frames are planned; None where it makes crops."""
-        if self.frames is None:
-            return None
-        width, height = _sides(self.frames)
-        with known_as(
-            self, width="frames", height="frames", camera="camera", objects="objects_per_frame"
-        ):
-            return FrameConfig(
-                width=width, height=height, camera=self._camera_from_corner(),
-                objects=self.objects_per_frame, subdivisions=self.subdivisions,
-                in_plane=self.in_plane, distance=self.distance,
-                repeat_objects=self.repeat_objects,
-            )  # fmt: skip
 
     def _camera_from_corner(self) -> CameraSettings | None:
         """`camera` as plans count pixels."""
@@ -313,7 +313,7 @@ def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:
     Raises:
         SettingError: a change is out of range.
     """
-    return RunConfig(("any",), n=1, **changes).fitted_to(adapter).plan
+    return RunConfig(("any",), n=1, **changes).fitted_to(adapter)._crops()
 
 
 def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
@@ -335,22 +335,6 @@ def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
         rule = f"{alternatives(known)}, or several with commas between them"
         raise WrongValue("format", ",".join(names), rule)
     return tuple(name for name in known if name in names)
-
-
-def refuse_too_near(models: Sequence[CadModel], plan: PlanConfig) -> None:
-    """Refuse a plan by which some view would put an object into the camera.
-
-    Raises:
-        SettingError: an object reaches as far from its centre as the camera may come to it.
-    """
-    nearest = plan.distance[0]
-    for model, centre in zip(models, centre_points(models, plan.centre), strict=True):
-        reach = float(np.linalg.norm(np.abs(model.bounds - centre).max(axis=0)))
-        if nearest <= reach + CLEARANCE:
-            raise SettingError(
-                f"`distance` begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "
-                f"from its centre: begin at {math.ceil(reach + CLEARANCE) + 1} or more"
-            )
 
 
 def available_cores() -> int:

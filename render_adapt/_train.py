@@ -23,9 +23,10 @@ from adapter import (
 from adapter._training.lock import only_training
 from cad_models import CadModel
 from checked_settings import Above, AtLeast, check
-from render_adapt._config import WINDOW, Units, refuse_too_near, split_names
+from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
+from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.target_sheet import write_target_sheet
 from renderer import (
@@ -144,7 +145,7 @@ def find_target(run: TrainRun) -> FoundTarget:
 def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
     """The models and the target of a training; the target is drawn into the training's folder."""
     models = load_run_models(run.objects, run.models, run.units)
-    refuse_too_near(models, run.plan(None))
+    CropPlanner(run.plan(None)).refuse_too_near(models)
     target = read_target(
         run.target,
         size=SIZE,
@@ -152,7 +153,7 @@ def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
         window_mm=run.window,
         depth_scale=run.depth_scale,
     )
-    refuse_too_near(models, run.plan(target.cut))
+    CropPlanner(run.plan(target.cut)).refuse_too_near(models)
     sheet = run.working / TARGET_SHEET
     with writing(sheet, "choose another folder with `out`"):
         run.working.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,6 @@ from render_adapt._jobs.messages import (
 )
 from render_adapt._runs.manifest import sweep_held
 from render_adapt._runs.pipeline import generate, run_notes
-from render_adapt._runs.sheet import write_contact_sheet
 from render_adapt._runs.studio import Studio
 
 __all__ = [
@@ -159,7 +158,7 @@ def _preview(job: Job, tell: Callable[[Message], None]) -> None:
     tell(Working("Reading the objects"))
     studio = Studio(_run_config(job))
     tell(Working("Rendering and adapting"))
-    write_contact_sheet(Path(job.picture), *studio.examples(0, job.crops))
+    studio.write_contact_sheet(Path(job.picture), 0, job.crops)
     shown = min(job.crops, studio.config.n)
     seconds = time.perf_counter() - started
     tell(Preview(job.picture, shown, seconds, list(run_notes(studio))))

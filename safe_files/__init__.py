@@ -10,7 +10,15 @@ Convention:
 
 from ._decode import MOST_PIXELS, decode_picture, picture_size
 from ._lock import FolderLock
-from ._read import UnusableFileError, list_folder, open_file, parse_json, parse_toml, read_file
+from ._read import (
+    UnusableFileError,
+    list_folder,
+    numbers_of,
+    open_file,
+    parse_json,
+    parse_toml,
+    read_file,
+)
 from ._write import (
     append_to,
     create_file,
@@ -31,6 +39,7 @@ __all__ = [
     "flush_folder",
     "hash_file",
     "list_folder",
+    "numbers_of",
     "open_file",
     "parse_json",
     "parse_toml",

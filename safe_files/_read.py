@@ -94,6 +94,21 @@ def parse_json(content: bytes | str) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
+def numbers_of(values: Any, count: int, *, most: float) -> list[float] | None:
+    """A list of numbers that JSON had; None where it is no such list.
+
+    Args:
+        values: what stood there.
+        count: how many it must have.
+        most: how large each may be, whatever its sign; what is not finite is larger.
+    """
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return None
+    return [float(value) for value in values] if all(abs(v) <= most for v in values) else None
+
+
 def parse_toml(content: bytes) -> dict[str, Any]:
     """What TOML says.
 

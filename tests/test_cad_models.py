@@ -14,7 +14,7 @@ import pytest
 import trimesh
 
 import cad_models
-from cad_models import CadModel, ModelError, available_models, load_models
+from cad_models import CadModel, ModelError, available_models, is_closed, load_models
 from cad_models._mesh.checked import largest_distance
 from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
 from checked_settings import RenderAdaptError
@@ -455,3 +455,16 @@ class TestBuiltIn:
     def test_aliases(self) -> None:
         names = [model.name for model in load_models(["BenchViseBlue", "camera", "10"])]
         assert names == ["benchvise", "cam", "eggbox"]
+
+
+def test_a_surface_is_closed_if_each_edge_has_one_face_on_either_side() -> None:
+    tetrahedron = np.array([(0, 1, 2), (0, 2, 3), (0, 3, 1), (1, 3, 2)])
+    assert is_closed(tetrahedron)
+    assert is_closed(tetrahedron[:, ::-1])
+    for number in range(4):
+        assert not is_closed(np.delete(tetrahedron, number, axis=0))
+        turned = tetrahedron.copy()
+        turned[number] = turned[number, ::-1]
+        assert not is_closed(turned)
+    assert not is_closed(np.concatenate([tetrahedron, tetrahedron]))
+    assert is_closed(np.concatenate([tetrahedron, tetrahedron + 4]))

@@ -192,7 +192,7 @@ def test_help_shows_every_setting(cli) -> None:
 def test_the_paper_preset_is_every_pose_of_eleven_objects_once() -> None:
     paper = RunConfig(**PRESETS["linemod-paper"])
     assert paper.n == 109_208
-    assert paper.plan.poses == 1241 * 8
+    assert paper.planner.config.poses == 1241 * 8
     assert (paper.distance, paper.window, paper.adapter) == ((400.0, 400.0), 200.0, "none")
     coarse = RunConfig(**{**PRESETS["linemod-paper"], "subdivisions": 3, "objects": ("ape",)})
     assert coarse.n == 301 * 8

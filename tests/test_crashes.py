@@ -25,6 +25,7 @@ from render_adapt import DatasetError, RunConfig, generate
 from render_adapt._runs.pipeline import make_only
 from safe_files import FolderLock
 from tests.test_dataset import tree_hash
+from tests.windows_locks import as_on_windows
 
 CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
 IN_USE = DatasetError("in use")
@@ -57,8 +58,18 @@ def command(out: Path, *more: str, module: str = "render_adapt") -> list[str]:
     return [sys.executable, "-m", module, *SETTINGS, "--workers", "2", "--out", str(out), *more]
 
 
+@pytest.fixture(params=["whole files", "bytes"])
+def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> object:
+    """The locks of this system, and Windows' in their place; what has a worker use them too."""
+    if request.param == "whole files":
+        return None
+    if sys.platform != "linux":
+        pytest.skip("Windows' locks are made of Linux'")
+    return as_on_windows(monkeypatch)
+
+
 def test_two_runs_in_one_folder_at_once_are_refused(
-    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, locks: object
 ) -> None:
     monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     config = dataclasses.replace(CONFIG, out=tmp_path / "d")
@@ -72,28 +83,56 @@ def test_two_runs_in_one_folder_at_once_are_refused(
     assert generate(config).crops_made == 0
 
 
-def hold(lock: FolderLock, held: Any, let_go: Any) -> None:
+def hold(locks: object, lock: FolderLock, held: Any, let_go: Any) -> None:
     held.set()
     let_go.wait()
 
 
 def test_a_lock_is_held_until_the_last_worker_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: object
 ) -> None:
     """A run that was killed may have workers that still write."""
     monkeypatch.setattr("safe_files._lock.PATIENCE", 0.1)
     context = multiprocessing.get_context("spawn")
-    held, let_go = context.Event(), context.Event()
+    held, let_go = ([context.Event() for _ in range(2)] for _ in range(2))
     lock = FolderLock(tmp_path / "lock", IN_USE)
-    worker = context.Process(target=hold, args=(lock, held, let_go))
-    worker.start()
-    assert held.wait(60)
+    workers = [
+        context.Process(target=hold, args=(locks, lock, *events))
+        for events in zip(held, let_go, strict=True)
+    ]
+    for worker, started in zip(workers, held, strict=True):
+        worker.start()
+        assert started.wait(60)
     lock.release()
     with pytest.raises(DatasetError, match="in use"):
         FolderLock(tmp_path / "lock", IN_USE)
-    let_go.set()
-    worker.join()
+    workers[0].kill()
+    workers[0].join()
+    with pytest.raises(DatasetError, match="in use"):
+        FolderLock(tmp_path / "lock", IN_USE)
+    let_go[1].set()
+    workers[1].join()
     FolderLock(tmp_path / "lock", IN_USE).release()
+
+
+def test_a_lock_whose_file_was_removed_is_not_held(tmp_path: Path, locks: object) -> None:
+    """Whoever waited for it takes that of the new file, and who comes after them has to wait."""
+    path = tmp_path / "lock"
+    first = FolderLock(path, IN_USE)
+    first.write("A note")
+    assert path.read_text() == "A note"
+    with pytest.raises(DatasetError, match="in use"):
+        FolderLock(path, IN_USE, patience=0.0)
+    first.remove()
+    assert not path.exists()
+    with FolderLock(path, IN_USE, patience=0.0) as second:
+        with pytest.raises(DatasetError, match="in use"):
+            FolderLock(path, IN_USE, patience=0.0)
+        first.release()
+        second.write("Another")
+        assert path.read_text() == "Another"
+    FolderLock(path, IN_USE, patience=0.0).remove()
+    assert not path.exists()
 
 
 def test_a_worker_that_dies_costs_its_shard_and_nothing_else(

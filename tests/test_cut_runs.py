@@ -376,9 +376,9 @@ def test_one_crop_by_itself_is_the_runs(off_axis: Path, tmp_path: Path) -> None:
 
 
 def test_linemods_preset_is_the_cut_of_linemods_crops() -> None:
-    plan = RunConfig(objects=("ape",), n=1, **PRESETS["linemod"]).fitted_to(None).plan
+    plan = RunConfig(objects=("ape",), n=1, **PRESETS["linemod"]).fitted_to(None).planner.config
     assert (plan.centre, plan.off_axis, plan.window, plan.picture) == ("mean", 10.0, 200.0, None)
-    paper = RunConfig(**PRESETS["linemod-paper"]).plan
+    paper = RunConfig(**PRESETS["linemod-paper"]).planner.config
     assert (paper.centre, paper.off_axis) == ("mean", 0.0)
 
 

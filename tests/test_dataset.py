@@ -295,8 +295,8 @@ def test_randomized_runs_have_the_same_bytes_however_they_are_batched(
 ) -> None:
     settings = {"n": 10, "adapter": "none", "randomize": "strong", "frames": frames}
     generate(config(tmp_path / "one", **settings))
-    for name in ("BATCH_SIZE", "FRAMES_AT_ONCE"):
-        monkeypatch.setattr(f"render_adapt._runs.shards.{name}", 3)
+    for planner in ("CropPlanner", "FramePlanner"):
+        monkeypatch.setattr(f"render_adapt._planner.{planner}.at_once", 3)
     generate(config(tmp_path / "two", **settings))
     assert tree_hash(tmp_path / "one") == tree_hash(tmp_path / "two")
 
@@ -434,6 +434,30 @@ def test_the_contact_sheet_has_a_row_of_adapted_crops_where_there_are_any(
     heights = [cv2.imread(str(run / "contact_sheet.png")).shape[0] for run in (plain, adapted)]
     bands = -(-min(len(Scene(plain).images), 24) // 8)
     assert heights[1] - heights[0] == bands * (128 + 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reach"),
+    [({"size": 128}, 100.0), ({"frames": "128x128"}, 300.0), ({"frames": "96x128"}, 300.0)],
+)
+def test_the_contact_sheet_shows_depth_as_far_as_the_picture_goes(
+    settings: dict[str, object], reach: float, tmp_path: Path
+) -> None:
+    """Also where a frame is as wide as it is high."""
+    out = tmp_path / "d"
+    sheet = cv2.imread(str(generate(config(out, n=2, adapter="none", **settings)).contact_sheet))
+    scene, columns = Scene(out), parquet.read_table(out / "index/000000.parquet").to_pydict()
+    width = scene.rgb(0).shape[1]
+    for image, centre in enumerate(columns["centre_depth"]):
+        depth = scene.depth(image)
+        step = np.clip((depth - centre) / (2 * reach) + 0.5, 0, 1) * 255
+        wanted = cv2.applyColorMap(np.rint(step).astype(np.uint8), cv2.COLORMAP_TURBO)
+        x = 16 + 76 + image * (width + 4)
+        shown = sheet[16 + 20 + 132 :, x:][:128, :width]
+        # The picture's depth is as rendered, the file's in tenths of a millimetre.
+        apart = np.abs(shown.astype(int) - np.where(depth[..., None] > 0, wanted, 0))
+        assert (depth > 0).any()
+        assert apart.max() <= 12
 
 
 def test_adapted_pictures_are_not_the_renders(plain: Path, adapted: Path) -> None:

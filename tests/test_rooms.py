@@ -29,8 +29,9 @@ ROOMS = {
         "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (
-        "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_config",
-        "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_paper", "_jobs",
+        "_exceptions", "_printable", "_files", "_coupling", "_fidelity", "_formats", "_planner",
+        "_config", "_run_models", "_runs", "_readers", "_verify", "_report", "_train", "_paper",
+        "_jobs",
         "jobs", "_cli", "_start", "__main__",
     ),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ from safe_files import (
     decode_picture,
     hash_file,
     list_folder,
+    numbers_of,
     open_file,
     parse_json,
     parse_toml,
@@ -53,6 +56,21 @@ def test_a_file_is_read_whole_or_not_at_all(content: bytes, most: int) -> None:
             assert refusal(path, most=most).startswith("it is larger than")
         else:
             assert read_file(path, most=most, inside=Path(folder)) == content
+
+
+_ANY_JSON = st.one_of(
+    st.none(), st.booleans(), st.text(max_size=2), st.integers(-12, 12), st.floats(-12.0, 12.0),
+    st.sampled_from([math.nan, math.inf, -math.inf, 10**400]),
+)  # fmt: skip
+
+
+@given(st.one_of(_ANY_JSON, st.lists(_ANY_JSON, max_size=3)), st.integers(0, 3))
+def test_numbers_are_what_json_calls_so(values: Any, count: int) -> None:
+    """Not true, not false, and none that is not finite."""
+    numbers = [v for v in values if type(v) in (int, float)] if isinstance(values, list) else []
+    are = isinstance(values, list) and len(numbers) == len(values) == count
+    are = are and all(-10 <= number <= 10 for number in numbers)
+    assert numbers_of(values, count, most=10.0) == (numbers if are else None)
 
 
 @posix
@@ -259,7 +277,6 @@ ALLOWED = {
     "blender_addon/job_process.py: read_text": "the log, in the session's own temporary folder",
     "renderer/_engines/blender/inside/materials.py: load": "Blender, of pictures looked at",
     "blender_addon/operators.py: load": "Blender, of a preview in the session's temporary folder",
-    "blender_addon/pictures.py: fromfile": "a preview, in the session's own temporary folder",
 }
 """Where packages open files otherwise, and why these need no look."""
 

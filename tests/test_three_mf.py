@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from cad_models import CadModel, ModelError, load_models
@@ -508,18 +510,21 @@ class TestRefusals:
         path = write(tmp_path / "a.3mf", model(shown(mesh())), others)
         refused(path, "holds more than 10000 files")
 
+    @pytest.mark.parametrize("kind", ["PNG", "TGA"])
     def test_textures_that_would_fill_the_memory(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
     ) -> None:
-        """Each is small enough, all together are not: the third is not decoded."""
-        monkeypatch.setattr("cad_models._files.pictures.MAX_PIXELS", 2 * 64 * 64)
+        """Each is small enough, all together are not, whether or not a size is looked for."""
+        monkeypatch.setattr("cad_models._files.textures.MAX_PIXELS", 2 * 64 * 64)
         textures = "".join(
             f'<m:texture2d id="{10 + k}" path="/{k}.png" contenttype="image/png"/>'
             f'<m:texture2dgroup id="{20 + k}" texid="{10 + k}"><m:tex2coord u="0" v="0"/>'
             "</m:texture2dgroup>" + shown(mesh(), 30 + k, f'pid="{20 + k}" pindex="0"')
             for k in range(3)
         )
-        others: dict[str, str | bytes] = {f"{k}.png": png(np.zeros((64, 64, 3))) for k in range(3)}
+        picture = io.BytesIO()
+        PIL.Image.new("RGB", (64, 64)).save(picture, kind)
+        others: dict[str, str | bytes] = {f"{k}.png": picture.getvalue() for k in range(3)}
         for count in (2, 3):
             items = "".join(f'<item objectid="{30 + k}"/>' for k in range(count))
             path = write(tmp_path / f"{count}.3mf", model(textures, items), others)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from safe_files import parse_json, read_file
+from safe_files import numbers_of, parse_json, read_file
 
 MOST_MM = 1e7
 """Of any number in a scene's files; ten kilometres are no pose."""
@@ -36,10 +36,5 @@ def read_json(name: Path, folder: Path) -> dict[str, Any]:
 
 def numbers(values: Any, count: int) -> NDArray[np.float64] | None:
     """So many numbers of a sane size; None where they are not."""
-    if not isinstance(values, list) or len(values) != count:
-        return None
-    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
-        return None
-    if not all(abs(value) <= MOST_MM for value in values):
-        return None
-    return np.array(values, dtype=np.float64)
+    found = numbers_of(values, count, most=MOST_MM)
+    return None if found is None else np.array(found, dtype=np.float64)

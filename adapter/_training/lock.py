@@ -31,7 +31,5 @@ def only_training(folder: Path, name: str = "training.lock") -> Iterator[None]:
         lock = FolderLock(folder / name, refusal)
     except OSError as error:
         raise AdapterError(f"{folder / name} cannot be written ({error.strerror})") from error
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()

@@ -20,12 +20,13 @@ import numpy as np
 from cad_models._files import ply
 from cad_models._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
 from cad_models._names import LINEMOD_IDS, name_from_file, spelling
-from safe_files import parse_json, read_file, write_file
+from safe_files import numbers_of, parse_json, read_file, write_file
 
 _MOST_BYTES = 64 * 2**20
 """Of `models_info.json`; that of the largest BOP dataset has 2 MB."""
 _MOST_SYMMETRIES = 1000
 """Of one object, of either kind."""
+_MOST_MM = 1e12
 _FILE = re.compile(r"obj_(\d{1,9})\.ply")
 _OTHER_MESH = re.compile(r"obj_\d+\.(glb|gltf|obj|stl|dae)")
 
@@ -158,14 +159,10 @@ def _symmetries(object_id: int, facts: dict[str, Any], source: Path) -> Symmetri
 
 
 def _numbers(values: Any, count: int, source: Path, what: str) -> list[float]:
-    if (
-        not isinstance(values, list)
-        or len(values) != count
-        or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values)
-        or not all(abs(value) < 1e12 for value in values)
-    ):
+    numbers = numbers_of(values, count, most=_MOST_MM)
+    if numbers is None:
         raise _malformed(source, f"{what} is not {count} finite number{'s' if count > 1 else ''}")
-    return [float(value) for value in values]
+    return numbers
 
 
 def _rigid(values: list[float], source: Path) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -20,9 +20,9 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models._files.pictures import Pictures
 from cad_models._files.safe_xml import XmlError, read_elements
 from cad_models._files.source import SourceFiles
+from cad_models._files.textures import NamedTextures
 from cad_models._mesh.atlas import by_texture, joined
 from cad_models._mesh.checked import MAX_FACES, RawMesh, too_many
 from cad_models._mesh.placed import placed
@@ -161,7 +161,7 @@ class _Reader:
         self._label = str(files.path)
         self._document = document
         # Of an URI in a ROS package the end counts, as of all names of files.
-        self._pictures = Pictures(
+        self._textures = NamedTextures(
             self._label, lambda name: files.named(unquote(name.rpartition("://")[2]))
         )
         self._notes: dict[str, None] = {}
@@ -185,7 +185,7 @@ class _Reader:
             for number, instance in shown.items()
             for part in self._parts(instance)
         ]
-        if self._pictures.let_light_through:
+        if self._textures.let_light_through:
             self._notes["textures that let light through are shown opaque"] = None
         if self._document.errors:
             reason = " ".join(str(self._document.errors[0]).split())[:120]
@@ -291,7 +291,7 @@ class _Reader:
         if not path:
             self._notes["textures without a file are left out"] = None
             return None
-        return self._pictures[path]
+        return self._textures[path]
 
 
 def _shown(node: Any) -> _Shown:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 import safe_files
 from cad_models._mesh.color_values import as_bytes
-from cad_models._model import ModelError
 
 MAX_PIXELS = safe_files.MOST_PIXELS
 """Of a texture."""
@@ -21,9 +19,6 @@ _OTHERS = ("BMP", "TIFF", "TGA", "WEBP", "GIF", "DDS")
 """What Pillow reads, where it is installed. Blender's Python has none."""
 _TURNED_BY_OPENCV = (b"II", b"MM")
 """How TIFF files begin: OpenCV turns them by their tags, whatever it is told."""
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_ALPHA = 4
-"""The bit of a PNG's kind of colour that says so."""
 
 
 def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
@@ -37,54 +32,6 @@ def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     picture = safe_files.decode_picture(content, flags, most_pixels=MAX_PIXELS)
     return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
-
-
-class Pictures:
-    """The textures of one mesh file, by name; of at most `MAX_PIXELS` in all."""
-
-    def __init__(self, label: str, read: Callable[[str], bytes]) -> None:
-        """`label` is what messages begin with; `read` gives the content of a named file."""
-        self._label = label
-        self._read = read
-        self._found: dict[str, NDArray[np.uint8]] = {}
-        self._pixels = 0
-        self.let_light_through = False
-        """Whether one of those that were asked for does."""
-
-    def __getitem__(self, name: str) -> NDArray[np.uint8]:
-        """(H, W, 3) RGB.
-
-        Raises:
-            ModelError: it is not a picture, or with it they are too large together.
-        """
-        if name not in self._found:
-            content = self._read(name)
-            self._pixels += picture_pixels(content)
-            if self._pixels > MAX_PIXELS:
-                raise ModelError(
-                    f"{self._label} has textures of more than {MAX_PIXELS} pixels in all; make "
-                    "them smaller"
-                )
-            picture = decode_picture(content)
-            if picture is None:
-                raise ModelError(
-                    f"{self._label} refers to {name[:200]!r}, which is not a picture in PNG or "
-                    "JPEG; save it as one"
-                )
-            self._found[name] = picture
-            self.let_light_through |= _lets_light_through(content)
-        return self._found[name]
-
-
-def _lets_light_through(content: bytes) -> bool:
-    """Whether a pixel of a PNG file is not opaque."""
-    if not content.startswith(_PNG) or not content[25] & _PNG_ALPHA:
-        return False
-    picture = safe_files.decode_picture(content, cv2.IMREAD_UNCHANGED, most_pixels=MAX_PIXELS)
-    if picture is None or picture.ndim != 3:
-        return False
-    most = 255 if picture.dtype == np.uint8 else 65535
-    return bool((picture[..., -1] < most).any())
 
 
 def _decode_with_pillow(content: bytes) -> NDArray[np.uint8] | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models._files.source import SourceFiles
-from cad_models._files.textures import read_textures
+from cad_models._files.textures import Textures
 from cad_models._mesh.atlas import joined
 from cad_models._mesh.checked import MAX_FACES, MAX_VERTICES, RawMesh, too_many
 from cad_models._mesh.color_values import as_bytes
@@ -307,7 +307,7 @@ def _looks(
         which = _whole(number.astype(np.float64))[corners.face]
     which = np.where(textured & (which < len(names)), which, -1)
     if face_colors is None and at_vertices is not None and at_corners is None and not which.any():
-        [picture] = read_textures(files, [("", names[0])])
+        picture = Textures(str(files.path)).decoded(names[0], files.named(names[0]))
         return replace(raw, texture_coordinates=at_vertices, texture=picture)
     return _textured(apart, coordinates, which, names, files)
 
@@ -339,9 +339,10 @@ def _textured(
     apart = replace(apart, texture_coordinates=coordinates.reshape(-1, 2))
     used = np.unique(which).tolist()
     wanted = [number for number in used if number >= 0]
-    pictures = dict(
-        zip(wanted, read_textures(files, [("", names[number]) for number in wanted]), strict=True)
-    )
+    textures = Textures(str(files.path), are_tiles=len(wanted) > 1)
+    pictures = {
+        number: textures.decoded(names[number], files.named(names[number])) for number in wanted
+    }
     parts = []
     for number in used:
         rows = np.flatnonzero(np.repeat(which == number, 3))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models._mesh import diameter
+from cad_models._mesh.closed import is_closed
 from cad_models._model import Mesh, ModelError
 
 MAX_FACES = 2_000_000
@@ -174,11 +175,7 @@ def _inside_out(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], position: NDArray[np.int64]
 ) -> bool:
     """Whether the mesh is closed and its faces look inwards."""
-    corners = position[faces]
-    start, end = corners.ravel(), np.roll(corners, -1, axis=1).ravel()
-    count = int(position.max()) + 1
-    there, back = np.sort(start * count + end), np.sort(end * count + start)
-    if not np.array_equal(there, back) or (there[1:] == there[:-1]).any():
+    if not is_closed(position[faces]):
         return False
     centred = vertices - vertices.mean(axis=0)
     a, b, c = (centred[faces[:, corner]] for corner in range(3))

@@ -48,7 +48,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
         except RenderAdaptError as error:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]
     nearest = None if target is None else _nearest(dataset, crops, target)
-    side = PICTURE_SIDE["frame" if dataset.is_frames else "crop"]
+    side = PICTURE_SIDE[dataset.planner.what]
     shown: list[dict[str, Any]] = []
     left = PICTURE_BYTES
     for place, (row, crop) in enumerate(zip(rows, crops, strict=True)):
@@ -105,8 +105,8 @@ def _in_turn(lists: Sequence[NDArray[np.int64]]) -> list[int]:
 
 
 def _colored(dataset: Dataset, row: int, crop: LabelledCrop) -> NDArray[np.uint8]:
-    reach = 300.0 if dataset.is_frames else 100.0
-    return color_depth(crop.depth, float(dataset.index.centre_depth[row]), reach)
+    centre = float(dataset.index.centre_depth[row])
+    return color_depth(crop.depth, centre, dataset.planner.depth_reach)
 
 
 def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _nearest(
 ) -> list[tuple[NDArray[np.uint8], dict[str, Any]]]:
     """For each crop the nearest real one, its file and how far it is in RMS grey levels."""
     size = crops[0].rgb.shape[0]
-    if dataset.is_frames or any(crop.rgb.shape[:2] != (size, size) for crop in crops):
+    if dataset.planner.what != "crop" or any(crop.rgb.shape[:2] != (size, size) for crop in crops):
         raise DatasetError("`target` compares square crops, and this dataset has whole frames")
     real = read_target(target, size=size, channels=3)
     ours = encode(np.stack([crop.rgb for crop in crops]), None, None)

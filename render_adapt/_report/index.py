@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._planner import Planner, planner_of
 from render_adapt._runs.manifest import (
     INCOMPLETE,
     MANIFEST,
@@ -97,9 +98,9 @@ class Dataset:
         return np.asarray(towards / np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-9))
 
     @property
-    def is_frames(self) -> bool:
-        """Whether it holds whole frames in place of crops."""
-        return "width" in self.manifest["plan"]
+    def planner(self) -> type[Planner]:
+        """What planned its crops, or whole frames."""
+        return planner_of(self.manifest["plan"])
 
     @property
     def is_adapted(self) -> bool:

@@ -18,19 +18,16 @@ from numpy.typing import NDArray
 from adapter._runtime.description import DESCRIPTION
 from cad_models import CadModel
 from checked_settings import RenderAdaptError, SettingError
-from render_adapt._config import RunConfig
+from render_adapt._config import WINDOW, RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.calibration import write_calibration
 from render_adapt._files import hash_file
 from render_adapt._formats.pixel_centre import INSIDE, KEY
+from render_adapt._planner import published_linemod_camera
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from renderer import (
-    LINEMOD_CAMERA,
-    CameraSettings,
-    FrameConfig,
     Randomization,
-    linemod_camera,
 )
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
@@ -66,7 +63,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "n": config.n,
         "objects": {model.name: _describe_object(model) for model in studio.models},
         "order": [model.name for model in studio.models],
-        "plan": _describe_plan(config),
+        "plan": _without_defaults(studio.planner.described()),
         "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
         "samples": config.samples if config.renderer == "blender" else None,
@@ -206,7 +203,7 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
     if config.adapter not in ("none", "shipped"):
         settings["adapter"] = _last_name(config.adapter)
     if settings["window"] is None:
-        settings["window"] = config.plan.window
+        settings["window"] = WINDOW
     if studio.adapter is None or studio.adapter.info.cut is None:
         # Another adapter would have its own cut in place of what is left out.
         settings = _without_defaults(settings)
@@ -226,36 +223,13 @@ def _last_name(path: Path | str) -> str:
     return os.path.basename(os.path.abspath(path)) or str(path)
 
 
-def _describe_plan(config: RunConfig) -> dict[str, Any]:
-    if config.frame_plan is not None:
-        return _describe_frames(config.frame_plan)
-    plan = asdict(config.plan)
-    if config.plan.picture is None:
-        del plan["camera"]
-    return _without_defaults(plan)
-
-
-def _describe_frames(plan: FrameConfig) -> dict[str, Any]:
-    """The camera in numbers, but for what it was if none was given: LINEMOD's published numbers,
-    counted from the picture's corner."""
-    camera = plan.camera or linemod_camera(plan.width, plan.height)
-    before = camera == _published_camera(plan.width, plan.height)
-    return _without_defaults(asdict(plan)) | {"camera": None if before else camera}
-
-
 def _camera_before(settings: Mapping[str, Any]) -> Any:
     """The camera of a run from before K could be counted from the first pixel's centre."""
     picture = settings.get("frames") or settings.get("cut_from")
     if settings.get("camera") is not None or not isinstance(picture, str):
         return settings.get("camera")
     width, height = map(int, picture.split("x"))
-    return _published_camera(width, height)
-
-
-def _published_camera(width: int, height: int) -> CameraSettings:
-    across, down = width / 640, height / 480
-    fx, fy, cx, cy = LINEMOD_CAMERA
-    return fx * across, fy * down, cx * across, cy * down
+    return published_linemod_camera(width, height)
 
 
 def _without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

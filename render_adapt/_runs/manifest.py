@@ -236,7 +236,7 @@ class RunFolder:
         shutil.rmtree(whole)
 
     def finish(self, entries: Iterable[ShardEntry], shared: Iterable[str]) -> str:
-        """Mark the dataset as complete, and return its hash.
+        """Mark the dataset as complete, let other runs work in the folder, and return its hash.
 
         Args:
             entries: of all shards.
@@ -249,7 +249,10 @@ class RunFolder:
             hashes |= entry.hashes()
         listing = listing_text(hashes)
         write_file(self.path / LISTING, listing)
-        (self.path / INCOMPLETE).unlink(missing_ok=True)
+        if self._lock is not None:
+            _held.discard(self)
+            self._lock.remove()
+            self._lock = None
         return hashlib.sha256(listing.encode()).hexdigest()
 
     def close(self) -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cad_models import CadModel
 from checked_settings import SettingError
@@ -34,9 +30,7 @@ from render_adapt._runs.manifest import (
     refuse_other_run,
 )
 from render_adapt._runs.shards import CONTINUE, ShardMaker, ShardResult
-from render_adapt._runs.sheet import write_contact_sheet
 from render_adapt._runs.studio import Studio
-from renderer import centre_points
 
 SHEET = "contact_sheet.png"
 
@@ -99,9 +93,8 @@ def make_dataset(
     with contextlib.closing(RunFolder(config.out)) as folder:
         folder.open(run)
         with writing(config.out, CONTINUE):
-            camera, width, height = _dataset_camera(config)
             shared = write_dataset_files(
-                config.out, studio.models, camera, width, height, config.pixel_centre
+                config.out, studio.models, *studio.planner.camera, config.pixel_centre
             )
         sound, lost = folder.sound(run)
         done = {shard: entry for shard, entry in sound.items() if shard not in again}
@@ -127,7 +120,7 @@ def make_dataset(
             shared += finish_dataset(
                 config.out, config.format, {entry.shard: entry.crops for entry in entries}
             )
-            write_contact_sheet(config.out / SHEET, *studio.examples())
+            studio.write_contact_sheet(config.out / SHEET)
             sha256 = folder.finish(entries, [*shared, SHEET])
     return RunSummary(
         folder=config.out,
@@ -180,7 +173,7 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
         prepared = folder.begin_shard(shard)
         ShardMaker(config, run, folder, studio).write(prepared, shard, index, index + 1)
         folder.place(prepared.path)
-        write_contact_sheet(folder.path / SHEET, *studio.examples(index, index + 1))
+        studio.write_contact_sheet(folder.path / SHEET, index, index + 1)
     return folder.path
 
 
@@ -267,24 +260,8 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
     notes = [note for model in studio.models for note in model.notes]
     notes += _too_few_objects(studio)
-    if studio.config.frames is not None:
-        return tuple(notes)
-    plan = studio.config.plan
-    notes += [
-        f"{model.name} is {model.diameter:.0f} mm across and a crop shows {plan.window:.0f} mm: "
-        f"give `window` {10 * math.ceil(0.11 * model.diameter)} to see it whole"
-        for model in studio.models
-        if model.diameter > 2 * plan.window
-    ]
-    points = centre_points(studio.models, plan.centre)
-    for model, point in zip(studio.models, points, strict=True):
-        off = float(np.linalg.norm(point - model.centre))
-        if plan.centre == "origin" and off > plan.window / 2:
-            notes.append(
-                f"the origin of {model.name} lies {off:.0f} mm from its middle, so that crops show "
-                "it at their border or not at all: give `centre` box"
-            )
-    return (*notes, *_another_cut(studio))
+    cut = None if studio.adapter is None else studio.adapter.info.cut
+    return (*notes, *studio.planner.notes(studio.models, cut))
 
 
 def _lost_shards(lost: int) -> tuple[str, ...]:
@@ -299,38 +276,14 @@ def _lost_shards(lost: int) -> tuple[str, ...]:
 
 def _too_few_objects(studio: Studio) -> tuple[str, ...]:
     """A note where there are too few objects for each to show but once."""
-    config, randomization = studio.config, studio.config.randomization
-    what, most = "crop", 1 + randomization.occluders[1] + randomization.neighbours[1]
-    if config.frames is not None:
-        what, most = "frame", config.objects_per_frame
-    if config.repeat_objects or most <= len(studio.models):
+    planner, among = studio.planner, len(studio.models)
+    most = planner.most_objects(studio.config.randomization)
+    if studio.config.repeat_objects or most <= among:
         return ()
     return (
-        f"a {what} shows up to {most} objects and the run has {len(studio.models)}, so that "
-        "some show more than once, which readers that expect one of each may not take: name more, "
-        "or let fewer show",
-    )
-
-
-def _another_cut(studio: Studio) -> tuple[str, ...]:
-    """A note where crops are cut in another way than those that the adapter learnt from."""
-    cut = None if studio.adapter is None else studio.adapter.info.cut
-    if cut is None:
-        return ()
-    plan, differs = studio.config.plan, []
-    if plan.centre != cut.centre:
-        differs.append(f"`centre` {plan.centre} in place of {cut.centre}")
-    if abs(plan.window / cut.window_mm - 1) > 0.01:
-        differs.append(f"`window` {plan.window:g} in place of {cut.window_mm:g}")
-    if plan.picture is not None:
-        differs.append("`cut_from`")
-    elif (plan.off_axis or 0.0) != cut.off_axis_degrees:
-        differs.append(f"`off_axis` {plan.off_axis or 0:g} in place of {cut.off_axis_degrees:g}")
-    if not differs:
-        return ()
-    return (
-        f"crops are cut in another way than those that the adapter learnt from "
-        f"({', '.join(differs)}): they may look less real and keep their labels less well",
+        f"a {planner.what} shows up to {most} objects and the run has {among}, so that some show "
+        "more than once, which readers that expect one of each may not take: name more, or let "
+        "fewer show",
     )
 
 
@@ -344,14 +297,3 @@ def _other_versions(began: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[s
         f"this run began with {', '.join(changed)}, and other versions may round otherwise: its "
         "bytes need not be those of a run with one version alone",
     )
-
-
-def _dataset_camera(config: RunConfig) -> tuple[NDArray[np.float64], int, int]:
-    """K, width and height for `camera.json`; crops have a K each, in `scene_camera.json`."""
-    if config.frame_plan is not None:
-        return config.frame_plan.camera_matrix, config.frame_plan.width, config.frame_plan.height
-    nearest, farthest = config.plan.distance
-    focal = config.size * (nearest + farthest) / 2 / config.plan.window
-    middle = config.size / 2
-    camera = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
-    return camera, config.size, config.size

@@ -23,12 +23,8 @@ from render_adapt._runs.manifest import RunFolder, ShardEntry, refuse_other_run
 from render_adapt._runs.studio import Studio
 from renderer import CropBatch
 
-BATCH_SIZE = 64
-"""Crops in memory at once, per worker; a multiple of what an adapter takes at once."""
-BATCH_SIZE_OF_SLOW = 16
-"""With an engine so slow that whoever waits wants to see it go on."""
-FRAMES_AT_ONCE = 8
-"""Whole frames in memory at once, per worker."""
+AT_ONCE_OF_SLOW = 16
+"""Pictures in memory at once, with an engine so slow that whoever waits wants to see it go on."""
 CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 
 
@@ -126,9 +122,9 @@ class ShardMaker:
             with _timed(tally.seconds, "adapt"):
                 return self._studio.adapt(renders)
 
-        at_once = BATCH_SIZE_OF_SLOW if self._config.renderer == "blender" else BATCH_SIZE
-        if self._config.frames is not None:
-            at_once = FRAMES_AT_ONCE
+        at_once = self._studio.planner.at_once
+        if self._config.renderer == "blender":
+            at_once = min(at_once, AT_ONCE_OF_SLOW)
         waiting: tuple[int, Future[FaithfulCrops]] | None = None
         with ThreadPoolExecutor(1) as beside:
             for first in range(start, stop, at_once):

@@ -20,20 +20,24 @@ OUTLINE, OTHERS_OUTLINE = (0, 255, 80), (60, 160, 255)
 
 
 def write_contact_sheet(
-    path: Path, renders: CropBatch, adapted: CropBatch, models: Sequence[CadModel]
+    path: Path,
+    renders: CropBatch,
+    adapted: CropBatch,
+    models: Sequence[CadModel],
+    depth_reach: float,
 ) -> None:
     """Write one picture with a column for each crop: render, adapted, depth, label outline.
 
     Without an adapter `adapted` is `renders` itself, and there is no row of adapted crops. Depth is
-    coloured from near (blue) to far (red) over 100 mm to either side of the target's centre, 300 mm
-    in whole frames, black where nothing was measured; the outlines are those of what is seen of the
+    coloured from near (blue) to far (red) over `depth_reach` millimetres to either side of the
+    target's centre, black where nothing was measured; the outlines are those of what is seen of the
     target (green) and of the others (blue), drawn over the adapted picture.
     """
     names = [models[position].name for position in adapted.plans.object_index]
     titles = ["render", "depth", "label"]
     if adapted is not renders:
         titles.insert(1, "adapted")
-    tiles = [_tiles(renders, adapted, row) for row in range(len(adapted))]
+    tiles = [_tiles(renders, adapted, row, depth_reach) for row in range(len(adapted))]
     bands = [
         _band(titles, tiles[first : first + COLUMNS], names[first : first + COLUMNS])
         for first in range(0, len(tiles), COLUMNS)
@@ -52,11 +56,11 @@ def save_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
     write_file(path, encoded.tobytes())
 
 
-def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArray[np.uint8]]:
+def _tiles(
+    renders: CropBatch, adapted: CropBatch, row: int, depth_reach: float
+) -> dict[str, NDArray[np.uint8]]:
     """A crop's pictures by the titles of their rows."""
-    plans = adapted.plans
-    reach = 100.0 if plans.width == plans.height else 300.0
-    depth = color_depth(adapted.depth[row], float(plans.centre_depth[row]), reach)
+    depth = color_depth(adapted.depth[row], float(adapted.plans.centre_depth[row]), depth_reach)
     shown = enlarge(adapted.rgb[row])
     outlined = shown.copy()
     for mask in adapted.others_mask_visib[row]:
@@ -70,9 +74,7 @@ def _tiles(renders: CropBatch, adapted: CropBatch, row: int) -> dict[str, NDArra
     }
 
 
-def color_depth(
-    depth: NDArray[np.float32], centre: float, reach: float = 100.0
-) -> NDArray[np.uint8]:
+def color_depth(depth: NDArray[np.float32], centre: float, reach: float) -> NDArray[np.uint8]:
     """(H, W, 3) RGB: depth within `reach` millimetres of `centre`, blue near, red far."""
     colored = color_steps(np.clip((depth - centre) / (2 * reach) + 0.5, 0, 1))
     return np.where((depth > 0)[..., None], colored, 0).astype(np.uint8)

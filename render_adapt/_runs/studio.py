@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel
-from render_adapt._config import RunConfig, available_cores, refuse_too_near
+from render_adapt._config import RunConfig, available_cores
 from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
 from render_adapt._fidelity.judge import Judge, make_judge
 from render_adapt._run_models import blend_file, load_run_models
+from render_adapt._runs.sheet import write_contact_sheet
 from renderer import (
     CropBatch,
     Renderer,
     capture,
     load_photographs,
     load_textures,
-    make_frame_plans,
-    make_plans,
     make_renderer,
 )
 
@@ -48,7 +48,8 @@ class Studio:
             if models is None
             else list(models)
         )
-        refuse_too_near(self.models, config.plan)
+        self.planner = config.planner
+        self.planner.refuse_too_near(self.models)
         self.judge: Judge | None = (
             None if self.adapter is None else make_judge(config.adapter, self.adapter)
         )
@@ -66,40 +67,35 @@ class Studio:
 
     def render(self, start: int, stop: int) -> CropBatch:
         """Plan and render crops `start` to `stop`, and take them as the camera would."""
-        config, frame = self.config, self.config.frame_plan
-        changes = config.randomization
-        among = (self.models, config.seed, start, stop, changes)
-        if frame is None:
-            plans = make_plans(config.plan, *among, textures=len(self.textures))
-        else:
-            plans = make_frame_plans(frame, *among, textures=len(self.textures))
+        seed, changes = self.config.seed, self.config.randomization
+        plans = self.planner.plans(self.models, seed, start, stop, changes, len(self.textures))
         crops = self.renderer.render(plans)
-        return capture(crops, changes, config.seed, self.models, self.photographs)
+        return capture(crops, changes, seed, self.models, self.photographs)
 
     def adapt(self, renders: CropBatch) -> FaithfulCrops:
         """Pass renders through the adapter and the judge; without one they stay as they are."""
-        if self.adapter is None or self.judge is None:
+        window = self.planner.window
+        if self.adapter is None or self.judge is None or window is None:
             return FaithfulCrops.of_renders(renders)
         return adapt_faithfully(
             renders,
             self.adapter,
             self.judge,
             seed=self.config.seed,
-            window=self.config.plan.window,
+            window=window,
             min_fidelity=self.config.min_fidelity,
             redraws=self.config.redraws,
         )
 
-    def examples(
-        self, start: int = 0, stop: int = 24
-    ) -> tuple[CropBatch, CropBatch, Sequence[CadModel]]:
-        """Some of the run's crops as rendered and as adapted, for the contact sheet.
+    def write_contact_sheet(self, path: Path, start: int = 0, stop: int = 24) -> None:
+        """Write one picture of some of the run's crops, as rendered and as adapted.
 
         Those that are dropped are not among them, where any is kept.
         """
         renders = self.render(start, min(stop, self.config.n))
         faithful = self.adapt(renders)
-        if faithful.crops is renders or not faithful.kept.any():
-            return renders, faithful.crops, self.models
-        rows = np.flatnonzero(faithful.kept)
-        return renders[rows], faithful.crops[rows], self.models
+        adapted = faithful.crops
+        if adapted is not renders and faithful.kept.any():
+            rows = np.flatnonzero(faithful.kept)
+            renders, adapted = renders[rows], adapted[rows]
+        write_contact_sheet(path, renders, adapted, self.models, self.planner.depth_reach)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cad_models._files.obj import materials as mtl
 from cad_models._files.obj.materials import Material, TextureMap
 from cad_models._files.source import SourceFiles, plain_text
-from cad_models._files.textures import read_textures
+from cad_models._files.textures import Textures
 from cad_models._mesh.atlas import joined
 from cad_models._mesh.checked import MAX_FACES, MAX_VERTICES, RawMesh, too_many
 from cad_models._mesh.color_values import as_bytes
@@ -279,14 +279,15 @@ def _parts(
     which = np.array([number_of.get(name, -1) for name in triangles.materials], dtype=np.int64)
     begins = np.searchsorted(np.sort(which), np.arange(len(order) + 1))
     by_look = np.argsort(which, kind="stable")
-    textures = [texture for texture, _ in order if texture is not None]
-    pictures = iter(read_textures(files, [(each.folder, each.name) for each in textures]))
+    textured_looks = sum(texture is not None for texture, _ in order)
+    textures = Textures(str(files.path), are_tiles=textured_looks > 1)
     has_normals = bool((triangles.corners[:, :, 2] >= 0).all())
     for number, (texture, diffuse) in enumerate(order):
         corners = triangles.corners[by_look[begins[number] : begins[number + 1]]]
         textured = (corners[:, :, 1] >= 0).all(axis=1) & (texture is not None)
         if texture is not None:
-            picture = _tinted(next(pictures), diffuse)
+            content = files.named(texture.name, texture.folder)
+            picture = _tinted(textures.decoded(texture.name, content), diffuse)
             if textured.any():
                 yield _textured_part(triangles, corners[textured], texture, picture, has_normals)
         if not textured.all():

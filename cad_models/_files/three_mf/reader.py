@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models._files.pictures import Pictures
 from cad_models._files.safe_xml import XmlError, read_elements
 from cad_models._files.source import SourceFiles
+from cad_models._files.textures import NamedTextures
 from cad_models._files.three_mf.archive import Archive, ArchiveError
 from cad_models._files.three_mf.model import (
     MOST_INSTANCES,
@@ -81,7 +81,7 @@ class _Reader:
         self._label = str(files.path)
         self._archive = Archive(files)
         self._models: dict[str, ModelPart] = {}
-        self._pictures = Pictures(self._label, self._archive.read)
+        self._textures = NamedTextures(self._label, self._archive.read)
         self._root = _root_of(self._archive)
         self._root_model = self._model(self._root)
         self._volumes = triangles_left_out(self._archive)
@@ -232,13 +232,13 @@ class _Reader:
             self._notes["textures that do not repeat are repeated beyond their borders"] = None
         corners = plain.faces[rows].reshape(-1)
         apart = plain.select(corners, np.arange(len(corners)).reshape(-1, 3))
-        coordinates, picture = points.reshape(-1, 2), self._pictures[_part_name(texture.path)]
+        coordinates, picture = points.reshape(-1, 2), self._textures[_part_name(texture.path)]
         return replace(apart, texture_coordinates=coordinates, texture=picture)
 
     def _all_notes(self, parts: Iterable[RawMesh]) -> Iterator[str]:
         notes = dict.fromkeys(note for model in self._models.values() for note in model.notes)
         notes |= self._notes
-        if self._pictures.let_light_through:
+        if self._textures.let_light_through:
             notes["textures that let light through are shown opaque"] = None
         bare = all(part.colors is None and part.texture is None for part in parts)
         if bare and any(name in self._archive for name in _SLICERS):

@@ -58,7 +58,7 @@ function isInRange(fidelity) {
 
 byId("name").textContent = data.name;
 document.title = `${data.name} – render-adapt report`;
-const noun = data.isFrames ? "frames" : "crops";
+const noun = `${data.what}s`;
 const first = data.shown[0];
 byId("line").textContent = [
   `${number(data.crops)} ${noun} of ${number(data.objects.length)} object${data.objects.length === 1 ? "" : "s"}`,
@@ -302,7 +302,7 @@ function drawCrops() {
     state.order = event.target.value;
     update();
   } }, ...orders.map(([value, text]) => make("option", { value }, text)));
-  const reach = data.isFrames ? 300 : 100;
+  const reach = data.depthReach;
   const names = Object.keys(first.pictures);
   section.append(
     make("div", { class: "head" }, section.firstElementChild, make("small", { id: "shown" }),
@@ -316,7 +316,7 @@ function drawCrops() {
     ...data.notes.map((note) => make("p", { class: "note" }, note)),
     make("div", { class: "gallery", id: "gallery" }));
   byId("gallery").style.setProperty("--pictures", names.length);
-  byId("gallery").style.setProperty("--least", data.isFrames ? "190px" : "92px");
+  byId("gallery").style.setProperty("--least", data.what === "frame" ? "190px" : "92px");
   for (const crop of data.shown) cards.push({ crop, element: card(crop, false) });
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models import CadModel
+from cad_models import CadModel, is_closed
 from renderer._engines.raster.kernels import Meshes, pack_looks
 from renderer._engines.raster.levels import ERRORS, Level, Levels, error_allowed
 from renderer._pictures.pyramids import Pictures
@@ -203,16 +203,13 @@ def _can_cull(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) -> 
     _, merged = np.unique(vertices, axis=0, return_inverse=True)
     faces = merged.reshape(-1)[faces]
     count = int(merged.max()) + 1
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    forward = np.sort(edges[:, 0] * count + edges[:, 1])
-    backward = np.sort(edges[:, 1] * count + edges[:, 0])
-    # Every directed edge once, and its opposite once: a closed surface, wound one way.
-    if not np.array_equal(forward, backward) or (np.diff(forward) == 0).any():
+    if not is_closed(faces):
         return False
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (count, count))
+    edges = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    graph = coo_matrix((np.ones(faces.size, bool), edges), (count, count))
     parts, part = connected_components(graph, directed=False)
     corners = np.zeros((count, 3))
     corners[merged.reshape(-1)] = vertices
