@@ -19,8 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
-from renderer import CropBatch, Instances, PlanConfig, Plans, Surfaces, make_plans, uniform_rotation
-from renderer._engines.registry import ENGINES, check_engine, make_renderer
+from renderer import (
+    ENGINES,
+    CropBatch,
+    Instances,
+    PlanConfig,
+    Plans,
+    Surfaces,
+    check_engine,
+    make_plans,
+    make_renderer,
+    uniform_rotation,
+)
 
 COLOR_GAIN = 4
 FULL_DEPTH_DIFFERENCE = 0.01

@@ -11,13 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models._files import collada, off, ply, stl
+from cad_models._files import ply
 from cad_models._files.bop_folder import FolderObject, linemod_id, missing_from, read_folder
-from cad_models._files.gltf import reader as gltf
-from cad_models._files.obj import reader as obj
+from cad_models._files.registry import read_mesh
 from cad_models._files.source import SourceFiles
-from cad_models._files.step import reader as step
-from cad_models._files.three_mf import reader as three_mf
 from cad_models._mesh.checked import RawMesh, checked, finished, largest_distance
 from cad_models._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
 from cad_models._names import (
@@ -31,13 +28,6 @@ from cad_models._names import (
 from cad_models._units import MILLIMETRES, WORDS, check_units, millimetres_per_unit, scale_of
 
 BUILT_IN = Path(__file__).parent / "builtin"
-_WITHOUT_UNIT = {".stl": stl.read, ".ply": ply.read, ".obj": obj.read, ".off": off.read}
-"""Readers of the formats that do not say what their unit is: they give the mesh."""
-_WITH_UNIT = {
-    ".glb": gltf.read, ".gltf": gltf.read, ".3mf": three_mf.read, ".dae": collada.read,
-    ".step": step.read, ".stp": step.read,
-}  # fmt: skip
-"""Readers of those that do: they give the mesh, and the millimetres in its unit."""
 _FIRST_FILE_ID = 101
 _LINEMOD_TOLERANCE = 0.03
 _DIAMETER_TOLERANCE = 0.05
@@ -63,11 +53,12 @@ def load_models(
 ) -> list[CadModel]:
     """Load the objects of a run, in the order given.
 
-    Each entry is a name (`ape`) or `NAME=FILE` (`widget=part.stl`, any of STL, PLY, OBJ, OFF, GLB,
-    glTF, 3MF, COLLADA and STEP). Without `models`, names are those of the built-in models. With it,
-    they are of the objects in that folder: an id (`5`), `obj_000005`, the `name` in
-    `models_info.json`, or a LINEMOD name where the object of that id has LINEMOD's diameter.
-    Spelling is taken lightly (`Bench_Vise`, `benchviseblue`); the loaded model has the plain name.
+    Each entry is a name (`ape`) or `NAME=FILE` (`widget=part.stl`, a file of any kind in `SOURCES`:
+    STL, PLY, OBJ, OFF, GLB, glTF, 3MF, COLLADA, STEP, and what installed packages read). Without
+    `models`, names are those of the built-in models. With it, they are of the objects in that
+    folder: an id (`5`), `obj_000005`, the `name` in `models_info.json`, or a LINEMOD name where the
+    object of that id has LINEMOD's diameter. Spelling is taken lightly (`Bench_Vise`,
+    `benchviseblue`); the loaded model has the plain name.
 
     Mesh files get the ids 101, 102, ... in their order, or further ones where the run's other
     objects have ids above 100.
@@ -249,12 +240,12 @@ def _check_is_linemod(model: CadModel, name: str, entry: FolderObject) -> None:
 
 def _load_from_folder(entry: FolderObject, models: Path | None, units: str | None) -> CadModel:
     files = SourceFiles(entry.path, entry.path.parent)
-    raw, stated = _read(files)
+    raw = read_mesh(files)
     scale, diameter = 1.0, entry.diameter
     if models is not None:
         if diameter is not None:
             _check_diameter(diameter, largest_distance(raw.vertices), entry)
-        scale = scale_of(raw.vertices, str(entry.path), units, stated)
+        scale = scale_of(raw.vertices, str(entry.path), units, raw.millimetres_per_unit)
     mesh = finished(raw, scale, str(entry.path))
     diameter = largest_distance(mesh.vertices) if diameter is None else diameter * scale
     return CadModel(
@@ -284,8 +275,8 @@ def _check_diameter(diameter: float, extent: float, entry: FolderObject) -> None
 
 def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadModel:
     files = SourceFiles(path)
-    raw, stated = _read(files)
-    scale = scale_of(raw.vertices, str(path), units, stated)
+    raw = read_mesh(files)
+    scale = scale_of(raw.vertices, str(path), units, raw.millimetres_per_unit)
     mesh = finished(raw, scale, str(path))
     return CadModel(
         name=name,
@@ -297,23 +288,6 @@ def _load_file(name: str, path: Path, object_id: int, units: str | None) -> CadM
         sha256=files.sha256,
         notes=raw.notes,
     )
-
-
-def _read(files: SourceFiles) -> tuple[RawMesh, float | None]:
-    """The checked mesh in the file's unit, and millimetres per unit where the format says."""
-    kind = files.path.suffix.lower()
-    # What is no finite number in the end, `checked` says.
-    with np.errstate(all="ignore"):
-        if kind in _WITHOUT_UNIT:
-            raw, stated = _WITHOUT_UNIT[kind](files), None
-        elif kind in _WITH_UNIT:
-            raw, stated = _WITH_UNIT[kind](files)
-        else:
-            raise ModelError(
-                f"{files.path} is not a mesh file that can be read; export it as one of "
-                f"{', '.join((*_WITHOUT_UNIT, *_WITH_UNIT))}"
-            )
-    return checked(raw, str(files.path)), stated
 
 
 def _scaled(symmetries: Symmetries, scale: float) -> Symmetries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -115,7 +115,7 @@ class NotEmpty:
 class OneOf:
     """Values that are known when they are asked for, as names that plugins add to."""
 
-    known: Callable[[], Iterable[str | float]]
+    known: Callable[[], Collection[str] | Collection[float]]
 
     @property
     def phrase(self) -> str:
@@ -124,7 +124,7 @@ class OneOf:
         )
 
     def holds(self, value: Any) -> bool:
-        return value in tuple(self.known())
+        return value in self.known()
 
 
 @dataclass(frozen=True)

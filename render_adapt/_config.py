@@ -25,8 +25,10 @@ from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
 from render_adapt._planner import CropPlanner, FramePlanner, Planner
 from renderer import (
+    ENGINES,
     CameraSettings,
     Centre,
+    EngineOptions,
     FrameConfig,
     PlanConfig,
     Randomization,
@@ -36,7 +38,6 @@ from renderer import (
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
-RendererName = Literal["raster", "cuda", "pyrender", "blender"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
@@ -91,6 +92,7 @@ _MISFIT = {
     "crop": "is for crops: leave it out, or leave out `frames`",
     "frame": "is for whole frames: give `frames` too",
 }
+_ENGINE = OneOf(lambda: ENGINES)
 _PIXEL_CENTRE = OneOf(lambda: CENTRES)
 _SIDES = Matching(re.compile(r"[0-9]{1,6}x[0-9]{1,6}"), "width x height, as in 640x480")
 
@@ -129,9 +131,9 @@ class RunConfig:
     .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
-    renderer: RendererName = "raster"
+    renderer: Annotated[str, _ENGINE] = "raster"
     """Rendering engine."""
-    samples: Annotated[int, Between(1, MOST_SAMPLES)] = 4
+    samples: Annotated[int, Between(1, MOST_SAMPLES)] = EngineOptions.samples
     """Rays per pixel for each light; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the

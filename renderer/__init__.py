@@ -14,8 +14,11 @@ from renderer._capture.sensor import (
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines.blender.models import load_blend_models
 from renderer._engines.blender.renderer import BlendFile
+from renderer._engines.check import EngineCheck, check_engine
+from renderer._engines.engine import Engine, EngineOptions
 from renderer._engines.fake import FakeRenderer
-from renderer._engines.registry import ENGINES, EngineCheck, check_engine, make_renderer
+from renderer._engines.registry import ENGINES, make_renderer
+from renderer._engines.scenes import Picture, Scene, SceneRenderer
 from renderer._pictures.folders import load_photographs, load_textures
 from renderer._plans.crops import PlanConfig, make_plans, plans_from_poses
 from renderer._plans.cutting import (
@@ -53,16 +56,21 @@ __all__ = [
     "CropBatch",
     "CropTensors",
     "CudaRasterRenderer",
+    "Engine",
     "EngineCheck",
+    "EngineOptions",
     "FakeRenderer",
     "FrameConfig",
     "Instances",
+    "Picture",
     "PlanConfig",
     "Plans",
     "Randomization",
     "RasterRenderer",
     "RenderError",
     "Renderer",
+    "Scene",
+    "SceneRenderer",
     "StructuredLight",
     "Surfaces",
     "angle_between",

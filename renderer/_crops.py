@@ -202,3 +202,11 @@ class Renderer(abc.ABC):
             RenderError: as for `render`.
         """
         return self.render(plans).mask
+
+    @property
+    def description(self) -> str:
+        """What draws, for people; starts it where it is not started."""
+        return "on the processor"
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Give back what it holds of drivers, devices and processes, until it is used again."""

@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 
 from benchmarks.engine_pictures import crowded_crops
 from cad_models import load_models
-from renderer import Instances, Plans, RenderError, Surfaces, plans_from_poses, rotation_about
+from renderer import (
+    Instances,
+    Plans,
+    RenderError,
+    Surfaces,
+    check_engine,
+    plans_from_poses,
+    rotation_about,
+)
 from renderer._engines.blender import wire
 from renderer._engines.blender.inside.exr import read_exr
 from renderer._engines.blender.renderer import BINARY_VARIABLE, PYTHON_VARIABLE, BlenderRenderer
-from renderer._engines.registry import check_engine
 from tests.shapes import ball, rectangle
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import trimesh
 
-import cad_models
 from cad_models import CadModel, ModelError, available_models, is_closed, load_models
 from cad_models._mesh.checked import largest_distance
 from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
@@ -418,8 +417,7 @@ def test_a_flat_model_has_a_hull() -> None:
     np.testing.assert_allclose(model.hull.min(axis=0), model.bounds[0])
 
 
-def test_the_public_names_are_sorted_and_importing_them_is_cheap() -> None:
-    assert cad_models.__all__ == sorted(cad_models.__all__)
+def test_importing_the_public_names_is_cheap() -> None:
     heavy = "{'trimesh', 'scipy', 'torch', 'numba'}"
     code = f"import sys, cad_models; assert not {heavy} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

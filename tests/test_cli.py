@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +22,6 @@ from adapter import SHIPPED_ADAPTER
 from render_adapt import PRESETS, RunConfig
 from render_adapt._cli.app import main
 from render_adapt._cli.doctor import Finding
-from render_adapt._config import RendererName
 from renderer import ENGINES
 
 
@@ -253,8 +252,13 @@ def test_environments_are_for_blender(cli, tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
-def test_renderers_that_can_be_named_are_those_that_there_are() -> None:
-    assert get_args(RendererName) == ENGINES
+def test_renderers_that_can_be_named_are_those_that_there_are(cli, tmp_path: Path) -> None:
+    shown = " ".join(cli("--help").out.split())
+    assert f"[choices: {', '.join(ENGINES)}]" in shown
+    refused = cli("--objects", "ape", "--n", 2, "--renderer", "povray", "--out", tmp_path / "d")
+    assert refused.code != 0
+    assert all(name in refused.error for name in ("--renderer", "povray", *ENGINES))
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize(

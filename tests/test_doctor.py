@@ -12,7 +12,7 @@ from rich.console import Console
 
 from render_adapt._cli import doctor as _doctor
 from render_adapt._cli.doctor import Finding, can_make_datasets, examine, show
-from renderer._engines.registry import ENGINES, EngineCheck
+from renderer import ENGINES, EngineCheck
 
 
 @pytest.fixture

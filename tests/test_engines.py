@@ -20,6 +20,7 @@ from benchmarks.engine_pictures import crowded_crops, crowded_frame, draw_differ
 from cad_models import CadModel, load_models
 from checked_settings import SettingError
 from renderer import (
+    ENGINES,
     RANDOMIZATIONS,
     CropBatch,
     Instances,
@@ -29,11 +30,12 @@ from renderer import (
     Renderer,
     RenderError,
     Surfaces,
+    check_engine,
     make_plans,
+    make_renderer,
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._engines.registry import ENGINES, check_engine, make_renderer
 from tests.shapes import ball, model_of, rectangle
 
 OTHERS = [name for name in ENGINES if name != "raster"]
@@ -441,3 +443,18 @@ def test_an_engine_that_crashes_is_told_of(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_rasteriser_works_everywhere() -> None:
     assert check_engine("raster").works
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_after_it_is_closed_it_draws_the_same(name: str, models: list[CadModel]) -> None:
+    if skip_reason(name):
+        pytest.skip(skip_reason(name))
+    plans = crowded_crops(models, 2)
+    made = make_renderer(name, models)
+    before = made.render(plans)
+    made.close()
+    after = made.render(plans)
+    made.close()
+    made.close()
+    for part in ("rgb", "depth", "object_depth", "others_mask", "others_mask_visib"):
+        np.testing.assert_array_equal(getattr(after, part), getattr(before, part))

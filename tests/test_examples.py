@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.own_packages import ROOT, install
+
+PACKAGES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+METADATA = """
+import sys
+from setuptools.build_meta import prepare_metadata_for_build_wheel
+prepare_metadata_for_build_wheel(sys.argv[1])
+"""
 
 
 def run(code_or_file: list[str], folder: Path) -> str:
@@ -23,6 +32,26 @@ def run(code_or_file: list[str], folder: Path) -> str:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
     assert run([str(path)], tmp_path)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_tests_install_a_package_as_pip_would(package: Path, tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    folders = {name: tmp_path / name for name in ("source", "by_pip", "by_tests")}
+    shutil.copytree(package, folders["source"], ignore=shutil.ignore_patterns("__pycache__"))
+    folders["by_pip"].mkdir()
+    run(["-c", METADATA, str(folders["by_pip"])], folders["source"])
+    install(package.name, folders["by_tests"])
+    by_pip, by_tests = (
+        Distribution.at(next(folders[name].glob("*.dist-info"))) for name in ("by_pip", "by_tests")
+    )
+    for one in (by_pip, by_tests):
+        assert one.version == "1.0"
+        assert one.entry_points
+    assert by_tests.metadata["Name"] == by_pip.metadata["Name"]
+    assert set(by_tests.entry_points) == set(by_pip.entry_points)
+    modules = {path.stem for path in folders["by_tests"].glob("*.py")}
+    assert modules == set(str(by_pip.read_text("top_level.txt")).split())
 
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:

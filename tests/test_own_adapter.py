@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,11 @@ from pyarrow import parquet
 import adapter
 from adapter import AdapterError, load_adapter, save_adapter, train
 from checked_settings import SettingError
+from tests.own_packages import ROOT, install, register
 from tests.pixelda_toy import TOY, toy_source, toy_target
 from tests.test_report import data_of
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "examples/06_an_adapter_of_your_own"
-EXAMPLE = PACKAGE / "grain_adapter.py"
+EXAMPLE = ROOT / "examples/06_an_adapter_of_your_own/grain_adapter.py"
 TRAIN = """
 import dataclasses
 from pathlib import Path
@@ -77,24 +75,9 @@ UNTRUE = AdapterArchitecture("untrue", own_norm, untrue)
 """
 
 
-def install(site: Path, package: str, points: dict[str, str]) -> None:
-    """What pip leaves of a package with these entry points, but for its modules."""
-    facts = site / f"{package}-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    lines = [f"{name} = {value}" for name, value in points.items()]
-    (facts / "entry_points.txt").write_text("\n".join(["[adapter.architectures]", *lines, ""]))
-
-
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the example is installed as its pyproject.toml says, without pip."""
-    site = tmp_path / "site"
-    facts = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
-    install(site, "grain_adapter", facts["project"]["entry-points"]["adapter.architectures"])
-    for module in facts["tool"]["setuptools"]["py-modules"]:
-        (site / f"{module}.py").write_bytes((PACKAGE / f"{module}.py").read_bytes())
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    return install("06_an_adapter_of_your_own", tmp_path / "site")
 
 
 def start(
@@ -150,8 +133,12 @@ def test_a_package_that_brings_something_else_is_named(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "site/grain_adapter.py").write_text("ARCHITECTURE = 3\n")
-    told = refused("import adapter; adapter.architectures()", tmp_path, installed)
+    told = refused("import adapter; adapter.architectures()['grain']", tmp_path, installed)
     assert "the architecture grain of grain_adapter:ARCHITECTURE is no adapter.Adapter" in told
+    code = (
+        "import adapter; print(*adapter.architectures(), adapter.architectures()['pixelda'].name)"
+    )
+    assert run(["-c", code], tmp_path, installed).split() == ["pixelda", "grain", "pixelda"]
 
 
 @pytest.fixture
@@ -160,7 +147,7 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     site = tmp_path / "site"
     names = ("norm", "own-norm", "smaller", "noiseless", "untrue")
     points = {name: f"other_architectures:{name.replace('-', '_').upper()}" for name in names}
-    install(site, "other_architectures", points)
+    register(site, "other-architectures", {"adapter.architectures": points})
     (site / "other_architectures.py").write_text(OTHERS)
     monkeypatch.syspath_prepend(site)
     adapter.architectures.cache_clear()

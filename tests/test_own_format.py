@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples/03_a_format_of_your_own"
-MAIN = "from render_adapt._start import main; main()"
+from tests.own_packages import MAIN, attempt, install, run
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the example is installed, without pip."""
-    site = tmp_path / "site"
-    facts = site / "npz_crops-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: npz-crops\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[render_adapt.formats]\nnpz = npz_crops:FORMAT\n")
-    (site / "npz_crops.py").write_bytes((EXAMPLE / "npz_crops.py").read_bytes())
-    return os.environ | {"PYTHONPATH": str(site)}
-
-
-def run(code: str, environment: dict[str, str], folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=environment, cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return install("03_a_format_of_your_own", tmp_path / "site")
 
 
 def test_it_is_written_read_verified_mended_and_reported_on(
@@ -78,19 +58,14 @@ def test_a_label_that_is_not_true_is_found_in_it(installed: dict[str, str], tmp_
         "sign_again(Path('d'))\n"
         "print(*verify(Path('d'), workers=1).bad)\n"
     )
-    paths = [installed["PYTHONPATH"], str(EXAMPLE.parents[1])]
-    environment = installed | {"PYTHONPATH": os.pathsep.join(paths)}
-    assert "npz/000000/000001.npz" in run(check, environment, tmp_path)
+    assert "npz/000000/000001.npz" in run(check, installed, tmp_path)
 
 
 def test_a_package_that_brings_something_else_is_named(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "site/npz_crops.py").write_text("FORMAT = 3\n")
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, "--objects", "ape", "--n", "1"],
-        env=installed, cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = attempt(MAIN, installed, tmp_path, "--objects", "ape", "--n", 1)
     assert done.returncode == 1
     assert "the format npz of npz_crops:FORMAT is no render_adapt.Format" in done.stderr
     assert not (tmp_path / "dataset").exists()

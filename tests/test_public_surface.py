@@ -10,7 +10,8 @@ from types import FunctionType, ModuleType
 import pytest
 
 PACKAGES = [
-    "adapter", "cad_models", "checked_settings", "render_adapt", "renderer", "safe_files",
+    "adapter", "cad_models", "checked_settings", "plug_ins", "render_adapt", "renderer",
+    "safe_files",
 ]  # fmt: skip
 
 

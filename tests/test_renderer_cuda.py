@@ -185,6 +185,14 @@ def test_frames_are_the_processors(make: Make) -> None:
     assert_same(make(MODELS, textures=TEXTURES).render(plans, surface_maps=True), expected)
 
 
+def test_after_it_is_closed_it_draws_the_same(make: Make) -> None:
+    plans = scenes(MODELS, 0, 4, 1, 1, 32, 32)
+    renderer = make(MODELS, textures=TEXTURES)
+    before = renderer.render(plans)
+    renderer.close()
+    assert_same(renderer.render(plans), before)
+
+
 @emulated
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(1, 2**31), blocks=st.sampled_from([1, 20, 4096]))

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BOTTOM = {"safe_files", "checked_settings"}
+BOTTOM = {"safe_files", "checked_settings", "plug_ins"}
 BELOW: dict[str, set[str]] = {
     "safe_files": set(),
     "checked_settings": set(),
+    "plug_ins": set(),
     "cad_models": BOTTOM,
     "renderer": {*BOTTOM, "cad_models"},
     "adapter": BOTTOM,
@@ -22,6 +23,7 @@ BELOW: dict[str, set[str]] = {
 ROOMS = {
     "safe_files": ("_decode", "_lock", "_read", "_write"),
     "checked_settings": ("_errors", "_rules", "_check"),
+    "plug_ins": ("_plug_ins",),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (

@@ -237,7 +237,7 @@ def test_nesting_that_cannot_be_told_is_no_json_and_no_toml() -> None:
             parse_toml(content)
 
 
-PACKAGES = ("cad_models", "renderer", "adapter", "render_adapt", "blender_addon")
+PACKAGES = ("plug_ins", "cad_models", "renderer", "adapter", "render_adapt", "blender_addon")
 OPENERS = {
     "open", "read_bytes", "read_text", "write_bytes", "write_text", "imread", "imwrite", "fromfile",
     "tofile", "load_file", "save_file", "safe_open", "read_table", "read_parquet", "write_parquet",
@@ -247,6 +247,7 @@ OPENERS = {
 ALLOWED = {
     "blender_addon/build.py": "builds the extension from our own checkout",
     "cad_models/builtin/make_models.py": "makes the built-in models in a checkout",
+    "plug_ins/_plug_ins.py: load": "an entry point of an installed package",
     "cad_models/_files/three_mf/archive.py: open": "a member of an archive in memory",
     "cad_models/_files/three_mf/archive.py: ZipFile": "an archive in memory",
     "cad_models/_files/pictures.py: open": "Pillow, of a picture in memory",
@@ -260,10 +261,8 @@ ALLOWED = {
     "renderer/_engines/raster/level_cache.py: load": "numpy, of bytes whose hash is right",
     "renderer/_engines/raster/level_cache.py: savez": "numpy, into memory",
     "adapter/_training/checkpoint.py: safe_open": "a file that `open_file` has looked at",
-    "adapter/_networks/registry.py: load": "an entry point of an installed package",
     "adapter/_runtime/onnx.py: InferenceSession": "of bytes",
     "render_adapt/_paper/scenarios/cache.py: load": "numpy, of arrays whose hashes are right",
-    "render_adapt/_formats/registry.py: load": "an entry point of an installed package",
     "render_adapt/_formats/bop_webdataset.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_readers/webdataset_pipeline.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_cli/streams.py: open": "the null device",

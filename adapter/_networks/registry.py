@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 import torch
 from torch import nn
@@ -13,9 +12,8 @@ from adapter._errors import AdapterError
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._networks.pixelda import PIXELDA
 from adapter._settings.pixelda import TrainConfig
+from plug_ins import PlugIns
 
-GROUP = "adapter.architectures"
-"""Of entry points."""
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _SHIPPED: tuple[AdapterArchitecture, ...] = (PIXELDA,)
 
@@ -24,30 +22,24 @@ _SHIPPED: tuple[AdapterArchitecture, ...] = (PIXELDA,)
 def architectures() -> Mapping[str, AdapterArchitecture]:
     """All architectures by name, those that come with the package first.
 
-    Raises:
-        AdapterError: another package's is no architecture, or has the name of one that is there.
+    Another package's is loaded when it is asked for, and raises `AdapterError` where it cannot be
+    used.
     """
-    found = {one.name: one for one in _SHIPPED}
-    for point in entry_points(group=GROUP):
-        one = point.load()
-        if (
-            not isinstance(one, AdapterArchitecture)
-            or one.name != point.name
-            or point.name in found
-        ):
-            raise AdapterError(
-                f"the architecture {point.name} of {point.value} is no adapter.AdapterArchitecture "
-                "of that name, or there are two: mend or remove the package that brings it"
-            )
-        found[one.name] = one
-    return found
+    return PlugIns(
+        group="adapter.architectures",
+        word="architecture",
+        kind=AdapterArchitecture,
+        shipped={one.name: one for one in _SHIPPED},
+        names_of=lambda one: (one.name,),
+        error=AdapterError,
+    )
 
 
 def architecture_of(config: TrainConfig) -> AdapterArchitecture:
     """The architecture that settings name.
 
     Raises:
-        AdapterError: no package here brings it.
+        AdapterError: no package here brings it, or what brings it cannot be used.
     """
     if config.architecture not in architectures():
         raise AdapterError(

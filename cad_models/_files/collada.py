@@ -44,8 +44,8 @@ _LISTS = {
 """What pycollada takes apart word by word."""
 
 
-def read(files: SourceFiles) -> tuple[RawMesh, float]:
-    """The mesh of a COLLADA file, and millimetres per unit.
+def read(files: SourceFiles) -> RawMesh:
+    """The mesh of a COLLADA file.
 
     Raises:
         MissingDependency: the parser is not installed.
@@ -69,7 +69,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
         reader = _Reader(files, document)
         # Numbers that are too large, or none, are found where the mesh is checked.
         with np.errstate(over="ignore", invalid="ignore"):
-            return reader.mesh(), reader.millimetres
+            return replace(reader.mesh(), millimetres_per_unit=reader.millimetres)
     except ModelError:
         raise
     # pycollada raises whatever its parsing runs into: its own DaeError, ValueError, KeyError,

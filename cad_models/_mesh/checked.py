@@ -37,6 +37,8 @@ class RawMesh:
     """(H, W, 3), RGB, top row first."""
     notes: tuple[str, ...] = ()
     """A sentence for each thing in the file that cannot be shown as it was meant."""
+    millimetres_per_unit: float | None = None
+    """Where the file or its format says what its unit is."""
 
     def select(self, rows: NDArray[np.int64], faces: NDArray[np.int64]) -> RawMesh:
         """The vertices `rows` with all that belongs to them, joined by `faces`."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from cyclopts import App, ArgumentCollection, Parameter
 from docstring_parser import parse_from_object
 
 from checked_settings import WrongValue, worded
 from render_adapt._printable import printable
+from renderer import ENGINES
 
 
 def in_flags(message: str) -> str:
@@ -38,7 +39,11 @@ def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
     return dataclasses.make_dataclass("Settings", optional, frozen=True, namespace=named)
 
 
-_ON_COMMAND_LINE: dict[str, Any] = {"randomize": str}
+_ON_COMMAND_LINE: dict[str, Any] = {
+    "randomize": str,
+    # The help names them all, those of other packages too.
+    "renderer": Literal.__getitem__(tuple(ENGINES)),
+}
 """Fields that Python takes as more than the command line does."""
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from cad_models import CadModel
 from checked_settings import SettingError
+from plug_ins import PlugIns
 from render_adapt._formats.bop_scenes import BopScenes
 from render_adapt._formats.bop_webdataset import BopWebdataset
 from render_adapt._formats.format import Format
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 
-GROUP = "render_adapt.formats"
-"""Of entry points."""
 _SHIPPED: tuple[Format, ...] = (BopScenes(), BopWebdataset())
 
 
@@ -25,18 +23,18 @@ def formats() -> Mapping[str, Format]:
     """All formats by name, those that come with the package first.
 
     Raises:
-        SettingError: another package's is no format, or has the name of one that is there.
+        SettingError: another package's cannot be used.
     """
-    found = {one.name: one for one in _SHIPPED}
-    for point in entry_points(group=GROUP):
-        one = point.load()
-        if not isinstance(one, Format) or one.name != point.name or point.name in found:
-            raise SettingError(
-                f"the format {point.name} of {point.value} is no render_adapt.Format of that name, "
-                "or there are two: mend or remove the package that brings it"
-            )
-        found[one.name] = one
-    return found
+    return dict(
+        PlugIns(
+            group="render_adapt.formats",
+            word="format",
+            kind=Format,
+            shipped={one.name: one for one in _SHIPPED},
+            names_of=lambda one: (one.name,),
+            error=SettingError,
+        )
+    )
 
 
 def make_writers(

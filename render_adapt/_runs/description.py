@@ -27,6 +27,7 @@ from render_adapt._planner import published_linemod_camera
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from renderer import (
+    ENGINES,
     Randomization,
 )
 
@@ -66,7 +67,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "plan": _without_defaults(studio.planner.described()),
         "randomization": _describe_randomization(studio),
         "renderer": config.renderer,
-        "samples": config.samples if config.renderer == "blender" else None,
+        "samples": config.samples if "samples" in ENGINES[config.renderer].options else None,
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),

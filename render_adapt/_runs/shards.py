@@ -21,7 +21,7 @@ from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.manifest import RunFolder, ShardEntry, refuse_other_run
 from render_adapt._runs.studio import Studio
-from renderer import CropBatch
+from renderer import ENGINES, CropBatch
 
 AT_ONCE_OF_SLOW = 16
 """Pictures in memory at once, with an engine so slow that whoever waits wants to see it go on."""
@@ -123,7 +123,7 @@ class ShardMaker:
                 return self._studio.adapt(renders)
 
         at_once = self._studio.planner.at_once
-        if self._config.renderer == "blender":
+        if ENGINES[self._config.renderer].slow:
             at_once = min(at_once, AT_ONCE_OF_SLOW)
         waiting: tuple[int, Future[FaithfulCrops]] | None = None
         with ThreadPoolExecutor(1) as beside:

@@ -16,6 +16,7 @@ from render_adapt._fidelity.judge import Judge, make_judge
 from render_adapt._run_models import blend_file, load_run_models
 from render_adapt._runs.sheet import write_contact_sheet
 from renderer import (
+    ENGINES,
     CropBatch,
     Renderer,
     capture,
@@ -35,7 +36,7 @@ class Studio:
 
     def __init__(self, config: RunConfig, models: Sequence[CadModel] | None = None) -> None:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
-        # Only Blender, which draws in one process where a user interface has it, may have them all.
+        # Only a slow engine may have them all, as Blender in the process of a user interface.
         cv2.setNumThreads(1)
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
@@ -57,12 +58,13 @@ class Studio:
         self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
         folder = randomization.photographs if "photographs" in randomization.background else None
         self.photographs = load_photographs(folder) if folder else []
+        alone = config.workers == 1
         # Labels are those of the model itself, to the pixel: no levels of detail.
         self.renderer: Renderer = make_renderer(
             config.renderer, self.models, textures=self.textures,
             environments=randomization.environments, seed=config.seed,
             blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
-            threads=1 if config.workers > 1 or config.renderer != "blender" else available_cores(),
+            threads=available_cores() if alone and ENGINES[config.renderer].slow else 1,
         )  # fmt: skip
 
     def render(self, start: int, stop: int) -> CropBatch:

@@ -1,67 +1,56 @@
-"""The engines by name: how each is made, and whether it works on this machine."""
+"""Which engines there are: those that come with the package, and those of other packages."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_models import CadModel, Mesh, Symmetries
-from checked_settings import RenderAdaptError, WrongValue, alternatives
-from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
-from renderer._engines.blender.renderer import BlenderRenderer, BlendFile
+from cad_models import CadModel
+from checked_settings import WrongValue, alternatives
+from plug_ins import PlugIns
+from renderer._crops import Renderer, RenderError
+from renderer._engines.blender.engine import BLENDER
+from renderer._engines.blender.renderer import BlendFile
+from renderer._engines.cuda.engine import CUDA
+from renderer._engines.engine import Engine, EngineOptions
+from renderer._engines.opengl.engine import PYRENDER
+from renderer._engines.raster.engine import RASTER
 
-EngineName = Literal["raster", "cuda", "pyrender", "blender"]
+_SHIPPED: tuple[Engine, ...] = (RASTER, CUDA, PYRENDER, BLENDER)
 
-ENGINES: tuple[str, ...] = get_args(EngineName)
-"""The names of all engines: ours, the same on a GPU, OpenGL's and Blender's."""
-
-_CHECK_SECONDS = 180
-
-
-@dataclass(frozen=True)
-class EngineCheck:
-    """Whether an engine works on this machine."""
-
-    name: str
-    works: bool
-    message: str
-    """What it draws with, or one sentence on what is missing and what to do."""
+ENGINES: Mapping[str, Engine] = PlugIns(
+    group="renderer.engines",
+    word="engine",
+    kind=Engine,
+    shipped={one.name: one for one in _SHIPPED},
+    names_of=lambda one: (one.name,),
+    error=RenderError,
+)
+"""All engines by name: ours, the same on a GPU, OpenGL's, Blender's, and those of installed
+packages, each loaded when it is asked for."""
 
 
 def make_renderer(
     name: str,
     models: Sequence[CadModel],
     *,
-    threads: int = 1,
+    threads: int = EngineOptions.threads,
     textures: Sequence[NDArray[np.uint8]] = (),
     environments: Path | None = None,
-    seed: int = 0,
+    seed: int = EngineOptions.seed,
     blend: BlendFile | None = None,
-    samples: int = 4,
-    levels: bool = True,
+    samples: int = EngineOptions.samples,
+    levels: bool = EngineOptions.levels,
 ) -> Renderer:
-    """The engine of a name. Each draws the same plan as the others do.
+    """A renderer of the engine of a name. Each engine draws the same plan as the others do.
 
     Args:
         name: one of `ENGINES`.
         models: what `Plans.object_index` counts.
-        threads: CPU threads.
-        textures: what `Surfaces.texture` counts, each (h, w, 3) RGB, top row first.
-        environments: a folder of HDRI pictures to be lit by; for `blender` alone.
-        seed: the run's, which decides which of them lights a crop.
-        blend: the .blend file that `models` are from, where they are to be drawn with their
-            materials there; for `blender` alone, the others draw plain colours.
-        samples: rays per pixel for each light; for `blender` alone.
-        levels: whether `raster` and `cuda` may draw objects with fewer faces, as `RasterRenderer`
-            says.
+        threads, textures, environments, seed, blend, samples, levels: as of `EngineOptions`.
 
     Raises:
         RenderError: the engine is missing on this machine, or cannot do what is asked.
@@ -69,137 +58,27 @@ def make_renderer(
     """
     if name not in ENGINES:
         raise WrongValue("renderer", name, alternatives(ENGINES))
-    if name == "blender":
-        return BlenderRenderer(
-            models,
-            threads,
-            textures,
-            environments=environments,
-            seed=seed,
-            blend=blend,
-            samples=samples,
-        )
-    if environments is not None:
-        raise RenderError(
-            f"environments is {environments}, and {name} cannot be lit by pictures: use "
-            "`renderer` blender, or leave it out."
-        )
-    if name == "cuda":
-        from renderer._engines.cuda.renderer import CudaRasterRenderer
-
-        return CudaRasterRenderer(models, textures, levels=levels)
-    if name == "pyrender":
-        from renderer._engines.opengl.renderer import PyrenderRenderer
-
-        return PyrenderRenderer(models, threads, textures)
-    from renderer._engines.raster.renderer import RasterRenderer
-
-    return RasterRenderer(models, threads, textures=textures, levels=levels)
-
-
-def check_engine(name: str) -> EngineCheck:
-    """Whether an engine works here: it draws a small crop in a process of its own.
-
-    So no driver that crashes takes this process with it. It takes some seconds.
-
-    Raises:
-        WrongValue: there is no engine of that name.
-    """
-    if name not in ENGINES:
-        raise WrongValue("renderer", name, alternatives(ENGINES))
-    code = f"from renderer._engines import registry; registry.report_trial({name!r})"
-    try:
-        result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_CHECK_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return EngineCheck(name, False, f"It has drawn nothing in {_CHECK_SECONDS} s.")
-    lines = result.stdout.splitlines()
-    if result.returncode != 0 or not lines:
-        said = result.stderr.strip().splitlines()
-        last = f", saying: {said[-1].strip()}" if said else ""
-        return EngineCheck(
-            name, False, f"It ends the process (exit code {result.returncode}){last}."
-        )
-    works, message = json.loads(lines[-1])
-    return EngineCheck(name, works, message)
-
-
-def report_trial(name: str) -> None:
-    """Try an engine in this process, and print what came of it as a line of JSON."""
-    try:
-        renderer = make_renderer(name, _plates())
-        problem = _difference(renderer.render(_trial_plans()))
-        works = problem is None
-        message = problem or str(getattr(renderer, "description", "on the processor"))
-    except RenderAdaptError as error:
-        works, message = False, str(error)
-    except ImportError as error:
-        works, message = False, f"{error}: install render-adapt again, with what it needs."
-    sys.stdout.write(json.dumps([works, message]) + "\n")
-    sys.stdout.flush()
-
-
-def _plates() -> list[CadModel]:
-    """A square of 80 mm and one of 20 mm, both grey, in the plane z = 0, facing -z."""
-    models = []
-    for number, half in enumerate((40.0, 10.0)):
-        corners = [(-half, -half, 0), (half, -half, 0), (half, half, 0), (-half, half, 0)]
-        mesh = Mesh(
-            vertices=np.array(corners, np.float32),
-            faces=np.array([(0, 2, 1), (0, 3, 2)], np.int32),
-            normals=np.tile(np.array([0, 0, -1], np.float32), (4, 1)),
-            colors=np.full((4, 3), 200, np.uint8),
-        )
-        models.append(
-            CadModel(f"plate-{number}", 1 + number, mesh, 3 * half, Symmetries(), "", "0" * 64)
-        )
-    return models
-
-
-_TARGET = (slice(5, 13), slice(4, 12))
-"""Rows and columns of the large plate in the trial's crop."""
-_OTHER = (slice(7, 11), slice(6, 10))
-"""Of the small one, which is before it."""
-
-
-def _trial_plans() -> Plans:
-    """A crop in which the large plate is 8 pixels wide, 1 m away, and the small one 4, 0.5 m."""
-    turn = np.eye(3)
-    return Plans(
-        index=np.array([0]),
-        object_index=np.array([0], np.int32),
-        rotation=turn[None],
-        translation=np.array([[0.0, 0.0, 1000.0]]),
-        others=Instances(
-            np.array([[1]], np.int32), turn[None, None], np.array([[[0.0, 0.0, 500.0]]])
-        ),
-        camera_matrix=np.array([[[100.0, 0.0, 8.0], [0.0, 100.0, 9.0], [0.0, 0.0, 1.0]]]),
-        centre_depth=np.array([1000.0]),
-        light_direction=np.array([[[0.0, 0.0, -1.0]]], np.float32),
-        light_color=np.full((1, 1, 3), 0.5, np.float32),
-        ambient_color=np.full((1, 3), 0.25, np.float32),
-        surfaces=Surfaces.plain(1, 1),
-        width=16,
-        height=16,
-    )
-
-
-def _difference(crops: CropBatch) -> str | None:
-    """What is wrong with the trial's crop, if anything."""
-    target, other = np.zeros((16, 16), bool), np.zeros((16, 16), bool)
-    target[_TARGET], other[_OTHER] = True, True
-    depth = np.where(other, 500.0, np.where(target, 1000.0, 0.0))
-    masks = (
-        (crops.mask[0], target), (crops.mask_visib[0], target & ~other),
-        (crops.others_mask[0, 0], other), (crops.others_mask_visib[0, 0], other),
+    options = EngineOptions(
+        threads=threads, textures=textures, environments=environments, seed=seed, blend=blend,
+        samples=samples, levels=levels,
     )  # fmt: skip
-    wrong = None
-    if not all(np.array_equal(drawn, known) for drawn, known in masks):
-        wrong = "its masks are"
-    elif not np.allclose(crops.depth[0], depth, atol=0.01):
-        wrong = "its depth is"
-    elif np.abs(crops.rgb[0][other].astype(int) - 150).max() > 2:
-        wrong = "its colour is"
-    return wrong and f"It draws, but {wrong} wrong on a crop that is known: renew the driver."
+    engine = ENGINES[name]
+    for option, asked, lack in _demands(options):
+        if option not in engine.options:
+            able = " or ".join(one.name for one in _SHIPPED if option in one.options)
+            raise RenderError(f"{asked}, and {name} {lack}: use `renderer` {able}, or leave it out")
+    return engine.make(models, options)
+
+
+def _demands(options: EngineOptions) -> Iterator[tuple[str, str, str]]:
+    """Options that would be missed, how each is asked, and what an engine lacks without it.
+
+    The others are leave to do something, or change what is drawn in no engine but those that take
+    them.
+    """
+    if options.environments is not None:
+        environments = f"environments is {options.environments}"
+        yield "environments", environments, "cannot be lit by pictures"
+    if len(options.textures):
+        textures = f"texture_swap has {len(options.textures)} pictures"
+        yield "textures", textures, "swaps none in"

@@ -64,8 +64,8 @@ _OF_NO_MATTER = {
 }  # fmt: skip
 
 
-def read(files: SourceFiles) -> tuple[RawMesh, float]:
-    """The mesh of a file, with notes on what is not shown, and millimetres in its unit.
+def read(files: SourceFiles) -> RawMesh:
+    """The mesh of a file, with notes on what is not shown.
 
     What alpha hides is cut away. The parts of the scene become one mesh, with one texture.
 
@@ -80,7 +80,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
     if not parts:
         raise ModelError(f"{files.path} shows nothing: all of it is transparent; export it opaque")
     mesh = joined(parts, str(files.path))
-    return replace(mesh, notes=tuple(reader.notes())), MILLIMETRES
+    return replace(mesh, notes=tuple(reader.notes()), millimetres_per_unit=MILLIMETRES)
 
 
 def _check_extensions(document: Document) -> None:

@@ -24,8 +24,8 @@ _MEMORY = 4 * 1024**3
 _WORKER = Path(__file__).with_name("worker.py")
 
 
-def read(files: SourceFiles) -> tuple[RawMesh, float]:
-    """The mesh of a STEP file, and millimetres per unit.
+def read(files: SourceFiles) -> RawMesh:
+    """The mesh of a STEP file.
 
     Raises:
         MissingDependency: the converter is not installed.

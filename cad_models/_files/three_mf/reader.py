@@ -48,8 +48,8 @@ Key = tuple[str, int]
 """A model file and an object in it."""
 
 
-def read(files: SourceFiles) -> tuple[RawMesh, float]:
-    """The mesh of a 3MF file, and millimetres per unit.
+def read(files: SourceFiles) -> RawMesh:
+    """The mesh of a 3MF file.
 
     Raises:
         ModelError: it cannot be read, requires an extension that we lack, or holds or shows more
@@ -59,7 +59,7 @@ def read(files: SourceFiles) -> tuple[RawMesh, float]:
         reader = _Reader(files)
         # Numbers that are too large, or none, are found where the mesh is checked.
         with np.errstate(over="ignore", invalid="ignore"):
-            return reader.mesh(), reader.millimetres
+            return replace(reader.mesh(), millimetres_per_unit=reader.millimetres)
     except (ArchiveError, XmlError, ValueError, KeyError, IndexError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise

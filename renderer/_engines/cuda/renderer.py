@@ -138,6 +138,10 @@ class CudaRasterRenderer(RasterRenderer):
         """The GPU's name."""
         return self._launcher.name
 
+    def close(self) -> None:
+        """Give back the GPU's memory that the meshes take, until they are drawn again."""
+        self._uploaded = None
+
     def render(self, plans: Plans, *, surface_maps: bool = False) -> CropBatch:
         """Render every plan, into the processor's memory.
 
