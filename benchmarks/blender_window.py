@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from safe_files import write_file
+
 SIDE = Path(__file__).with_name("blender_window_side.py")
 WIDTH, HEIGHT = 1280, 800
 
@@ -50,9 +52,7 @@ class BlenderWindow:
         """Run Python in it, and return what that leaves in `answer`."""
         answer = self.folder / "answer"
         answer.unlink(missing_ok=True)
-        part = self.folder / "ask.part"
-        part.write_text(code)
-        os.replace(part, self.folder / "ask")
+        write_file(self.folder / "ask", code)
         until = time.monotonic() + patience
         while not answer.exists():
             if time.monotonic() > until or self.process.poll() is not None:
@@ -102,9 +102,7 @@ class BlenderWindow:
 
     def quit(self) -> int:
         """End it as a user does, and return its exit code."""
-        part = self.folder / "ask.part"
-        part.write_text("bpy.ops.wm.quit_blender()")
-        os.replace(part, self.folder / "ask")
+        write_file(self.folder / "ask", "bpy.ops.wm.quit_blender()")
         return self.process.wait(30)
 
     def close(self) -> None:
