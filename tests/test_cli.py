@@ -253,7 +253,7 @@ def test_environments_are_for_blender(cli, tmp_path: Path) -> None:
 
 
 def test_renderers_that_can_be_named_are_those_that_there_are(cli, tmp_path: Path) -> None:
-    shown = " ".join(cli("--help").out.split())
+    shown = " ".join(cli("--help").out.replace("│", " ").split())
     assert f"[choices: {', '.join(ENGINES)}]" in shown
     refused = cli("--objects", "ape", "--n", 2, "--renderer", "povray", "--out", tmp_path / "d")
     assert refused.code != 0
