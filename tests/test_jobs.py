@@ -126,7 +126,12 @@ def test_check_says_what_this_python_has(tmp_path: Path) -> None:
         ({"n": 2.5}, "`n` is 2.5: it must be a whole number"),
         ({"n": True}, "`n` is True: it must be a whole number"),
         ({"objects": "ape"}, "`objects` is ape: it must be a list of text"),
-        ({"distance": [1]}, "`distance` is [1]: it must be two numbers from 1 to 100000 mm"),
+        ({"distance": [1]}, "`distance` is [1]: it must be two numbers"),
+        (
+            {"distance": [9, 5]},
+            "`distance` is (9.0, 5.0): it must be two numbers from 1 to 100000 mm, the smaller one "
+            "first",
+        ),
         ({"centre": "middle"}, "`centre` is middle: it must be mean, box, origin or visible"),
         ({"out": 3}, "`out` is 3: it must be a path"),
         ({"adapter": "/nowhere"}, "/nowhere"),
