@@ -4,7 +4,7 @@ BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender addon demo test test-slow check reproduce-smoke gpu linemod-target builtin-models
+.PHONY: help setup blender addon demo test test-all test-slow coverage check reproduce-smoke gpu linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -36,12 +36,22 @@ addon: blender  ## Build the Blender extension in build/addon; PLATFORMS=linux-x
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
 	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo
 
-test: setup  ## Run the tests.
-	$(BIN)/python -m pytest
+# A file's tests share what they have made, and run one after another.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+QUICK := -m 'not slow and not several_seconds'
+
+test: setup  ## Run the quick tests, on all cores.
+	$(PYTEST) $(QUICK)
+
+test-all: setup  ## Run those that take several seconds too, as CI does.
+	$(PYTEST)
 
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long
+
+coverage: setup  ## Show which lines and branches the quick tests leave out.
+	$(PYTEST) $(QUICK) --cov --cov-report term
 
 check: setup  ## Lint, type-check, and hold the packages to their public surface.
 	$(BIN)/ruff check .

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several processes beside each other: each has a core, and so have those it starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples each time, however busy the machine: what fails, fails for everybody. New ones
 # are drawn by `make test-slow`, many of them.
 settings.register_profile("fixed", derandomize=True, deadline=None)

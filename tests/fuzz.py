@@ -47,6 +47,10 @@ TARGETS = {
 }
 
 
+PACKAGES = ("safe_files", "cad_models", "renderer", "adapter", "render_adapt")
+"""Whose code an input is to reach."""
+
+
 def main(name: str, minutes: float) -> None:
     """Run one target for so long."""
     module, function = TARGETS[name].split(":")
@@ -55,7 +59,7 @@ def main(name: str, minutes: float) -> None:
     except ModuleNotFoundError:
         _run_hypothesis(getattr(importlib.import_module(module), function), minutes)
         return
-    with atheris.instrument_imports(include=["adapter", "cad_models", "render_adapt", "renderer"]):
+    with atheris.instrument_imports(include=list(PACKAGES)):
         test = getattr(importlib.import_module(module), function)
     with tempfile.TemporaryDirectory() as corpus:
         # Short inputs say too little to draw an example from.

@@ -22,9 +22,13 @@ from renderer._engines.blender.renderer import PYTHON_VARIABLE, BlenderRenderer
 from renderer._plans.crops import PlanConfig
 from tests.blend_files import make_blend
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(PYTHON_VARIABLE), reason=f"{PYTHON_VARIABLE} names no Python with Blender"
-)
+pytestmark = [
+    pytest.mark.several_seconds,
+    pytest.mark.skipif(
+        not os.environ.get(PYTHON_VARIABLE),
+        reason=f"{PYTHON_VARIABLE} names no Python with Blender",
+    ),
+]
 
 PARTS = """
 turned = Matrix.Translation((3, 2, 1)) @ Matrix.Rotation(0.7, 4, (1, 2, 3))

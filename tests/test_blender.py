@@ -35,7 +35,9 @@ from tests.shapes import ball, rectangle
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param("installed", marks=pytest.mark.several_seconds)]
+)
 def blender() -> None:
     check = check_engine("blender")
     if not check.works:
@@ -196,7 +198,7 @@ def test_in_blenders_own_python_it_is_the_same_and_leaves_nothing_behind(blender
     surroundings = {n: v for n, v in os.environ.items() if n != PYTHON_VARIABLE}
     # An interpreter with bpy may hang at its end.
     result = subprocess.run(
-        [python, "-c", HERE], capture_output=True, text=True, timeout=120, cwd=CHECKOUT,
+        [python, "-c", HERE], capture_output=True, text=True, timeout=600, cwd=CHECKOUT,
         env={**surroundings, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -146,17 +146,23 @@ def test_a_worker_that_dies_costs_its_shard_and_nothing_else(
 def test_an_interrupted_run_says_so_in_one_line_and_can_be_continued(
     tmp_path: Path, undisturbed: Path
 ) -> None:
-    out = tmp_path / "d"
-    process = subprocess.Popen(command(out), stderr=subprocess.PIPE, text=True)
-    while not (out / "manifest.json").exists():
+    """The run cannot end by itself: one of its workers waits for ever at a crop drawn by lot."""
+    out, reached = tmp_path / "d", tmp_path / "reached"
+    endless = random.randrange(CONFIG.n)
+    environment = {**os.environ, "ENDLESS_CROP": str(endless), "REACHED": str(reached)}
+    process = subprocess.Popen(
+        command(out, module="tests.faulty"), env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while not reached.exists():
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    time.sleep(random.uniform(0.0, 2.0))
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1].strip()
-    if process.returncode != 0:
-        assert process.returncode == 130
-        assert errors == "render-adapt: interrupted; the same command continues"
-    made(out)
+    errors = process.communicate()[1].strip()
+    assert process.returncode == 130
+    assert errors == "render-adapt: interrupted; the same command continues"
+    assert not (out / "dataset.sha256").exists()
+    start, stop = CONFIG.shard_range(CONFIG.shard_of(endless))
+    assert generate(dataclasses.replace(CONFIG, out=out)).crops_made >= stop - start
     assert tree_hash(out) == tree_hash(undisturbed)
 
 
@@ -184,6 +190,7 @@ def test_an_adapter_that_is_lost_in_mid_run(tmp_path: Path) -> None:
     assert tree_hash(out) == tree_hash(tmp_path / "whole")
 
 
+@pytest.mark.several_seconds
 def test_a_crop_that_ends_its_process_is_named_and_can_be_made_alone(
     tmp_path: Path, undisturbed: Path
 ) -> None:
@@ -253,6 +260,7 @@ def test_a_full_disk(workers: int, tmp_path: Path, undisturbed: Path) -> None:
         assert tree_hash(out) == tree_hash(undisturbed)
 
 
+@pytest.mark.several_seconds
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """`python -m benchmarks.kills` kills more often."""
     settings = [*SETTINGS, "--workers", "2"]

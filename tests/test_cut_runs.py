@@ -310,6 +310,7 @@ def test_an_adapter_brings_the_cut_that_it_learnt_from(tmp_path: Path) -> None:
     assert tree_hash(tmp_path / "left") == tree_hash(tmp_path / "given")
 
 
+@pytest.mark.several_seconds
 def test_workers_take_the_adapters_cut_too(tmp_path: Path) -> None:
     adapter = adapter_with(tmp_path / "adapter", MEAN_10)
     settings = {"adapter": adapter, "objects": ("ape",), "n": 260}

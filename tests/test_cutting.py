@@ -484,7 +484,7 @@ def test_a_board_off_the_axis_lies_under_the_object() -> None:
         points = rays @ np.linalg.inv(plans.camera_matrix[row]).T
         points *= crops.depth[row, behind][:, None]
         middle = points.mean(axis=0)
-        *_, normal = np.linalg.svd(points - middle)[2]
+        *_, normal = np.linalg.svd(points - middle, full_matrices=False)[2]
         assert np.abs((points - middle) @ normal).max() < 0.5
         centre = plans.translation[row]
         assert abs((centre - middle) @ normal) == pytest.approx(40, abs=0.5)

@@ -468,6 +468,7 @@ def test_adapted_pictures_are_not_the_renders(plain: Path, adapted: Path) -> Non
         assert difference > 10
 
 
+@pytest.mark.several_seconds
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path: Path) -> None:
     settings = {"objects": ("ape", "cat"), "n": 270}
     generate(config(tmp_path / "one", **settings, workers=1))

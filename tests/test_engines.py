@@ -38,7 +38,8 @@ from renderer import (
 )
 from tests.shapes import ball, model_of, rectangle
 
-OTHERS = [name for name in ENGINES if name != "raster"]
+MARKS = {"blender": pytest.mark.several_seconds}
+OTHERS = [pytest.param(name, marks=MARKS.get(name, ())) for name in ENGINES if name != "raster"]
 STEPS = np.indices((6, 9)).transpose(1, 2, 0)[..., [0, 1, 1]] * (40, 25, 10) + 20
 PICTURES = [STEPS.astype(np.uint8), STEPS[::-1, :, ::-1].astype(np.uint8)]
 

@@ -124,6 +124,7 @@ def workers_of(out: Path) -> list[int]:
     return found
 
 
+@pytest.mark.several_seconds
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_their_run(tmp_path: Path, number: signal.Signals) -> None:

@@ -32,7 +32,18 @@ def test_workflows_run_targets_that_there_are() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     workflows = [file.read_text() for file in (ROOT / ".github/workflows").glob("*.yml")]
     run = {target for text in workflows for target in re.findall(r"\bmake ([a-z-]+)", text)}
-    assert {"setup", "check", "test", "addon"} <= run <= targets
+    assert {"setup", "check", "test-all", "addon"} <= run <= targets
+
+
+def test_every_change_passes_all_tests_but_the_slow_ones() -> None:
+    """`make test` leaves out more; what checks a change must not."""
+    pytest_runs = re.search(r"^test-all:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    assert pytest_runs is not None
+    assert pytest_runs[1] == "\t$(PYTEST)\n"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert settings["addopts"].endswith("-m 'not slow'")
+    for file in (".ci/run", ".github/workflows/checks.yml"):
+        assert re.findall(r"\btest[a-z-]*\b", (ROOT / file).read_text()) == ["test-all"]
 
 
 def test_each_python_that_is_promised_is_tested() -> None:

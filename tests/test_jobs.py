@@ -75,6 +75,7 @@ def test_a_dataset_is_made_and_told_of(tmp_path: Path) -> None:
     assert not verify(tmp_path / "d", sha256=last.sha256).bad
 
 
+@pytest.mark.several_seconds
 def test_a_job_that_is_stopped_leaves_the_shards_of_another_run_alone(tmp_path: Path) -> None:
     out, theirs = tmp_path / "d", tmp_path / "d/.shard-000001"
     job = jobs.Job("generate", {**SMALL, "out": str(out), "n": 260})
@@ -86,7 +87,7 @@ def test_a_job_that_is_stopped_leaves_the_shards_of_another_run_alone(tmp_path: 
                 # By now it reads the objects, or waits for the folder.
                 time.sleep(4)
                 waiting.cancel()
-                stopped.append(waiting.process.wait(20))
+                stopped.append(waiting.process.wait(600))
             assert theirs.exists()
 
     stopped: list[int] = []
@@ -150,6 +151,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.several_seconds
 def test_a_job_that_is_stopped_leaves_what_the_next_continues(tmp_path: Path) -> None:
     job = jobs.Job("generate", {**SMALL, "out": str(tmp_path / "d"), "n": 3000})
     with started(tmp_path, job) as running:
@@ -171,6 +173,7 @@ def test_a_job_that_is_stopped_leaves_what_the_next_continues(tmp_path: Path) ->
     assert digests[0] == digests[1]
 
 
+@pytest.mark.several_seconds
 def test_a_job_that_is_stopped_at_any_moment_ends(tmp_path: Path) -> None:
     draw = random.Random(6)
     for number in range(6):

@@ -94,6 +94,7 @@ def test_the_coarsest_level_has_a_fraction_of_the_faces() -> None:
     assert counts[0] < len(model.mesh.faces) / 10
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("name", LINEMOD)
 def test_levels_of_linemod_models_are_as_near_as_they_say(name: str, data_dir: Path) -> None:
     (model,) = load_models([name], models=data_dir / "linemod/models")
@@ -154,6 +155,7 @@ def test_silhouettes_are_off_by_less_than_a_quarter_of_a_pixel(name: str, data_d
             assert away[inside].max() <= 0.25 * 10 + 1
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("name", LINEMOD)
 def test_crops_look_and_measure_the_same(name: str, data_dir: Path) -> None:
     models = load_models([name], models=data_dir / "linemod/models")

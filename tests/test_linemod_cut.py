@@ -73,12 +73,14 @@ def assert_best_in_place(found: dict[tuple[int, int], NDArray[np.float64]]) -> N
             assert gain.mean() > 2 * gain.std() / np.sqrt(len(gain)), (shift, gain.mean())
 
 
+@pytest.mark.several_seconds
 def test_outlines_at_the_labelled_poses_lie_on_the_pictures_edges(sample: Sample) -> None:
     crops = sample.crops
     drawn = RasterRenderer([sample.model], levels=False).render(crops.plans, surface_maps=True)
     assert_best_in_place(agreements(crops.rgb, drawn_edges(drawn)))
 
 
+@pytest.mark.several_seconds
 def test_they_do_not_where_the_boxes_centre_is_taken_for_the_middle(sample: Sample) -> None:
     plans, model = sample.crops.plans, sample.model
     off = plans.rotation @ (model.centre - centre_points([model], "mean")[0])
@@ -91,6 +93,7 @@ def test_they_do_not_where_the_boxes_centre_is_taken_for_the_middle(sample: Samp
     assert means[0].mean() > means[1].mean() + 0.02
 
 
+@pytest.mark.several_seconds
 def test_simulated_depth_lies_on_the_pictures_edges(sample: Sample) -> None:
     """As outlines do. Depth has rims where the object stands out, which is its upper part: cam's
     mesh, whose outlines are best a pixel lower too, is higher there than cam is."""
@@ -117,6 +120,7 @@ def depth_edges(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack(edges).astype(np.float32)
 
 
+@pytest.mark.several_seconds
 def test_rays_that_are_estimated_are_nearer_than_the_axis(data_dir: Path) -> None:
     errors, before = [], []
     for name in KNOWN_PLACES:

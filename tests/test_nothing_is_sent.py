@@ -73,6 +73,7 @@ def test_a_run_its_check_and_its_report_ask_nothing_of_the_network(folder: Path)
     assert {path.name for path in folder.iterdir()} == {"dataset", "home", "trace"}
 
 
+@pytest.mark.several_seconds
 def test_a_training_asks_nothing_of_the_network(folder: Path) -> None:
     (folder / "crops").mkdir()
     random = np.random.default_rng(0)

@@ -101,6 +101,7 @@ def refused(code: str, folder: Path, environment: dict[str, str] = BARE) -> str:
     return done.stderr
 
 
+@pytest.mark.several_seconds
 def test_an_onnx_file_alone_is_run_judged_verified_and_reported_on(tmp_path: Path) -> None:
     run([str(EXAMPLE), "grain"], tmp_path)
     assert sorted(os.listdir(tmp_path / "grain")) == ["adapter.json", "generator.onnx"]
@@ -119,6 +120,7 @@ def test_an_onnx_file_alone_is_run_judged_verified_and_reported_on(tmp_path: Pat
     assert ["objects", "not said"] in card["rows"]
 
 
+@pytest.mark.several_seconds
 def test_an_architecture_is_trained_saved_and_loaded_by_both_runtimes(
     installed: dict[str, str], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
     return install("03_a_format_of_your_own", tmp_path / "site")
 
 
+@pytest.mark.several_seconds
 def test_it_is_written_read_verified_mended_and_reported_on(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -41,6 +42,7 @@ def test_it_is_written_read_verified_mended_and_reported_on(
     run(MAIN, installed, tmp_path, "report", "d")
 
 
+@pytest.mark.several_seconds
 def test_a_label_that_is_not_true_is_found_in_it(installed: dict[str, str], tmp_path: Path) -> None:
     run(
         MAIN, installed, tmp_path, "--objects", "ape", "--n", "2", "--adapter", "none",

@@ -85,6 +85,7 @@ def test_digits_are_resized_bilinearly_and_scaled(data_dir: Path) -> None:
     np.testing.assert_allclose((found + 1.0) * 127.5, expected.expand(-1, 3, -1, -1), atol=1.1)
 
 
+@pytest.mark.several_seconds
 def test_splits_of_mnist_to_usps(usps: Scenario, data_dir: Path) -> None:
     assert usps.task == "digits"
     counts = [usps.source, usps.source_validation, usps.target_train, usps.target_validation]
@@ -103,6 +104,7 @@ def looks(crops: LabelledCrops) -> Counter[tuple[int, bytes]]:
     )
 
 
+@pytest.mark.several_seconds
 def test_usps_is_split_at_random_and_nothing_is_lost(usps: Scenario, data_dir: Path) -> None:
     whole = read_usps(data_dir, "train")
     expected = Counter(
@@ -116,6 +118,7 @@ def test_usps_is_split_at_random_and_nothing_is_lost(usps: Scenario, data_dir: P
     np.testing.assert_allclose(share, np.bincount(whole.labels) / 7291, atol=0.04)
 
 
+@pytest.mark.several_seconds
 def test_digit_crops_have_masks_and_no_pose(usps: Scenario) -> None:
     crops = usps.target_test
     np.testing.assert_array_equal(crops.masks, crops.images[:, 0] > -1)

@@ -130,6 +130,7 @@ def test_job_measures_every_checkpoint(unbroken: dict[str, Any]) -> None:
         assert record["test_mean_angle_degrees"] is None
 
 
+@pytest.mark.several_seconds
 def test_death_at_any_write_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: dict[str, Any]
 ) -> None:
@@ -159,6 +160,7 @@ def test_death_at_any_write_changes_nothing(
     assert last == total
 
 
+@pytest.mark.several_seconds
 def test_kill_at_a_random_moment_changes_nothing(tmp_path: Path, unbroken: dict[str, Any]) -> None:
     where = place(tmp_path)
     context = multiprocessing.get_context("spawn")
@@ -248,6 +250,7 @@ def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
     assert run_job(JOB, where).status == "done"
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("scenario", ["broken", "deadly"])
 def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> None:
     job = dataclasses.replace(JOB, scenario=scenario)
@@ -256,6 +259,7 @@ def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> 
         run_jobs([job], place(tmp_path), 1, deadline=time.time() + 600)
 
 
+@pytest.mark.several_seconds
 def test_jobs_side_by_side_one_of_which_fails(tmp_path: Path, unbroken: dict[str, Any]) -> None:
     where = place(tmp_path)
     bad = dataclasses.replace(JOB, seed=1)

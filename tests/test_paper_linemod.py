@@ -45,7 +45,9 @@ class Small:
     cache: Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param("rendered", marks=pytest.mark.several_seconds)]
+)
 def small(data_dir: Path) -> Iterator[Small]:
     """A few poses and real crops of three objects, the one that is turned among them.
 
@@ -170,6 +172,7 @@ def test_no_real_crop_is_in_two_parts(small: Small) -> None:
     )
 
 
+@pytest.mark.several_seconds
 def test_splits_of_all_real_crops_of_an_object(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def has_avx512() -> bool:
     return info.exists() and "avx512f" in info.read_text()
 
 
+@pytest.mark.several_seconds
 @pytest.mark.skipif(not has_avx512(), reason="needs a processor that can do what others cannot")
 def test_processors_that_can_do_less_make_the_same_bytes(tmp_path: Path) -> None:
     expected = made(tmp_path / "this")

@@ -40,6 +40,7 @@ print(RasterRenderer(models).render(make_plans(PlanConfig(), models, 0, 0, 1)).m
 """
 
 
+@pytest.mark.several_seconds
 def test_compiling_is_announced_once(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     for announced in (True, False):

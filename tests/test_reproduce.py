@@ -276,6 +276,7 @@ def test_command_of_an_unknown_table(capsys: pytest.CaptureFixture[str]) -> None
     assert "table9" in cli_error(capsys, "table9")
 
 
+@pytest.mark.several_seconds
 def test_smoke_shows_adaptation_on_real_digits(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

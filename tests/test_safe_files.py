@@ -169,6 +169,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.several_seconds
 @posix
 def test_a_killed_write_leaves_the_old_file_and_what_it_left_can_be_swept(tmp_path: Path) -> None:
     path = tmp_path / "file"

@@ -596,6 +596,7 @@ _MAKES = st.sampled_from(
 )
 
 
+@pytest.mark.several_seconds
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(

@@ -177,6 +177,7 @@ def test_a_folder_without_the_script_is_refused(tmp_path: Path) -> None:
         peer_networks(tmp_path, 32)
 
 
+@pytest.mark.several_seconds
 def test_the_command_times_real_digits_and_says_what_it_leaves_out(
     data_dir: Path,
     tmp_path: Path,

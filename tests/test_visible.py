@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
-from renderer import RANDOMIZATIONS, PlanConfig, Plans, RasterRenderer, linemod_camera, make_plans
+from renderer import (
+    RANDOMIZATIONS,
+    CropBatch,
+    PlanConfig,
+    Plans,
+    RasterRenderer,
+    linemod_camera,
+    make_plans,
+)
 from tests.shapes import ball, lopsided, rectangle
 
 SIZE = 256
@@ -35,9 +43,12 @@ def middle_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def off_middle(models: list[CadModel], plans: Plans) -> NDArray[np.float64]:
     """How far the boxes of what is seen are from the crops' middles, pixels, with levels off."""
-    crops = RasterRenderer(models, levels=False).render(plans)
+    return seen_off_middle(RasterRenderer(models, levels=False).render(plans))
+
+
+def seen_off_middle(crops: CropBatch) -> NDArray[np.float64]:
     seen = [mask for mask in crops.mask_visib if mask.any()]
-    return np.array([np.abs(middle_of(mask) - plans.width / 2).max() for mask in seen])
+    return np.array([np.abs(middle_of(mask) - crops.plans.width / 2).max() for mask in seen])
 
 
 @pytest.mark.parametrize("off_axis", [0.0, 25.0])
@@ -66,7 +77,7 @@ def test_the_box_of_what_others_leave_to_be_seen_is_in_the_middle(
     crops = RasterRenderer(models, levels=False).render(plans)
     hidden = (crops.mask & ~crops.mask_visib).any(axis=(1, 2))
     assert hidden.sum() > 25
-    off = off_middle(models, plans)
+    off = seen_off_middle(crops)
     assert np.mean(off <= 1.0) > 0.95
     whole = np.array([np.abs(middle_of(mask) - SIZE / 2).max() for mask in crops.mask[hidden]])
     assert np.mean(whole > 3) > 0.4, "around the whole objects they would be elsewhere"

@@ -79,6 +79,7 @@ finally:
 """
 
 
+@pytest.mark.several_seconds
 def test_an_installed_wheel_reproduces_tables(wheel: Path, tmp_path: Path) -> None:
     """In a folder that knows nothing of the repository; of no time, so that nothing is trained."""
     installed, folder = tmp_path / "installed", tmp_path / "elsewhere"
