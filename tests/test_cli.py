@@ -104,9 +104,7 @@ def test_verify_by_the_hash_that_the_run_printed(cli, tmp_path: Path) -> None:
     other = root[:-1] + ("0" if root[-1] != "0" else "1")
     one_sentence(cli("verify", out, "--sha256", other), rf"its SHA-256 is {root}, and not {other}")
     one_sentence(cli("verify", out, "--sha256", other, "--repair"), "this is another dataset")
-    one_sentence(
-        cli("verify", out, "--sha256", "12"), "--sha256 is 12: it must be the 64 hex"
-    )
+    one_sentence(cli("verify", out, "--sha256", "12"), "--sha256 is 12: it must be the 64 hex")
     (out / "notes.txt").write_text("mine")
     one_sentence(cli("verify", out), r"notes\.txt is listed nowhere.*; 0 of 1 shards are bad$")
 
