@@ -22,6 +22,7 @@ def crops(*more: object) -> tuple[object, ...]:
     return ("--objects", "ape,cat", "--n", 3, "--adapter", "none", "--workers", 1, *more)
 
 
+@pytest.mark.several_seconds
 def test_it_makes_a_dataset_whose_labels_are_true(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ print("agree")
 """
 
 
+@pytest.mark.several_seconds
 def test_it_agrees_with_the_rasteriser(installed: dict[str, str], tmp_path: Path) -> None:
     assert run(AGREE, installed, tmp_path) == "agree\n"
 
@@ -87,6 +89,7 @@ print(np.median(np.abs(drawn[0] - drawn[1])), (np.abs(drawn[0] - drawn[1]) > 2).
 """
 
 
+@pytest.mark.several_seconds
 def test_a_models_texture_and_the_backs_of_faces_are_drawn_as_by_the_rasteriser(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_models_texture_and_the_backs_of_faces_are_drawn_as_by_the_rasteriser(
     assert share < 0.05
 
 
+@pytest.mark.several_seconds
 def test_it_is_named_wherever_engines_are(installed: dict[str, str], tmp_path: Path) -> None:
     shown = run(MAIN, installed, tmp_path, "--help").replace("│", " ")
     assert "[choices: raster, cuda, pyrender, blender, rays]" in " ".join(shown.split())
@@ -132,6 +136,7 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("code", BROKEN)
 def test_one_that_is_broken_is_named_where_it_is_used_and_nowhere_else(
     code: str, installed: dict[str, str], tmp_path: Path

@@ -52,6 +52,7 @@ def write_ply(path: Path) -> None:
     path.write_text("\n".join([*header, *rows, ""]))
 
 
+@pytest.mark.several_seconds
 def test_a_dataset_of_such_a_file_is_that_of_the_same_mesh_in_another(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ except ModelError as error:
 """
 
 
+@pytest.mark.several_seconds
 @pytest.mark.parametrize("code", BROKEN)
 def test_one_that_is_broken_is_named_where_it_is_used_and_nowhere_else(
     code: str, installed: dict[str, str], tmp_path: Path
