@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapter._crop_tensor import FAR, decode, encode
 from adapter._cut import TargetCut
-from adapter._errors import AdapterError
+from adapter._errors import (
+    AdapterError,
+    OtherTraining,
+    TrainingCollapsed,
+    TrainingDiverged,
+)
 from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._runtime.adapters import (
@@ -30,6 +35,7 @@ from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
 from adapter._target.report import LeftOut, TargetReport
+from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
     from adapter._losses.pixelda import angle_degrees
@@ -77,6 +83,7 @@ __all__ = [
     "Memorisation",
     "MovingAverage",
     "Nearest",
+    "OtherTraining",
     "Predict",
     "Progress",
     "Snapshot",
@@ -88,6 +95,8 @@ __all__ = [
     "TrainConfig",
     "TrainedGenerator",
     "Training",
+    "TrainingCollapsed",
+    "TrainingDiverged",
     "TrainingSettings",
     "angle_degrees",
     "architecture_of",
@@ -163,6 +172,4 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise AdapterError(
-            f"adapter.{name} needs torch; install it with: pip install 'render-adapt[train]'"
-        ) from error
+        raise _MissingDependency(f"adapter.{name}", "torch", "'render-adapt[train]'") from error

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from adapter._errors import AdapterError
+from checked_settings import Between, SettingError, fitted_to, worded
 
-CENTRES = ("mean", "box", "origin", "visible")
-
-_LIMITS = {"window_mm": (1.0, 1e5), "off_axis_degrees": (0.0, 60.0), "pixels": (1, 10**6)}
+Centre = Literal["mean", "box", "origin", "visible"]
 
 
 @dataclass(frozen=True)
 class TargetCut:
     """How the target's crops were cut from the camera's pictures."""
 
-    centre: str
+    centre: Centre
     """What of the object is in the middle of a crop: mean (of the mesh's vertices), box (the centre
     of its bounding box), origin (of its coordinates) or visible (the 2-D box of what is seen)."""
-    window_mm: float
+    window_mm: Annotated[float, Between(1, 1e5)]
     """Side of the square that a crop shows at that point's distance, millimetres."""
-    off_axis_degrees: float
+    off_axis_degrees: Annotated[float, Between(0, 60)]
     """How far off the camera's optical axis crops lie at most."""
-    pixels: int | None = None
+    pixels: Annotated[int, Between(1, 10**6)] | None = None
     """The camera's own pixels across a crop, for half of the crops more; None if not known."""
 
 
@@ -38,28 +37,20 @@ def read_cut(fields: Any, file: Path) -> TargetCut:
     Raises:
         AdapterError: something is missing, of another kind or out of range.
     """
-    known = ("centre", "window_mm", "off_axis_degrees", "pixels")
-    if not isinstance(fields, dict) or not fields.keys() <= set(known):
-        raise AdapterError(f"{file} has a cut that is not one: it may have {', '.join(known)}")
-    if fields.get("centre") not in CENTRES:
+    if not isinstance(fields, dict):
+        raise AdapterError(f"{file} has a cut that is not one: give its settings by name")
+    missing = [name for name in ("centre", "window_mm", "off_axis_degrees") if name not in fields]
+    try:
+        taken = fitted_to(TargetCut, fields)
+    except SettingError as error:
         raise AdapterError(
-            f"{file} has a cut whose centre is {fields.get('centre')!r:.40}; it must be one of "
-            f"{', '.join(CENTRES)}"
-        )
-    for name, (least, greatest) in _LIMITS.items():
-        value: Any = fields.get(name)
-        if name == "pixels" and value is None:
-            continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not least <= value <= greatest:
-            raise AdapterError(
-                f"{file} has a cut whose {name} is {value!r:.40}; it must be {least:g} to "
-                f"{greatest:g}"
-            )
-    pixels = fields.get("pixels")
-    return TargetCut(
-        centre=fields["centre"],
-        window_mm=float(fields["window_mm"]),
-        off_axis_degrees=float(fields["off_axis_degrees"]),
-        pixels=None if pixels is None else int(pixels),
-    )
+            f"{file} has a cut that is not one: {worded(str(error), _key)}"
+        ) from None
+    if missing:
+        raise AdapterError(f"{file} has a cut without {', '.join(missing)}: give it")
+    return TargetCut(**taken)
+
+
+def _key(name: str) -> str:
+    """What a setting is called in a file."""
+    return name

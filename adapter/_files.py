@@ -19,10 +19,10 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AdapterError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another with --out"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another with `out`"
         ) from error
     if not os.access(folder, os.W_OK):
-        raise AdapterError(f"the folder {folder} cannot be written to; choose another with --out")
+        raise AdapterError(f"the folder {folder} cannot be written to; choose another with `out`")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import load_models
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._paper.scenarios.linemod_crops import (
     CAMERA,
     OBJECTS,
@@ -51,7 +51,7 @@ def main() -> None:
         generator = np.random.default_rng([arguments.seed, number])
         try:
             crops = read_real_crops(linemod, "train", model, generator)
-        except ConfigError as error:
+        except SettingError as error:
             raise SystemExit(str(error)) from None
         for frame, rgb, depth, z in zip(
             crops.frames,

@@ -21,7 +21,10 @@ ADDON = Path(__file__).resolve().parent
 CHECKOUT = ADDON.parent
 CONSTRAINTS = CHECKOUT / "constraints-addon.txt"
 
-PACKAGES = ("safe_files", "plug_ins", "cad_models", "renderer", "adapter", "render_adapt")
+PACKAGES = (
+    "safe_files", "checked_settings", "plug_ins", "cad_models", "renderer", "adapter",
+    "render_adapt",
+)  # fmt: skip
 NOT_SHIPPED = ("build.py", "README.md", "blender_manifest.toml")
 PYTHONS = ("3.11", "3.13", "3.14")
 WHEEL_TAGS = {

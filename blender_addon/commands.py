@@ -15,6 +15,7 @@ from .preferences import external_python
 from .refusal import Refusal
 
 WORKER = Path(__file__).with_name("worker.py")
+LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 def job_command(context: bpy.types.Context, job: Path, scene: Path) -> Command:
@@ -48,8 +49,7 @@ def python_command(context: bpy.types.Context, job: Path) -> Command:
         environment = {"RENDER_ADAPT_BLENDER": bpy.app.binary_path}
     else:
         environment = {"RENDER_ADAPT_BLENDER_PYTHON": sys.executable}
-    # -P: what happens to lie in the folder that Blender was started in is not imported.
-    return Command([python, "-P", "-m", "render_adapt.jobs", str(job)], environment)
+    return Command([python, str(LAUNCHER), str(job)], environment)
 
 
 def blender_command(context: bpy.types.Context, *work: str, scene: Path | None = None) -> Command:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from typing import Any, Literal
 
 import bpy
 
-from . import messages, pictures
+from . import launch, messages, pictures
 from .job_process import Command, JobProcess
+from .properties import label
 
 EVERY = 0.25
 """Seconds between looks at the job: the interface is drawn no oftener, or it would take the job's
@@ -22,26 +22,12 @@ processor."""
 
 _LOGS_KEPT = 10
 
-_NAMES = {
-    "--adapter": "Adapter",
-    "--centre": "Centre",
-    "--channels": "Channels",
-    "--depth-scale": "Depth Step",
-    "--distance": "Nearest",
-    "--min-fidelity": "Least Fidelity",
-    "--n": "Crops",
-    "--objects": "Objects",
-    "--off-axis": "Off Axis",
-    "--out": "Output",
-    "--randomize": "Vary",
-    "--samples": "Quality",
-    "--seed": "Seed",
-    "--size": "Resolution",
-    "--steps": "Steps",
-    "--target": "Camera Crops",
-    "--window": "Window",
+_LACKS = {
+    launch.TOO_OLD: "That Python is older than 3.11: choose another",
+    launch.ABSENT: "That Python has no render-adapt: install it there, with torch",
+    launch.OTHER_VERSION: "That Python's render-adapt is of another version: renew it",
 }
-"""The interface's, by the command line's."""
+"""By a job's exit code."""
 
 Kind = Literal["generate", "preview", "learn", "check", "report"]
 
@@ -190,7 +176,7 @@ class Control:
             if status.kind in ("generate", "learn"):
                 status.details = ["The same settings continue it"]
         elif result is not None:
-            status.state, status.text = "failed", _in_this_interface(result.message)
+            status.state, status.text = "failed", _in_this_interface(result.message, status.kind)
         elif status.kind == "report" and code == 0:
             status.state, status.text = "finished", "The report is written"
         else:
@@ -217,7 +203,7 @@ def _progress(status: Status, message: messages.Message) -> None:
     if isinstance(message, messages.Working):
         status.text = message.message
     elif isinstance(message, messages.Target):
-        status.found = [_in_this_interface(line) for line in message.lines]
+        status.found = [_in_this_interface(line, status.kind) for line in message.lines]
         pictures.show(Path(message.contact_sheet))
     elif isinstance(message, messages.Crops):
         status.factor = message.done / max(message.total, 1)
@@ -262,24 +248,19 @@ def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
 
 
 def _notes(result: messages.Dataset | messages.Preview) -> list[str]:
-    return [_in_this_interface(note) for note in result.notes]
+    return [_in_this_interface(note, "generate") for note in result.notes]
 
 
 def _crash(doing: str, code: int, words: str) -> str:
-    if "No module named 'render_adapt'" in words or words.endswith("No module named render_adapt"):
-        return "That Python has no render-adapt: install it there, with torch"
-    if "No module named render_adapt." in words or "No module named 'render_adapt." in words:
-        return "That Python's render-adapt is of another version: renew it"
-    if code == 2 and words.startswith("Try `python"):
-        return "That Python is older than 3.11: choose another"
+    if code in _LACKS:
+        return _LACKS[code]
     said = f' Its last words: "{words}"' if words else ""
     return f"The job died (exit code {code}) at: {doing}.{said}"
 
 
-def _in_this_interface(message: str) -> str:
-    """A job's message, which names the command line's settings."""
-    words = re.sub(r"--[a-z][a-z-]*", lambda flag: _NAMES.get(flag[0], flag[0]), message)
-    return words.rstrip(".")
+def _in_this_interface(message: str, kind: Kind | None) -> str:
+    """A job's message, which names settings as the job knows them."""
+    return messages.worded(message, lambda name: label(name, kind)).rstrip(".")
 
 
 def _duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from checked_settings import worded
 from render_adapt.jobs import (
     Checked,
     Crops,
@@ -36,6 +37,7 @@ __all__ = [
     "Working",
     "bundled_packages",
     "decode",
+    "worded",
     "write_job",
 ]
 

@@ -25,6 +25,17 @@ LEARNING_PRESETS = (
 )
 
 
+_PROPERTIES = {
+    "depth_scale": "depth_step",
+    "distance": "near",
+    "n": "count",
+    "objects": "source",
+    "preset": "learning",
+    "source_crops": "renders",
+}
+"""The scene's settings by a job's names for them, where these differ."""
+
+
 class RenderAdaptSettings(bpy.types.PropertyGroup):
     """Of one scene."""
 
@@ -242,6 +253,19 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
         name="Steps", description="How long to train; more of them continue a finished adapter",
         default=20_000, min=1, soft_max=200_000,
     )  # fmt: skip
+
+
+def label(name: str, kind: str | None) -> str:
+    """What the interface calls a setting of a job; the job's own name if it has none.
+
+    Args:
+        name: the setting's, as the job knows it.
+        kind: the job's.
+    """
+    ours = "learned" if (name, kind) == ("out", "learn") else _PROPERTIES.get(name, name)
+    found = RenderAdaptSettings.bl_rna.properties.get(ours)
+    # Without the unit.
+    return name if found is None else str(found.name).partition(" (")[0]
 
 
 def register() -> None:

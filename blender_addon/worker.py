@@ -28,7 +28,7 @@ def main() -> None:
 def _report(dataset: Path) -> None:
     """Write a dataset's report; that it ends well says that the report is there."""
     threading.Thread(target=_end_with_input, daemon=True).start()
-    from render_adapt import USER_ERRORS, write_report
+    from render_adapt import RenderAdaptError, write_report
     from render_adapt.jobs import Failed, Working, encode
 
     sys.stdout.write(encode(Working("Writing the report")) + "\n")
@@ -36,7 +36,7 @@ def _report(dataset: Path) -> None:
     code = 0
     try:
         write_report(dataset)
-    except USER_ERRORS as error:
+    except RenderAdaptError as error:
         sys.stdout.write(encode(Failed(str(error))) + "\n")
         code = 1
     sys.stdout.flush()

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from checked_settings import RenderAdaptError
 
-class ModelError(ValueError):
+
+class ModelError(RenderAdaptError, ValueError):
     """A CAD model cannot be used; the message says which, why and what to do."""
 
 
@@ -59,7 +61,7 @@ class CadModel:
     """One object that can be rendered and labelled."""
 
     name: str
-    """The name in `--objects`: letters, digits, `_`, `-`."""
+    """The name in `objects`: letters, digits, `_`, `-`."""
     object_id: int
     """The BOP `obj_id`, at least 1, unique within a run."""
     mesh: Mesh

@@ -64,7 +64,7 @@ def check_name(name: str, entry: str) -> None:
     """Raise `ModelError` unless `name` can stand in file names, as every object's name does."""
     if not _NAME.fullmatch(name):
         raise ModelError(
-            f"--objects {entry}: {name!r} cannot be an object's name; use 1 to 64 letters, digits, "
+            f"`objects` {entry}: {name!r} cannot be an object's name; use 1 to 64 letters, digits, "
             "'_' and '-', the first a letter or digit"
         )
 
@@ -89,4 +89,4 @@ def unknown_name(name: str, known: Iterable[str], where: str) -> ModelError:
     known = list(known)
     nearest = difflib.get_close_matches(spelling(name), known, n=1)
     hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-    return ModelError(f"--objects {name}: not among {where}{hint}, which are {', '.join(known)}")
+    return ModelError(f"`objects` {name}: not among {where}{hint}, which are {', '.join(known)}")

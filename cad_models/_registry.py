@@ -77,11 +77,13 @@ def load_models(
 
     Raises:
         ModelError: an object is not known or not usable; one sentence with what to do.
+        MissingDependency: a file is of a kind whose reader is not installed.
+        WrongValue: `units` is none of these.
     """
     check_units(units)
     entries = [_parse_entry(entry) for entry in objects]
     if not entries:
-        raise ModelError("--objects is empty; name at least one object, such as --objects ape")
+        raise ModelError("`objects` is empty; name at least one object, such as `objects` ape")
     has_files = any(path is not None for _, path in entries)
     folder: dict[int, FolderObject] = {}
     if any(path is None for _, path in entries):
@@ -159,7 +161,7 @@ def model_from_arrays(
 
 
 def available_models(models: Path | None = None, units: str | None = None) -> list[ModelSummary]:
-    """What can be named in `--objects`, by id: the built-in models, or those of a BOP folder.
+    """What can be named in `objects`, by id: the built-in models, or those of a BOP folder.
 
     Args:
         models: a folder in BOP's layout.
@@ -178,15 +180,15 @@ def available_models(models: Path | None = None, units: str | None = None) -> li
 def _parse_entry(entry: str) -> tuple[str, Path | None]:
     name, equals, file = (part.strip() for part in entry.partition("="))
     if not name and not equals:
-        raise ModelError("--objects has an empty name; separate names by single commas")
+        raise ModelError("`objects` has an empty name; separate names by single commas")
     if equals and not (name and file):
-        raise ModelError(f"--objects {entry}: write NAME=FILE, such as widget=part.stl")
+        raise ModelError(f"`objects` {entry}: write NAME=FILE, such as widget=part.stl")
     if equals:
         check_name(name, entry)
         return name, Path(file).expanduser()
     if "/" in name or "\\" in name or Path(name).suffix:
         raise ModelError(
-            f"--objects {entry}: not a name; for a mesh file write NAME=FILE, such as widget={name}"
+            f"`objects` {entry}: not a name; for a mesh file write NAME=FILE, such as widget={name}"
         )
     return name, None
 
@@ -206,10 +208,10 @@ def _find(name: str, folder: dict[int, FolderObject], models: Path | None) -> Fo
         return entry
     if models is not None and linemod is not None and missing_from(models, linemod):
         raise ModelError(
-            f"--objects {name}: {models} has no obj_{linemod:06d}.ply; choose another object or "
+            f"`objects` {name}: {models} has no obj_{linemod:06d}.ply; choose another object or "
             "add the file"
         )
-    where = "the built-in models" if models is None else f"the objects of --models {models}"
+    where = "the built-in models" if models is None else f"the objects of `models` {models}"
     raise unknown_name(name, [_known_as(entry) for entry in folder.values()], where)
 
 
@@ -230,7 +232,7 @@ def _is_linemod(object_id: int, diameter: float) -> bool:
 def _check_is_linemod(model: CadModel, name: str, entry: FolderObject) -> None:
     if not _is_linemod(model.object_id, model.diameter):
         raise ModelError(
-            f"--objects {name}: {entry.path} is {model.diameter:.1f} mm across and LINEMOD's "
+            f"`objects` {name}: {entry.path} is {model.diameter:.1f} mm across and LINEMOD's "
             f"{_LINEMOD_NAMES[model.object_id]} {LINEMOD_DIAMETERS[model.object_id]:.1f} mm, so it "
             f"is another object; call it {entry.path.stem} if you mean it"
         )
@@ -327,7 +329,7 @@ def _check_names_differ(models: Sequence[CadModel]) -> None:
     for model in models:
         if model.name.casefold() in seen:
             raise ModelError(
-                f"--objects names {model.name} twice; give each object once and each file a name "
+                f"`objects` names {model.name} twice; give each object once and each file a name "
                 "of its own"
             )
         seen[model.name.casefold()] = model.name

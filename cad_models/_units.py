@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cad_models._mesh.checked import largest_distance
 from cad_models._model import ModelError
+from checked_settings import WrongValue, alternatives
 
 MILLIMETRES = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "in": 25.4}
 WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches"}
@@ -18,9 +19,9 @@ _TYPICAL = 150.0
 
 
 def check_units(units: str | None) -> None:
-    """Raise `ModelError` unless `units` is one that `--units` knows."""
+    """Raise `WrongValue` unless `units` is a unit, or None."""
     if units is not None and units not in MILLIMETRES:
-        raise ModelError(f"--units {units}: not a unit; use one of {', '.join(MILLIMETRES)}")
+        raise WrongValue("units", units, alternatives(MILLIMETRES))
 
 
 def scale_of(
@@ -55,7 +56,7 @@ def millimetres_per_unit(
         factor = MILLIMETRES[units]
         if not _SMALLEST_AT_ALL <= extent * factor <= _LARGEST_AT_ALL:
             raise ModelError(
-                f"{label} is {_digits(extent * factor)} mm across with --units {units}; "
+                f"{label} is {_digits(extent * factor)} mm across with `units` {units}; "
                 "no object of 0.1 mm to 100 m, so try another unit or scale the mesh"
             )
         return factor
@@ -68,10 +69,10 @@ def millimetres_per_unit(
     if plausible:
         advice = (
             f"it is probably in {' or '.join(WORDS[unit] for unit in plausible)}: "
-            f"pass {' or '.join(f'--units {unit}' for unit in plausible)}"
+            f"pass {' or '.join(f'`units` {unit}' for unit in plausible)}"
         )
     else:
-        advice = "scale the mesh to millimetres, or pass --units mm if that is its true size"
+        advice = "scale the mesh to millimetres, or pass `units` mm if that is its true size"
     raise ModelError(f"{label} is {_digits(extent * factor)} mm across if {reading}; {advice}")
 
 

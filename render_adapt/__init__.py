@@ -16,18 +16,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from checked_settings import MissingDependency, RenderAdaptError, SettingError, WrongValue
+
 if TYPE_CHECKING:
     from render_adapt._align.run import align
     from render_adapt._align.settings import AlignConfig, AlignSummary
     from render_adapt._config import PRESETS, RunConfig
     from render_adapt._coupling import adapt_crops
-    from render_adapt._exceptions import (
-        USER_ERRORS,
-        ConfigError,
-        DatasetError,
-        RenderAdaptError,
-        WorkerError,
-    )
+    from render_adapt._exceptions import DatasetError, WorkerError
     from render_adapt._fidelity.calibrate import calibrate_adapter
     from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
     from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
@@ -49,12 +45,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
-    "USER_ERRORS",
     "AlignConfig",
     "AlignSummary",
     "BadFile",
     "BopImage",
-    "ConfigError",
     "CropReader",
     "Dataset",
     "DatasetError",
@@ -67,16 +61,19 @@ __all__ = [
     "InstanceLabel",
     "Judge",
     "LabelledCrop",
+    "MissingDependency",
     "PreparedShard",
     "ProcessExecutor",
     "RenderAdaptError",
     "RunConfig",
     "RunSummary",
     "SerialExecutor",
+    "SettingError",
     "ShardWriter",
     "TrainRun",
     "Verification",
     "WorkerError",
+    "WrongValue",
     "adapt_crops",
     "adapt_faithfully",
     "align",
@@ -97,12 +94,10 @@ __all__ = [
 
 _WHERE = {
     "PRESETS": "_config",
-    "USER_ERRORS": "_exceptions",
     "AlignConfig": "_align.settings",
     "AlignSummary": "_align.settings",
     "BadFile": "_verify.shards",
     "BopImage": "_formats.image",
-    "ConfigError": "_exceptions",
     "CropReader": "_formats.crop_reader",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
@@ -117,7 +112,6 @@ _WHERE = {
     "LabelledCrop": "_formats.labelled_crop",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
-    "RenderAdaptError": "_exceptions",
     "RunConfig": "_config",
     "RunSummary": "_runs.pipeline",
     "SerialExecutor": "_runs.executor",

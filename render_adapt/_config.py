@@ -6,10 +6,20 @@ import os
 import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from adapter import AdapterInfo
-from render_adapt._exceptions import ConfigError
+from checked_settings import (
+    AtLeast,
+    Between,
+    Matching,
+    OneOf,
+    SettingError,
+    WrongValue,
+    alternatives,
+    check,
+    known_as,
+)
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
@@ -79,9 +89,12 @@ _ONLY_OF = (
 )  # fmt: skip
 """Settings that mean something to one planner alone, behind what it plans."""
 _MISFIT = {
-    "crop": "is for crops: leave it out, or leave out --frames",
-    "frame": "is for whole frames: give --frames too",
+    "crop": "is for crops: leave it out, or leave out `frames`",
+    "frame": "is for whole frames: give `frames` too",
 }
+_ENGINE = OneOf(lambda: ENGINES)
+_PIXEL_CENTRE = OneOf(lambda: CENTRES)
+_SIDES = Matching(re.compile(r"[0-9]{1,6}x[0-9]{1,6}"), "width x height, as in 640x480")
 
 
 @dataclass(frozen=True)
@@ -89,12 +102,12 @@ class RunConfig:
     """A run: what to render, how to adapt it, and where to write it.
 
     Raises:
-        ConfigError, RenderError: a value is out of range; the message names the flag.
+        SettingError: a value is out of range, or two do not go together.
     """
 
     objects: tuple[str, ...]
     """Objects to render: names, or NAME=FILE for a mesh of your own."""
-    n: int = 0
+    n: Annotated[int, AtLeast(0)] = 0
     """Number of crops, or frames; may be left out with --in-plane-steps, which makes all its poses
     of each object once."""
     out: Path = Path("dataset")
@@ -102,31 +115,31 @@ class RunConfig:
     format: tuple[str, ...] = ("bop",)
     """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
     file in its place; or both, as in bop,bop-webdataset."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """The same seed gives the same bytes, whatever the number of workers."""
     size: Size = 64
     """Side of a crop, pixels."""
     adapter: str = "shipped"
     """`shipped`, a trained adapter's folder, or `none` for plain renders."""
-    min_fidelity: float = 0.0
+    min_fidelity: Annotated[float, Between(0, 1)] = 0.0
     """The least label fidelity of a crop, 0 to 1 (docs/fidelity.md): one below it is adapted anew,
     and left out if it stays below. About so large a share of an adapter's crops is; 0 keeps all."""
-    redraws: int = 3
+    redraws: Annotated[int, Between(0, MOST_REDRAWS)] = 3
     """How often a crop is adapted anew at most."""
     models: Path | None = None
     """In place of the built-in models: a BOP models folder (obj_000001.ply, models_info.json), or a
     .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
-    renderer: str = "raster"
+    renderer: Annotated[str, _ENGINE] = "raster"
     """Rendering engine."""
-    samples: int = EngineOptions.samples
+    samples: Annotated[int, Between(1, MOST_SAMPLES)] = EngineOptions.samples
     """Rays per pixel for each light; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the
     adapter to go on from), strong (everything, for training without an adapter), or a TOML file
     (docs/randomization.md)."""
-    workers: int = field(default_factory=lambda: available_cores())
+    workers: Annotated[int, AtLeast(1)] = field(default_factory=lambda: available_cores())
     """Processes that make shards side by side."""
     window: float | None = None
     """Side of the square that a crop shows at the object's distance, millimetres; as the adapter's
@@ -139,7 +152,7 @@ class RunConfig:
     off_axis: float | None = None
     """How many degrees crops lie off the camera's optical axis at most; poses are what that camera
     sees. As the adapter's own crops, else 0; with --cut-from anywhere in the picture."""
-    cut_from: str | None = None
+    cut_from: Annotated[str, _SIDES] | None = None
     """Crops are cut from pictures of this many pixels, as in 640x480, taken by --camera: windows
     lie wholly inside, on whole pixels."""
     distance: tuple[float, float] = PlanConfig().distance
@@ -156,7 +169,7 @@ class RunConfig:
     viewpoint and turn anew for each crop."""
     rectified: bool = False
     """The image is turned so that the object's z axis points up in it."""
-    frames: str | None = None
+    frames: Annotated[str, _SIDES] | None = None
     """Whole frames of this many pixels in place of crops, as in 640x480: several objects on a
     board, seen by one camera. Without adapter."""
     objects_per_frame: int = FrameConfig().objects
@@ -167,12 +180,13 @@ class RunConfig:
     camera: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels of the camera of --frames or --cut-from; LINEMOD's, scaled, if not
     given."""
-    pixel_centre: float = 0.0
+    pixel_centre: Annotated[float, _PIXEL_CENTRE] = 0.0
     """Where the first pixel's centre is in the coordinates of K, that of --camera and those that
     are written: 0 as in OpenCV's calibrations and nearly all readers, or 0.5 as in renderers."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
+        check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "format", _formats(self.format))
@@ -180,57 +194,37 @@ class RunConfig:
             # Read once, here: workers that start later must not see another file.
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
         if not self.objects:
-            raise ConfigError("--objects is empty: name at least one, as in --objects ape,cat")
+            raise SettingError("`objects` is empty: name at least one, as in `objects` ape,cat")
         crops, planner = self._crops(), self.planner  # which check what they are made of
-        if self.n == 0 and crops.poses:
+        if self.n == 0:
             object.__setattr__(self, "n", crops.poses * len(self.objects))
         if self.n == 0:
-            raise ConfigError("--n is missing: give the number of crops, as in --n 1000")
-        if self.n < 1:
-            raise ConfigError(f"--n is {self.n}: it must be at least 1")
+            raise SettingError("`n` is missing: give the number of crops, as in `n` 1000")
         if self.n > MOST_CROPS:
-            raise ConfigError(
-                f"--n is {self.n}: a dataset has at most {MOST_CROPS} crops, a million scenes of "
-                "them; make several, each with a --seed of its own"
-            )
-        if self.seed < 0:
-            raise ConfigError(f"--seed is {self.seed}: it must be 0 or more")
-        if self.size not in get_args(Size):
-            raise ConfigError(f"--size is {self.size}: it must be 64, 128 or 256")
-        if not 0 <= self.min_fidelity <= 1:
-            raise ConfigError(f"--min-fidelity is {self.min_fidelity:g}: it must be from 0 to 1")
-        if not 0 <= self.redraws <= MOST_REDRAWS:
-            raise ConfigError(f"--redraws is {self.redraws}: it must be from 0 to {MOST_REDRAWS}")
-        if self.min_fidelity and self.adapter == "none":
-            raise ConfigError(
-                "--min-fidelity judges what an adapter made, and there is none: leave it out, or "
-                "leave out --adapter none"
-            )
-        if self.pixel_centre not in CENTRES:
-            raise ConfigError(f"--pixel-centre is {self.pixel_centre}: it must be 0 or 0.5")
-        if self.workers < 1:
-            raise ConfigError(f"--workers is {self.workers}: it must be at least 1")
-        if not 1 <= self.samples <= MOST_SAMPLES:
-            raise ConfigError(f"--samples is {self.samples}: it must be from 1 to {MOST_SAMPLES}")
-        if self.renderer not in ENGINES:
-            raise ConfigError(
-                f"--renderer is {self.renderer}: it must be one of {', '.join(ENGINES)}"
+            raise SettingError(
+                f"`n` is {self.n}: a dataset has at most {MOST_CROPS} crops, a million scenes of "
+                "them; make several, each with a `seed` of its own"
             )
         self._refuse_misfits(planner)
 
     def _refuse_misfits(self, planner: Planner) -> None:
+        if self.min_fidelity and self.adapter == "none":
+            raise SettingError(
+                "`min_fidelity` judges what an adapter made, and there is none: leave it out, or "
+                "leave out `adapter` none"
+            )
         defaults = {field.name: field.default for field in fields(self)}
         if self.camera is not None and planner.what == "crop" and self.cut_from is None:
-            raise ConfigError("--camera is for --frames or --cut-from: give one of them too")
+            raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
         for what, name in _ONLY_OF:
             # Manifests have the window in numbers, those of frames too.
             left_out = defaults[name], WINDOW if name == "window" else None
             if what != planner.what and getattr(self, name) not in left_out:
-                raise ConfigError(f"--{name.replace('_', '-')} {_MISFIT[what]}")
+                raise SettingError(f"`{name}` {_MISFIT[what]}")
         if planner.window is None and self.adapter != "none":
-            raise ConfigError(
-                "--frames makes whole frames, and an adapter takes crops of one object: "
-                "give --adapter none"
+            raise SettingError(
+                "`frames` makes whole frames, and an adapter takes crops of one object: "
+                "give `adapter` none"
             )
 
     @property
@@ -244,29 +238,35 @@ class RunConfig:
         """What plans this run's pictures; whether they are crops or frames is decided here."""
         if self.frames is None:
             return CropPlanner(self._crops())
-        width, height = _sides("--frames", self.frames)
-        return FramePlanner(
-            FrameConfig(
-                width=width, height=height, camera=self._camera_from_corner(),
-                objects=self.objects_per_frame, subdivisions=self.subdivisions,
-                in_plane=self.in_plane, distance=self.distance, repeat_objects=self.repeat_objects,
-            )
-        )  # fmt: skip
+        width, height = _sides(self.frames)
+        with known_as(
+            self, width="frames", height="frames", camera="camera", objects="objects_per_frame"
+        ):
+            return FramePlanner(
+                FrameConfig(
+                    width=width, height=height, camera=self._camera_from_corner(),
+                    objects=self.objects_per_frame, subdivisions=self.subdivisions,
+                    in_plane=self.in_plane, distance=self.distance,
+                    repeat_objects=self.repeat_objects,
+                )
+            )  # fmt: skip
 
     def _crops(self) -> PlanConfig:
         """How crops are planned."""
         picture, camera = None, None
         if self.cut_from is not None:
-            picture = _sides("--cut-from", self.cut_from)
+            picture = _sides(self.cut_from)
             camera = linemod_camera(*picture) if self.camera is None else self._camera_from_corner()
-        return PlanConfig(
-            size=self.size, window=WINDOW if self.window is None else self.window,
-            centre="box" if self.centre is None else self.centre, off_axis=self.off_axis,
-            picture=picture, camera=camera,
-            viewpoints=self.viewpoints, subdivisions=self.subdivisions, in_plane=self.in_plane,
-            in_plane_steps=self.in_plane_steps, rectified=self.rectified, distance=self.distance,
-            repeat_objects=self.repeat_objects,
-        )  # fmt: skip
+        with known_as(self, picture="cut_from", camera="camera"):
+            return PlanConfig(
+                size=self.size, window=WINDOW if self.window is None else self.window,
+                centre="box" if self.centre is None else self.centre, off_axis=self.off_axis,
+                picture=picture, camera=camera,
+                viewpoints=self.viewpoints, subdivisions=self.subdivisions,
+                in_plane=self.in_plane, in_plane_steps=self.in_plane_steps,
+                rectified=self.rectified, distance=self.distance,
+                repeat_objects=self.repeat_objects,
+            )  # fmt: skip
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
         """The settings with those that were left to the adapter as its own crops have them."""
@@ -283,9 +283,9 @@ class RunConfig:
         return replace(self, **changes)
 
     def _camera_from_corner(self) -> CameraSettings | None:
-        """--camera as plans count pixels."""
-        if self.camera is None or len(self.camera) != 4 or min(self.camera[:2]) <= 0:
-            return self.camera  # which plans refuse, as it was given
+        """`camera` as plans count pixels."""
+        if self.camera is None:
+            return None
         fx, fy, cx, cy = self.camera
         return fx, fy, cx + INSIDE - self.pixel_centre, cy + INSIDE - self.pixel_centre
 
@@ -313,7 +313,7 @@ def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:
     """How crops are planned that are cut as those which an adapter learnt from, but for changes.
 
     Raises:
-        ConfigError, RenderError: a change is out of range; the message names its flag.
+        SettingError: a change is out of range.
     """
     return RunConfig(("any",), n=1, **changes).fitted_to(adapter)._crops()
 
@@ -324,22 +324,18 @@ def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def _sides(flag: str, given: str) -> tuple[int, int]:
+def _sides(given: str) -> tuple[int, int]:
     """Width and height in pixels of `640x480`."""
-    sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", given, re.ASCII)
-    if sides is None:
-        raise ConfigError(f"{flag} is {given}: give width x height, as in 640x480")
-    return int(sides[1]), int(sides[2])
+    width, height = map(int, given.split("x"))
+    return width, height
 
 
 def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
     """The formats that are asked for, each once and in the order of `formats()`."""
     names, known = split_names(given), formats()
     if not names or not set(names) <= known.keys():
-        raise ConfigError(
-            f"--format is {','.join(names) or 'empty'}: it must be {' or '.join(known)}, "
-            "or several with commas between them"
-        )
+        rule = f"{alternatives(known)}, or several with commas between them"
+        raise WrongValue("format", ",".join(names), rule)
     return tuple(name for name in known if name in names)
 
 

@@ -1,28 +1,22 @@
 """What can go wrong, as one tree.
 
-    RenderAdaptError
-    ├── ConfigError      a setting cannot be used; the message names the flag
-    ├── DatasetError     the output folder cannot be written, read or continued
-    └── WorkerError      worker processes keep dying
-
-The packages below this one have a root each: `cad_models.ModelError`, `renderer.RenderError` and
-`adapter.AdapterError`. `USER_ERRORS` is all of them: every message is one sentence for the person
-who gave the command.
+RenderAdaptError           one sentence for the person who gave the command
+├── SettingError           settings cannot be used
+│   └── WrongValue         one of them breaks its rule
+├── MissingDependency      a package is not installed
+├── cad_models.ModelError  a CAD model cannot be used
+├── renderer.RenderError   a crop cannot be rendered as asked
+├── adapter.AdapterError   an adapter cannot be trained, read, written or applied
+│   ├── TrainingDiverged   a loss is no longer a finite number
+│   ├── TrainingCollapsed  adapted crops have become alike
+│   └── OtherTraining      a folder holds the training of other settings or crops
+├── DatasetError           the output folder cannot be written, read or continued
+└── WorkerError            worker processes keep dying
 """
 
 from __future__ import annotations
 
-from adapter import AdapterError
-from cad_models import ModelError
-from renderer import RenderError
-
-
-class RenderAdaptError(Exception):
-    """Root of the pipeline's own errors."""
-
-
-class ConfigError(RenderAdaptError, ValueError):
-    """A setting cannot be used; the message names the flag."""
+from checked_settings import RenderAdaptError
 
 
 class DatasetError(RenderAdaptError):
@@ -36,7 +30,3 @@ class WorkerError(RenderAdaptError):
         super().__init__(message)
         self.shard = shard
         """Where they die; None where it is as they start."""
-
-
-USER_ERRORS = (RenderAdaptError, ModelError, RenderError, AdapterError)
-"""Every error that a user's input or machine can cause, to be shown as one sentence."""

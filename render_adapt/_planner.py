@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adapter import TargetCut
 from cad_models import CadModel
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from renderer import (
     CLEARANCE,
     LINEMOD_CAMERA,
@@ -86,7 +86,7 @@ class Planner(abc.ABC):
         """Refuse to plan where some view would put an object into the camera.
 
         Raises:
-            ConfigError: an object reaches as far from its centre as the camera may come to it.
+            SettingError: an object reaches as far from its centre as the camera may come to it.
         """
 
     @abc.abstractmethod
@@ -150,7 +150,7 @@ class CropPlanner(Planner):
         window, centre = self.config.window, self.config.centre
         notes = [
             f"{model.name} is {model.diameter:.0f} mm across and a crop shows {window:.0f} mm: "
-            f"give --window {10 * math.ceil(0.11 * model.diameter)} to see it whole"
+            f"give `window` {10 * math.ceil(0.11 * model.diameter)} to see it whole"
             for model in models
             if model.diameter > 2 * window
         ]
@@ -159,7 +159,7 @@ class CropPlanner(Planner):
             if centre == "origin" and off > window / 2:
                 notes.append(
                     f"the origin of {model.name} lies {off:.0f} mm from its middle, so that crops "
-                    "show it at their border or not at all: give --centre box"
+                    "show it at their border or not at all: give `centre` box"
                 )
         differs = [] if cut is None else self._other_than(cut)
         if differs:
@@ -172,14 +172,14 @@ class CropPlanner(Planner):
     def _other_than(self, cut: TargetCut) -> list[str]:
         config, differs = self.config, []
         if config.centre != cut.centre:
-            differs.append(f"--centre {config.centre} in place of {cut.centre}")
+            differs.append(f"`centre` {config.centre} in place of {cut.centre}")
         if abs(config.window / cut.window_mm - 1) > _MOST_OFF_WINDOW:
-            differs.append(f"--window {config.window:g} in place of {cut.window_mm:g}")
+            differs.append(f"`window` {config.window:g} in place of {cut.window_mm:g}")
         off_axis = config.off_axis or 0.0
         if config.picture is not None:
-            differs.append("--cut-from")
+            differs.append("`cut_from`")
         elif off_axis != cut.off_axis_degrees:
-            differs.append(f"--off-axis {off_axis:g} in place of {cut.off_axis_degrees:g}")
+            differs.append(f"`off_axis` {off_axis:g} in place of {cut.off_axis_degrees:g}")
         return differs
 
     def described(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def refuse_too_near(models: Sequence[CadModel], nearest: float, centre: Centre) 
     for model, point in zip(models, centre_points(models, centre), strict=True):
         reach = float(np.linalg.norm(np.abs(model.bounds - point).max(axis=0)))
         if nearest <= reach + CLEARANCE:
-            raise ConfigError(
-                f"--distance begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "
+            raise SettingError(
+                f"`distance` begins at {nearest:g} mm, but {model.name} reaches {reach:.0f} mm "
                 f"from its centre: begin at {math.ceil(reach + CLEARANCE) + 1} or more"
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cad_models import CadModel, load_models
+from checked_settings import SettingError
 from render_adapt._config import available_cores
-from render_adapt._exceptions import ConfigError
 from renderer import BlendFile, Renderer, load_blend_models, make_renderer
 
 
@@ -28,19 +28,19 @@ def load_run_models(
         units: of mesh files.
 
     Raises:
-        ConfigError: the .blend file is not there, or units are given for it.
+        SettingError: the .blend file is not there, or units are given for it.
         ModelError, RenderError: an object is not known or not usable.
     """
     blend = blend_file(objects, models)
     if blend is None:
         return load_models(objects, models=models, units=units)
     if units is not None:
-        raise ConfigError(
-            f"--units is {units}, and {models} has a unit of its own: set it in Blender (Scene "
-            "Properties, Units) and leave --units out"
+        raise SettingError(
+            f"`units` is {units}, and {models} has a unit of its own: set it in Blender (Scene "
+            "Properties, Units) and leave `units` out"
         )
     if not blend.path.is_file():
-        raise ConfigError(f"--models is {models}, which is not there: give a saved .blend file")
+        raise SettingError(f"`models` is {models}, which is not there: give a saved .blend file")
     return load_blend_models(blend)
 
 

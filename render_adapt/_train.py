@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from adapter import (
 )
 from adapter._training.lock import only_training
 from cad_models import CadModel
+from checked_settings import Above, AtLeast, check
 from render_adapt._config import WINDOW, Units, split_names
-from render_adapt._exceptions import ConfigError
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
 from render_adapt._planner import CropPlanner
@@ -51,7 +50,7 @@ class TrainRun:
     """What to train an adapter on.
 
     Raises:
-        ConfigError: a value is out of range; the message names the flag.
+        SettingError: a value is out of range.
     """
 
     objects: tuple[str, ...]
@@ -66,7 +65,7 @@ class TrainRun:
     """Unit of the mesh files, where it is not millimetres."""
     provenance: str = ""
     """Where the camera's crops are from and under which licence, to be kept with the adapter."""
-    source_crops: int = 10_000
+    source_crops: Annotated[int, AtLeast(2)] = 10_000
     """Renders to train on."""
     window: float | None = None
     """Side of the square that a crop shows at the object's distance, millimetres; what the target
@@ -82,23 +81,14 @@ class TrainRun:
     channels: Literal[3, 4] | None = None
     """3 to train on colour alone and leave depth aside, 4 to insist on depth; what the target has,
     if not given."""
-    depth_scale: float | None = None
+    depth_scale: Annotated[float, Above(0)] | None = None
     """Millimetres in a step of the target's depth; what its crops.json says, else told from the
     values."""
 
     def __post_init__(self) -> None:
         """Split comma-separated names and check the numbers."""
+        check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
-        if self.source_crops < 2:
-            raise ConfigError(f"--source-crops is {self.source_crops}: it must be at least 2")
-        if self.channels not in (None, 3, 4):
-            raise ConfigError(
-                f"--channels is {self.channels}: give 3, colour alone, or 4, colour and depth"
-            )
-        if self.depth_scale is not None and not 0 < self.depth_scale < math.inf:
-            raise ConfigError(
-                f"--depth-scale is {self.depth_scale}: give the millimetres in a step, above 0"
-            )
         self.plan(None)  # which checks what it is made of
 
     @property
@@ -128,7 +118,7 @@ class TrainRun:
         cut = self.cut(stated)
         return PlanConfig(
             size=SIZE, window=cut.window_mm, distance=self.distance,
-            centre=cast(Centre, cut.centre), off_axis=cut.off_axis_degrees,
+            centre=cut.centre, off_axis=cut.off_axis_degrees,
         )  # fmt: skip
 
 
@@ -146,7 +136,7 @@ def find_target(run: TrainRun) -> FoundTarget:
     """Read what a training would learn from, and draw it, without training.
 
     Raises:
-        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
+        RenderAdaptError: one sentence that says why.
     """
     _, _, found = _read(run)
     return found
@@ -165,7 +155,7 @@ def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
     )
     CropPlanner(run.plan(target.cut)).refuse_too_near(models)
     sheet = run.working / TARGET_SHEET
-    with writing(sheet, "choose another folder with --out"):
+    with writing(sheet, "choose another folder with `out`"):
         run.working.mkdir(parents=True, exist_ok=True)
         name = run.target.resolve().name
         write_target_sheet(sheet, target, name, run.cut(target.cut).window_mm)
@@ -192,7 +182,7 @@ def train_adapter(
         The description of the adapter, which is in `run.out`.
 
     Raises:
-        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
+        RenderAdaptError: one sentence that says why.
     """
     from adapter import architecture_of, save_adapter, train
 

@@ -21,8 +21,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from checked_settings import (
+    MissingDependency,
+    RenderAdaptError,
+    WrongValue,
+    alternatives,
+    fitted_to,
+)
 from render_adapt._config import RunConfig
-from render_adapt._exceptions import USER_ERRORS, ConfigError
 from render_adapt._jobs.messages import (
     Checked,
     Crops,
@@ -40,7 +46,6 @@ from render_adapt._jobs.messages import (
     read_job,
     write_job,
 )
-from render_adapt._jobs.settings import settings_from_json
 from render_adapt._runs.manifest import sweep_held
 from render_adapt._runs.pipeline import generate, run_notes
 from render_adapt._runs.studio import Studio
@@ -87,7 +92,7 @@ def main(job_file: str) -> None:
         threading.Thread(target=_stop_with_input, daemon=True).start()
         _WORK[job.kind](job, tell)
         code = 0
-    except USER_ERRORS as error:
+    except RenderAdaptError as error:
         tell(Failed(str(error)))
     except KeyboardInterrupt:
         code = 130
@@ -164,7 +169,7 @@ def _run_config(job: Job) -> RunConfig:
     if "bpy" in sys.modules:
         # Blender draws in this process: there is no second one that could.
         settings["workers"] = 1
-    return RunConfig(**settings_from_json(RunConfig, settings))
+    return RunConfig(**fitted_to(RunConfig, settings))
 
 
 def _learn(job: Job, tell: Callable[[Message], None]) -> None:
@@ -176,11 +181,11 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
     if preset not in PRESETS:
-        raise ConfigError(f"preset is {preset}: it must be one of {', '.join(PRESETS)}")
+        raise WrongValue("preset", preset, alternatives(PRESETS))
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
     given = {name: settings.pop(name) for name in of_run & settings.keys()}
-    run = TrainRun(**settings_from_json(TrainRun, given))
-    config = dataclasses.replace(PRESETS[preset], **settings_from_json(TrainConfig, settings))
+    run = TrainRun(**fitted_to(TrainRun, given))
+    config = dataclasses.replace(PRESETS[preset], **fitted_to(TrainConfig, settings))
     pictures = run.working / "samples"
     told, shown = 0.0, _newest(pictures)
 
@@ -216,10 +221,8 @@ def _newest(folder: Path) -> str | None:
 
 def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        raise ConfigError(
-            f"{sys.executable} has no torch, which learning needs: give it with "
-            "pip install 'render-adapt[train]'"
-        )
+        what = f"learning with {sys.executable}"
+        raise MissingDependency(what, "torch", "'render-adapt[train]'")
 
 
 def _check(job: Job, tell: Callable[[Message], None]) -> None:

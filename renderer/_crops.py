@@ -9,8 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from checked_settings import RenderAdaptError
 
-class RenderError(ValueError):
+
+class RenderError(RenderAdaptError, ValueError):
     """A crop cannot be rendered as asked; the message says which, why and what to do."""
 
 
@@ -136,8 +138,8 @@ class Plans(_Rows):
         """
         if self.width != self.height:
             raise RenderError(
-                f"Square crops are needed here and these are {self.width} x {self.height} pixels: "
-                "plan them with one size."
+                f"square crops are needed here and these are {self.width} x {self.height} pixels: "
+                "plan them with one size"
             )
         return self.width
 

@@ -31,8 +31,8 @@ def refuse_unknown(
     if wrong.any():
         row, place = np.argwhere(wrong)[0]
         raise RenderError(
-            f"Crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
-            f"{count}: make the plans with the renderer's own list of {what}s."
+            f"crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
+            f"{count}: make the plans with the renderer's own list of {what}s"
         )
 
 
@@ -54,11 +54,11 @@ def refuse_broken(model: CadModel) -> None:
     )
     if not fits:
         raise RenderError(
-            f"The mesh of {model.name} is empty or its arrays do not fit together: "
-            "load it with cad_models."
+            f"the mesh of {model.name} is empty or its arrays do not fit together: "
+            "load it with cad_models"
         )
     if not (np.isfinite(mesh.vertices).all() and np.isfinite(mesh.normals).all()):
         raise RenderError(
-            f"The mesh of {model.name} has vertices or normals that are not finite: "
-            "load it with cad_models, which says where."
+            f"the mesh of {model.name} has vertices or normals that are not finite: "
+            "load it with cad_models, which says where"
         )

@@ -180,9 +180,9 @@ def test_onnx_runs_where_there_is_no_torch(saved: Path) -> None:
 
 def test_without_torch_training_says_what_to_install() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; import adapter\n"
+        "import sys; sys.modules['torch'] = None; import adapter, checked_settings\n"
         "try: adapter.train\n"
-        "except adapter.AdapterError as error: print(error)"
+        "except checked_settings.MissingDependency as error: print(error)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "render-adapt[train]" in result.stdout, result.stderr

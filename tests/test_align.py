@@ -247,7 +247,7 @@ def test_another_alignment_is_refused_with_the_difference(
 @pytest.mark.usefixtures("reading")
 def test_where_none_is_sure_nothing_is_written(parts: Path, tmp_path: Path) -> None:
     config = config_for(parts, tmp_path / "aligned", min_confidence=1.0)
-    with pytest.raises(DatasetError, match=r"none of the 18 crops .* --min-confidence"):
+    with pytest.raises(DatasetError, match=r"none of the 18 crops .* `min_confidence`"):
         align(config)
     assert not config.out.exists()
 
@@ -362,7 +362,7 @@ def test_the_command(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         ({"--target": "missing"}, "missing"),
         ({"--target": "empty"}, "empty"),
         ({"--objects": "unicorn"}, "unicorn"),
-        ({"--size": "65"}, "--size is 65: give a multiple of 16"),
+        ({"--size": "65"}, "--size is 65: it must be a multiple of 16, from 16 to 256"),
         ({"--steps": "0"}, "--steps is 0"),
         ({"--min-confidence": "1.5"}, "--min-confidence is 1.5"),
         ({"--calibration-crops": "3"}, "--calibration-crops is 3"),

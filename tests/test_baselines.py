@@ -19,8 +19,10 @@ from adapter import (
     AdapterError,
     BaselineConfig,
     LabelledCrops,
+    OtherTraining,
     TaskProgress,
     TaskTower,
+    TrainingDiverged,
     load_baseline,
     train,
     train_baseline,
@@ -29,6 +31,7 @@ from adapter._losses.alignment import coral_recolour, median_bandwidths, mmd
 from adapter._training.aligning import ramp_after
 from adapter._training.checkpoint import part, read_checkpoint
 from adapter._training.schedule import rate_factor
+from checked_settings import MissingDependency, SettingError
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
 
@@ -384,23 +387,23 @@ def test_every_checkpoint_written_is_told_of_and_loads(tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*--learning-rate"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train_baseline(SOURCE, TARGET, replace(SHORT, steps=50, learning_rate=1e30), tmp_path)
 
 
 def test_other_settings_and_crops_are_refused(tmp_path: Path) -> None:
     config = replace(SHORT, system="mmd")
     train_baseline(SOURCE, TARGET, config, tmp_path)
-    with pytest.raises(AdapterError, match=r"--batch 8 there, 4 now"):
+    with pytest.raises(AdapterError, match=r"`batch` 8 there, 4 now"):
         train_baseline(SOURCE, TARGET, replace(config, batch=4), tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train_baseline(SOURCE, 0.5 * TARGET, config, tmp_path)
 
 
 def test_steps_are_fixed_where_the_ramp_depends_on_them(tmp_path: Path) -> None:
     config = replace(SHORT, system="mmd", ramp="ganin")
     train_baseline(SOURCE, TARGET, config, tmp_path)
-    with pytest.raises(AdapterError, match="--steps 4 there, 8 now"):
+    with pytest.raises(OtherTraining, match="`steps` 4 there, 8 now"):
         train_baseline(SOURCE, TARGET, replace(config, steps=8), tmp_path)
 
 
@@ -413,20 +416,23 @@ def test_a_checkpoint_of_pixelda_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"system": "adda"}, "--system must be one of supervised, coral"),
-        ({"steps": 0}, "--steps must be at least 1"),
-        ({"batch": 1}, "--batch must be at least 2"),
-        ({"alignment_weight": -1.0}, "--alignment-weight must be finite, not negative"),
-        ({"pose_weight": float("inf")}, "--pose-weight"),
-        ({"learning_rate": 0.0}, "--learning-rate"),
-        ({"momentum": 1.0}, "--momentum"),
-        ({"dropout": 1.0}, "--dropout"),
-        ({"decay": 0.0}, "--decay"),
-        ({"system": "mmd", "alignment_from_step": 4}, "below --steps"),
+        ({"system": "adda"}, "`system` is adda: it must be supervised, coral"),
+        ({"steps": 0}, "`steps` is 0: it must be at least 1"),
+        ({"batch": 1}, "`batch` is 1: it must be at least 2"),
+        (
+            {"alignment_weight": -1.0},
+            "`alignment_weight` is -1.0: it must be finite and at least 0",
+        ),
+        ({"pose_weight": float("inf")}, "`pose_weight`"),
+        ({"learning_rate": 0.0}, "`learning_rate`"),
+        ({"momentum": 1.0}, "`momentum`"),
+        ({"dropout": 1.0}, "`dropout`"),
+        ({"decay": 0.0}, "`decay`"),
+        ({"system": "mmd", "alignment_from_step": 4}, "below `steps`"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(AdapterError, match=message):
+    with pytest.raises(SettingError, match=message):
         replace(SHORT, **changes)  # type: ignore[arg-type]
 
 
@@ -463,7 +469,7 @@ def test_without_scikit_learn_coral_is_refused_before_it_trains(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
-    with pytest.raises(AdapterError, match=r"render-adapt\[paper\]"):
+    with pytest.raises(MissingDependency, match=r"render-adapt\[paper\]"):
         train_baseline(SOURCE, TARGET, replace(SHORT, system="coral"), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cad_models import CadModel
-from render_adapt import ConfigError, RunConfig, generate, verify
+from render_adapt import RunConfig, SettingError, generate, verify
 from renderer import (
     BlendFile,
     RenderError,
@@ -179,7 +179,7 @@ def test_the_hash_is_of_looks_too(parts: Path, models: dict[str, CadModel], tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "There is no object nothing in the file: it has Box, bare, child"),
+        ("nothing", "there is no object nothing in the file: it has Box, bare, child"),
         ("empty", "empty has no surface, it is of the type empty: leave it out"),
         ("lamp", "lamp has no surface, it is of the type light: leave it out"),
         ("bare", "bare has no faces: give it some"),
@@ -240,15 +240,15 @@ def test_a_dataset_of_them_is_the_same_with_two_workers(parts: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": Path("gone.blend")}, "--models is gone.blend, which is not there"),
+        ({"models": Path("gone.blend")}, "`models` is gone.blend, which is not there"),
         ({"units": "mm"}, "has a unit of its own"),
-        ({"samples": 0}, "--samples is 0: it must be from 1 to 4096"),
+        ({"samples": 0}, "`samples` is 0: it must be from 1 to 4096"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(
     changes: dict[str, object], message: str, parts: Path, tmp_path: Path
 ) -> None:
     given = {"models": parts, "objects": ("glow",), "n": 1, "out": tmp_path / "d", **changes}
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         generate(RunConfig(**given))  # type: ignore[arg-type]
     assert not (tmp_path / "d").exists()

@@ -52,6 +52,23 @@ def plate(**options: object) -> Plans:
     )  # fmt: skip
 
 
+def test_a_worker_needs_nothing_of_its_python_but_numpy_and_bpy(tmp_path: Path) -> None:
+    (tmp_path / "bpy.py").write_text("raise ImportError('as far as this')")
+    for package in Path(np.__file__).parents[1].glob("numpy*"):
+        (tmp_path / package.name).symlink_to(package)
+    script = CHECKOUT / "renderer/_engines/blender/inside/worker.py"
+    start = f"import runpy, sys; sys.path.append({str(tmp_path)!r}); "
+    start += f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    request = io.BytesIO()
+    wire.send(request, {})
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start], input=request.getvalue(), capture_output=True
+    )
+    answers = io.BytesIO(result.stdout)
+    wire.await_greeting(answers)
+    assert str(wire.receive(answers)["error"]).endswith("(as far as this)")
+
+
 def test_light_is_kept_off_by_what_is_before_it(blender: None) -> None:
     models = [rectangle(-50, -50, 50, 50), rectangle(-10, -50, 10, 50)]
     # Light comes from the left at 45 degrees: the strip, 30 mm in front, has its shadow on x from
@@ -266,7 +283,7 @@ def test_a_python_without_bpy_and_a_program_that_is_missing_are_told_of(
     monkeypatch.delenv(PYTHON_VARIABLE)
     monkeypatch.delenv(BINARY_VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RenderError, match="There is no Blender: make an environment"):
+    with pytest.raises(RenderError, match="there is no Blender: make an environment"):
         renderer.render(plate())
 
 

@@ -16,6 +16,7 @@ import trimesh
 from cad_models import CadModel, ModelError, available_models, is_closed, load_models
 from cad_models._mesh.checked import largest_distance
 from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
+from checked_settings import RenderAdaptError
 from tests.shapes import rectangle
 
 WITHOUT_BOWL = [name for name in LINEMOD_IDS if name != "bowl"]
@@ -49,7 +50,7 @@ def change_facts(folder: Path, object_id: int, **facts: Any) -> None:
 
 
 def message(*objects: str, **options: Any) -> str:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(RenderAdaptError) as caught:
         load_models(objects, **options)
     text = str(caught.value)
     assert "\n" not in text
@@ -142,7 +143,7 @@ class TestNames:
 
     def test_an_unknown_name_gets_the_nearest_and_the_list(self, bop_folder: Path) -> None:
         text = message("cann", models=bop_folder)
-        assert "--objects cann" in text
+        assert "`objects` cann" in text
         assert "did you mean can?" in text
         assert text.endswith("which are can, obj_000007")
         assert "did you mean" not in message("zzzz", models=bop_folder)
@@ -184,11 +185,11 @@ class TestNames:
     )
     def test_entries_that_are_not_names(self, entry: str, problem: str) -> None:
         text = message(entry)
-        assert "--objects" in text
+        assert "`objects`" in text
         assert problem in text
 
     def test_no_objects_at_all(self) -> None:
-        assert "--objects is empty" in message()
+        assert "`objects` is empty" in message()
 
 
 class TestFolders:
@@ -198,10 +199,10 @@ class TestFolders:
         assert f"did you mean {bop_folder}?" in message("can", models=tmp_path)
         empty = tmp_path / "empty"
         empty.mkdir()
-        assert f"--models {empty} holds no obj_*.ply" in message("can", models=empty)
+        assert f"`models` {empty} holds no obj_*.ply" in message("can", models=empty)
         (empty / "obj_000001.glb").write_bytes(b"glTF")
         text = message("can", models=empty)
-        assert f"--objects widget={empty / 'obj_000001.glb'}" in text
+        assert f"`objects` widget={empty / 'obj_000001.glb'}" in text
 
     @pytest.mark.parametrize("digits", [1, 2, 6, 8])
     def test_names_of_sixd_and_others(self, bop_folder: Path, digits: int) -> None:
@@ -303,7 +304,7 @@ class TestUnits:
         words = {"m": "metres", "in": "inches"}
         assert f"{part} is {longest * 1.25:.3g} mm across if read as millimetres" in text
         assert f"probably in {words[likely]}" in text
-        assert f"pass --units {likely}" in text
+        assert f"pass `units` {likely}" in text
 
     def test_a_mesh_too_large_for_millimetres(self, tmp_path: Path) -> None:
         part = box_file(tmp_path / "part.stl", 1700)
@@ -336,9 +337,9 @@ class TestUnits:
     def test_absurd_sizes_and_unknown_units(self, tmp_path: Path) -> None:
         part = box_file(tmp_path / "part.stl", 200)
         assert re.search(
-            r"is 250\d\d\d mm across with --units m;", message(f"part={part}", units="m")
+            r"is 250\d\d\d mm across with `units` m;", message(f"part={part}", units="m")
         )
-        assert "--units km: not a unit" in message(f"part={part}", units="km")
+        assert "`units` is km: it must be m, cm, mm or in" in message(f"part={part}", units="km")
 
     def test_gltf_is_in_metres_unless_told_otherwise(self, tmp_path: Path) -> None:
         metres = box_file(tmp_path / "metres.glb", 0.12)
@@ -346,7 +347,7 @@ class TestUnits:
         millimetres = box_file(tmp_path / "millimetres.glb", 120)
         text = message(f"part={millimetres}")
         assert "the unit its format states" in text
-        assert "pass --units mm" in text
+        assert "pass `units` mm" in text
         assert one(f"part={millimetres}", units="mm").diameter == pytest.approx(150, rel=0.02)
 
     def test_units_of_a_folder_scale_everything_in_it(self, bop_folder: Path) -> None:
@@ -446,7 +447,7 @@ class TestBuiltIn:
 
     def test_an_unknown_name(self) -> None:
         text = message("aep")
-        assert text.startswith("--objects aep: not among the built-in models (did you mean ape?)")
+        assert text.startswith("`objects` aep: not among the built-in models (did you mean ape?)")
         assert text.endswith("lamp, phone")
 
     def test_aliases(self) -> None:

@@ -104,7 +104,7 @@ def test_verify_by_the_hash_that_the_run_printed(cli, tmp_path: Path) -> None:
     other = root[:-1] + ("0" if root[-1] != "0" else "1")
     one_sentence(cli("verify", out, "--sha256", other), rf"its SHA-256 is {root}, and not {other}")
     one_sentence(cli("verify", out, "--sha256", other, "--repair"), "this is another dataset")
-    one_sentence(cli("verify", out, "--sha256", "12"), "--sha256 must be the 64 hexadecimal digits")
+    one_sentence(cli("verify", out, "--sha256", "12"), "--sha256 is 12: it must be the 64 hex")
     (out / "notes.txt").write_text("mine")
     one_sentence(cli("verify", out), r"notes\.txt is listed nowhere.*; 0 of 1 shards are bad$")
 
@@ -444,7 +444,7 @@ def test_a_dry_run_says_and_draws_what_there_is_to_learn_from(cli, tmp_path: Pat
 @pytest.mark.parametrize(
     ("flags", "pattern"),
     [
-        (["--depth-scale", "0"], r"--depth-scale is 0.0: give the millimetres in a step, above 0"),
+        (["--depth-scale", "0"], r"--depth-scale is 0\.0: it must be finite and above 0"),
         (["--depth-scale", "inf"], r"--depth-scale is inf"),
         (["--depth-scale", "nan"], r"--depth-scale is nan"),
         (["--objects", "apple"], r"apple"),

@@ -14,11 +14,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adapter import AdapterError, CoGanConfig, LabelledCrops, Progress, load_cogan, train_cogan
+from adapter import (
+    AdapterError,
+    CoGanConfig,
+    LabelledCrops,
+    OtherTraining,
+    Progress,
+    TrainingDiverged,
+    load_cogan,
+    train_cogan,
+)
 from adapter._losses.cogan import feature_distance
 from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
 from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from adapter._training.cogan import draw_pairs
+from checked_settings import SettingError
 
 SIZE = 16
 TINY = CoGanConfig(
@@ -102,23 +112,23 @@ def test_the_defaults_are_the_released_codes() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "--steps must be at least 1; it is 0"),
-        ({"batch": 1}, "--batch must be at least 2"),
-        ({"generator_width": 0.0}, "--generator-width must be finite and above 0"),
-        ({"discriminator_width": math.inf}, "--discriminator-width must be finite"),
-        ({"learning_rate": math.nan}, "--learning-rate must be finite"),
-        ({"feature_weight": -1.0}, "--feature-weight must be finite, not negative"),
-        ({"weight_decay": -1e-4}, "--weight-decay must be finite, not negative"),
-        ({"seed": -1}, "--seed must be finite, not negative"),
-        ({"ema": 1.0}, "--ema must be below 1"),
-        ({"task": "none"}, "--task must be one of digits, pose; it is none"),
-        ({"precision": "fp16"}, "--precision must be one of fp32, bf16"),
+        ({"steps": 0}, "`steps` is 0: it must be at least 1"),
+        ({"batch": 1}, "`batch` is 1: it must be at least 2"),
+        ({"generator_width": 0.0}, "`generator_width` is 0.0: it must be finite and above 0"),
+        ({"discriminator_width": math.inf}, "`discriminator_width` is inf: it must be finite"),
+        ({"learning_rate": math.nan}, "`learning_rate` is nan: it must be finite"),
+        ({"feature_weight": -1.0}, "`feature_weight` is -1.0: it must be finite and at least 0"),
+        ({"weight_decay": -1e-4}, "`weight_decay` is -0.0001: it must be finite and at least 0"),
+        ({"seed": -1}, "`seed` is -1: it must be at least 0"),
+        ({"ema": 1.0}, "`ema` is 1.0: it must be at least 0 and below 1"),
+        ({"task": "none"}, "`task` is none: it must be digits or pose"),
+        ({"precision": "fp16"}, "`precision` is fp16: it must be fp32 or bf16"),
     ],
 )
-def test_settings_out_of_range_are_refused_by_their_flag(
+def test_settings_out_of_range_are_refused_by_their_name(
     changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AdapterError, match=message):
+    with pytest.raises(SettingError, match=message):
         CoGanConfig(**changes)
 
 
@@ -384,16 +394,16 @@ def test_a_time_limit_stops_with_a_checkpoint_to_continue_from(tmp_path: Path) -
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
     config = replace(TINY, steps=50, learning_rate=1e30)
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*--learning-rate"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train_cogan(FEW_SOURCE, FEW_TARGET, config, tmp_path)
 
 
 def test_other_settings_and_other_crops_are_refused(tmp_path: Path) -> None:
     checkpoint = train_cogan(FEW_SOURCE, FEW_TARGET, TINY, tmp_path)
     before = checkpoint.read_bytes()
-    with pytest.raises(AdapterError, match=r"--feature-weight 0\.01 there, 1\.0 now"):
+    with pytest.raises(AdapterError, match=r"`feature_weight` 0\.01 there, 1\.0 now"):
         train_cogan(FEW_SOURCE, FEW_TARGET, replace(TINY, feature_weight=1.0), tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train_cogan(FEW_SOURCE, FEW_TARGET + np.float32(0.01), TINY, tmp_path)
     assert checkpoint.read_bytes() == before
 
@@ -434,7 +444,7 @@ def test_crops_that_do_not_fit_are_refused(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="--device cpu"):
+    with pytest.raises(AdapterError, match="`device` cpu"):
         train_cogan(FEW_SOURCE, FEW_TARGET, replace(TINY, device="cuda"), tmp_path)
 
 

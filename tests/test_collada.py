@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cad_models import CadModel, ModelError, load_models
+from checked_settings import MissingDependency
 from tests.looks import from_above, from_below
 
 GREY = (190, 190, 190)
@@ -394,10 +395,10 @@ class TestLooks:
 class TestRefusals:
     def test_without_the_parser(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
-        refused(
-            write(tmp_path / "a.dae", document(BOX)),
-            "which is read with pycollada: pip install pycollada",
-        )
+        path = write(tmp_path / "a.dae", document(BOX))
+        with pytest.raises(MissingDependency, match="pip install pycollada") as caught:
+            load(path)
+        assert str(caught.value).startswith(f"{path}, a COLLADA file, needs pycollada; ")
 
     @pytest.mark.parametrize(
         ("content", "message"),

@@ -221,7 +221,7 @@ def test_one_crop_alone_is_of_the_run_that_is_there(tmp_path: Path, undisturbed:
     folder = make_only(dataclasses.replace(CONFIG, out=tmp_path / "new"), 259)
     assert [path.name for path in (folder / "train/000001/rgb").iterdir()] == ["000000.png"]
     assert not (tmp_path / "new").exists()
-    with pytest.raises(ValueError, match="--only is 260: this run has crops 0 to 259"):
+    with pytest.raises(ValueError, match="`only` is 260: this run has crops 0 to 259"):
         make_only(dataclasses.replace(CONFIG, out=undisturbed), 260)
     with pytest.raises(DatasetError, match=r"holds another run \(seed 7 there, 8 here\)"):
         make_only(dataclasses.replace(CONFIG, out=undisturbed, seed=8), 0)

@@ -17,6 +17,7 @@ from adapter import (
     Progress,
     TrainConfig,
     Training,
+    TrainingDiverged,
     draw_noise,
     load_adapter,
     save_adapter,
@@ -32,6 +33,7 @@ from adapter._training.crops import Crops
 from adapter._training.device import ResidentBatches
 from adapter._training.engine import take_step
 from adapter._training.pixelda import PixelDA
+from checked_settings import SettingError
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -64,7 +66,7 @@ def test_resident_crops_give_the_batches_of_others(
 
 
 def test_compiling_is_for_gpus() -> None:
-    with pytest.raises(AdapterError, match="--compile is for GPUs: add --device cuda"):
+    with pytest.raises(SettingError, match="`compile` is for GPUs: add `device` cuda"):
         TrainConfig(compile=True)
     assert TrainConfig(compile=True, device="cuda").compile
 
@@ -73,7 +75,7 @@ def test_what_cannot_be_compiled_is_one_sentence() -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 
     with (
-        pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without --compile"),
+        pytest.raises(AdapterError, match=r"\(.*no Triton.*\); train without `compile`"),
         compiling(True),
     ):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no Triton\nat line 5"), None)
@@ -153,7 +155,7 @@ def test_compiled_networks_train(norm: str, tmp_path: Path) -> None:
 
 @needs_cuda
 def test_a_run_that_diverges_stops_before_it_is_saved(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step 10: .*none was saved"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step 10: .*none was saved"):
         train(SOURCE, TARGET * np.float32(np.nan), replace(CUDA, steps=60), tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
 

@@ -16,10 +16,10 @@ import trimesh
 from numpy.typing import NDArray
 
 from adapter import SHIPPED_ADAPTER, TargetCut, read_info
-from render_adapt import PRESETS, ConfigError, DatasetError, RunConfig, generate, load
+from render_adapt import PRESETS, DatasetError, RunConfig, SettingError, generate, load
 from render_adapt._runs.pipeline import make_only
 from render_adapt._verify.verify import repair, verify
-from renderer import RANDOMIZATIONS, RenderError, linemod_camera, window_pixels
+from renderer import RANDOMIZATIONS, linemod_camera, window_pixels
 from tests.test_dataset import tree_hash
 from tests.test_verify import Scene, complaint, sign_again
 
@@ -325,15 +325,15 @@ def test_flags_win_over_an_adapters_cut_and_that_is_said(tmp_path: Path) -> None
     run = config(tmp_path / "run", adapter=adapter, **changed)
     (note,) = generate(run).notes
     for difference in (
-        "--centre box in place of mean", "--off-axis 0 in place of 10",
-        "--window 200 in place of 250",
+        "`centre` box in place of mean", "`off_axis` 0 in place of 10",
+        "`window` 200 in place of 250",
     ):  # fmt: skip
         assert difference in note
     points = shown_points(tmp_path / "run", "box")
     np.testing.assert_allclose(points[:, :2], 0, atol=1e-3)
     picture = config(tmp_path / "picture", adapter=adapter, cut_from="640x480", n=3)
     (note,) = generate(picture).notes
-    assert "(--cut-from)" in note
+    assert "(`cut_from`)" in note
     assert manifest(tmp_path / "picture")["plan"]["centre"] == "mean"
 
 
@@ -391,7 +391,7 @@ def test_objects_far_from_their_origin_are_noted_where_that_is_the_middle(tmp_pa
     run = config(tmp_path / "d", objects=objects, n=2, centre="origin", units="mm")
     (note,) = generate(run).notes
     assert "the origin of widget lies 150 mm from its middle" in note
-    assert "--centre box" in note
+    assert "`centre` box" in note
     run = config(tmp_path / "e", objects=objects, n=2, centre="mean", units="mm")
     assert generate(run).notes == ()
 
@@ -411,28 +411,28 @@ def test_a_mean_far_from_the_middle_is_no_origin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"centre": "top"}, "--centre is top"),
-        ({"centre": ""}, "--centre is : give mean, box, origin or visible"),
-        ({"cut_from": "640x480", "camera": ()}, r"--camera is \(\)"),
-        ({"off_axis": 90.0}, "--off-axis is 90"),
-        ({"cut_from": "640"}, "--cut-from is 640: give width x height, as in 640x480"),
-        ({"cut_from": "\u0663x\u0663"}, "--cut-from is"),
-        ({"cut_from": "4x480"}, "--cut-from is 4x480"),
+        ({"centre": "top"}, "`centre` is top"),
+        ({"centre": ""}, "`centre` is '': it must be mean, box, origin or visible"),
+        ({"cut_from": "640x480", "camera": ()}, r"`camera` is \(\)"),
+        ({"off_axis": 90.0}, "`off_axis` is 90"),
+        ({"cut_from": "640"}, "`cut_from` is 640: it must be width x height, as in 640x480"),
+        ({"cut_from": "\u0663x\u0663"}, "`cut_from` is"),
+        ({"cut_from": "4x480"}, "`cut_from` is 4x480"),
         (
             {"cut_from": "90x90", "camera": (572.0, 572.0, 45.0, 45.0)},
-            r"--window 200 covers \d+ pixels at 650 mm",
+            r"`window` 200 covers \d+ pixels at 650 mm",
         ),
-        ({"camera": (500.0, 500.0, 320.0, 240.0)}, "--camera is for --frames or --cut-from"),
-        ({"cut_from": "640x480", "camera": (0.0, 500.0, 320.0, 240.0)}, "--camera is"),
-        ({"frames": "160x120", "centre": "mean"}, "--centre is for crops"),
-        ({"frames": "160x120", "centre": "box"}, "--centre is for crops"),
-        ({"frames": "160x120", "off_axis": 5.0}, "--off-axis is for crops"),
-        ({"frames": "160x120", "cut_from": "640x480"}, "--cut-from is for crops"),
-        ({"frames": "160x120", "window": 100.0}, "--window is for crops"),
+        ({"camera": (500.0, 500.0, 320.0, 240.0)}, "`camera` is for `frames` or `cut_from`"),
+        ({"cut_from": "640x480", "camera": (0.0, 500.0, 320.0, 240.0)}, "`camera` is"),
+        ({"frames": "160x120", "centre": "mean"}, "`centre` is for crops"),
+        ({"frames": "160x120", "centre": "box"}, "`centre` is for crops"),
+        ({"frames": "160x120", "off_axis": 5.0}, "`off_axis` is for crops"),
+        ({"frames": "160x120", "cut_from": "640x480"}, "`cut_from` is for crops"),
+        ({"frames": "160x120", "window": 100.0}, "`window` is for crops"),
     ],
 )
 def test_cuts_that_cannot_be_are_refused_by_their_flags(
     settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises((ConfigError, RenderError), match=message):
+    with pytest.raises(SettingError, match=message):
         RunConfig(objects=("ape",), n=3, adapter="none", **settings)

@@ -14,9 +14,10 @@ import trimesh
 
 from adapter import AdapterError, Progress, TargetCut, TrainConfig, read_info
 from cad_models import load_models
+from checked_settings import SettingError
 from render_adapt import _train as training
 from render_adapt._train import TrainRun, train_adapter
-from renderer import Plans, RenderError, centre_points
+from renderer import Plans, centre_points
 from tests.test_adapter_target import POSES, write_scene
 
 TINY = TrainConfig(
@@ -118,16 +119,16 @@ def test_crops_of_frames_are_cut_around_origins_as_far_off_the_axis_as_is_measur
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"centre": "middle"}, "--centre is middle: give mean, box, origin or visible"),
-        ({"off_axis": 75.0}, "--off-axis is 75"),
-        ({"off_axis": -1.0}, "--off-axis is -1"),
-        ({"window": 0.0}, "--window is 0"),
+        ({"centre": "middle"}, "`centre` is middle: it must be mean, box, origin or visible"),
+        ({"off_axis": 75.0}, "`off_axis` is 75"),
+        ({"off_axis": -1.0}, "`off_axis` is -1"),
+        ({"window": 0.0}, "`window` is 0"),
     ],
 )
 def test_a_cut_that_cannot_be_is_refused_by_its_flag(
     settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(RenderError, match=message):
+    with pytest.raises(SettingError, match=message):
         TrainRun(("ape",), target=Path(), out=Path(), **settings)
 
 

@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from cad_models import Mesh, Symmetries, load_models
+from checked_settings import SettingError
 from renderer import (
     RANDOMIZATIONS,
     Centre,
@@ -24,7 +25,6 @@ from renderer import (
     Plans,
     RasterRenderer,
     Renderer,
-    RenderError,
     angle_between,
     canonical_rotation,
     capture,
@@ -524,23 +524,23 @@ def test_given_poses_are_cut_along_their_rays_around_their_points() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "settings"),
+    ("name", "settings"),
     [
-        ("--centre", {"centre": "middle"}),
-        ("--off-axis", {"off_axis": -1.0}),
-        ("--off-axis", {"off_axis": 61.0}),
-        ("--off-axis", {"off_axis": float("nan")}),
-        ("--cut-from", {"picture": (4, 480), "camera": (500, 500, 320, 240)}),
-        ("--cut-from", {"picture": (640, 10**6), "camera": (500, 500, 320, 240)}),
-        ("--camera", {"picture": (640, 480)}),
-        ("--camera", {"picture": (640, 480), "camera": (500, 500, 320)}),
-        ("--camera", {"picture": (640, 480), "camera": (0, 500, 320, 240)}),
-        ("--camera", {"picture": (640, 480), "camera": (500, float("inf"), 320, 240)}),
-        ("--camera", {"picture": (640, 480), "camera": (1e308, 500, 320, 240)}),
-        ("--camera", {"picture": (640, 480), "camera": (500, 500, -1e300, 240)}),
-        ("--window", {"picture": (640, 480), "camera": (5000, 5000, 320, 240)}),
+        ("`centre`", {"centre": "middle"}),
+        ("`off_axis`", {"off_axis": -1.0}),
+        ("`off_axis`", {"off_axis": 61.0}),
+        ("`off_axis`", {"off_axis": float("nan")}),
+        ("`picture`", {"picture": (4, 480), "camera": (500, 500, 320, 240)}),
+        ("`picture`", {"picture": (640, 10**6), "camera": (500, 500, 320, 240)}),
+        ("`camera`", {"picture": (640, 480)}),
+        ("`camera`", {"picture": (640, 480), "camera": (500, 500, 320)}),
+        ("`camera`", {"picture": (640, 480), "camera": (0, 500, 320, 240)}),
+        ("`camera`", {"picture": (640, 480), "camera": (500, float("inf"), 320, 240)}),
+        ("`camera`", {"picture": (640, 480), "camera": (1e308, 500, 320, 240)}),
+        ("`camera`", {"picture": (640, 480), "camera": (500, 500, -1e300, 240)}),
+        ("`window`", {"picture": (640, 480), "camera": (5000, 5000, 320, 240)}),
     ],
 )
-def test_cuts_out_of_range_are_refused_by_their_flag(flag: str, settings: dict[str, Any]) -> None:
-    with pytest.raises(RenderError, match=rf"^{flag} [^\n]*: give [^\n]*\.$"):
+def test_cuts_out_of_range_are_refused_by_their_name(name: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=rf"^{name} [^\n]*: (it must be|give) [^\n]*[^.\n]$"):
         PlanConfig(**settings)

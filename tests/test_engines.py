@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.engine_pictures import crowded_crops, crowded_frame, draw_differences
 from cad_models import CadModel, load_models
+from checked_settings import SettingError
 from renderer import (
     ENGINES,
     RANDOMIZATIONS,
@@ -349,12 +350,12 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
     texture = np.full((2, 3), 2, np.int32)
     index = np.array([0, 4], np.int32)
     cases = {
-        "Crop 1: .* camera's plane": replace(plans, translation=near),
-        "Crop 1 has a rotation that is not finite": replace(plans, rotation=lost),
+        "crop 1: .* camera's plane": replace(plans, translation=near),
+        "crop 1 has a rotation that is not finite": replace(plans, rotation=lost),
         "asks for texture 2, but there are 2": replace(
             plans, surfaces=replace(plans.surfaces, texture=texture)
         ),
-        "Crop 1 asks for model 4, but there are 4": replace(plans, object_index=index),
+        "crop 1 asks for model 4, but there are 4": replace(plans, object_index=index),
         "gain of the plans has the shape": replace(plans, surfaces=Surfaces.plain(2, 1)),
         "others' object_index of the plans": replace(plans, others=Instances.none(1)),
         "show nothing": replace(plans, width=0),
@@ -365,9 +366,11 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
 
 
 def test_names_that_are_no_engines_are_refused(models: list[CadModel]) -> None:
-    with pytest.raises(RenderError, match="--renderer is povray: give raster, cuda, pyrender"):
+    with pytest.raises(
+        SettingError, match="`renderer` is povray: it must be raster, cuda, pyrender"
+    ):
         make_renderer("povray", models)
-    with pytest.raises(RenderError, match="no engine povray"):
+    with pytest.raises(SettingError, match="`renderer` is povray"):
         check_engine("povray")
 
 

@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from adapter import SHIPPED_ADAPTER, Adapter, IdentityAdapter, draw_noise, load_adapter
+from adapter import (
+    SHIPPED_ADAPTER,
+    Adapter,
+    AdapterError,
+    IdentityAdapter,
+    draw_noise,
+    load_adapter,
+)
 from cad_models import load_models
-from render_adapt import ConfigError, adapt_crops
+from render_adapt import SettingError, adapt_crops
 from render_adapt._fidelity.calibrate import calibrate
 from render_adapt._fidelity.calibration import (
     CALIBRATION,
@@ -115,7 +122,7 @@ def test_parts_that_crops_have_nothing_for_are_left_out() -> None:
 
 
 def test_calibrating_by_too_few_crops_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"999 crops show their target .* 1000 or more"):
+    with pytest.raises(SettingError, match=r"999 crops show their target .* 1000 or more"):
         calibration(edges=np.arange(999.0), judge=np.arange(999.0))
 
 
@@ -148,7 +155,7 @@ def test_a_calibration_reads_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_calibration_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     file = tmp_path / CALIBRATION
     file.write_text(json.dumps(json.loads(write_calibration(ramp())) | change))
-    with pytest.raises(ConfigError, match="no fidelity calibration of this version"):
+    with pytest.raises(AdapterError, match="no fidelity calibration of this version"):
         read_calibration(file)
 
 
@@ -156,7 +163,7 @@ def test_a_damaged_calibration_is_refused(tmp_path: Path, change: dict[str, Any]
 def test_what_is_no_calibration_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / CALIBRATION
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"fidelity\.json is (not JSON|no fidelity calibration)"):
+    with pytest.raises(AdapterError, match=r"fidelity\.json is (not JSON|no fidelity calibration)"):
         read_calibration(file)
 
 
@@ -164,7 +171,7 @@ def test_an_endless_calibration_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / CALIBRATION
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+    with pytest.raises(AdapterError, match="larger than 1 MiB"):
         read_calibration(file)
 
 
@@ -177,14 +184,14 @@ def test_a_damaged_judge_is_neither_taken_nor_calibrated_with(
     monkeypatch.setattr("render_adapt._fidelity.judge.JUDGE", damaged)
     general = read_calibration(JUDGE.with_name("fidelity.json"))
     said = r"judge\.onnx is not the file that came with this version .* install render-adapt again"
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(AdapterError, match=said):
         Judge(general, damaged)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(AdapterError, match=said):
         calibrate(lambda renders: renders, None, load_models(["ape"]), PlanConfig(), 10, damaged)
 
 
 def test_a_judge_refuses_another_judges_calibration() -> None:
-    with pytest.raises(ConfigError, match="made with another judge"):
+    with pytest.raises(AdapterError, match="made with another judge"):
         Judge(ramp())
 
 
@@ -192,7 +199,7 @@ def test_a_judge_refuses_another_adapters_calibration(tmp_path: Path) -> None:
     known = read_calibration(SHIPPED_ADAPTER / CALIBRATION)
     other = dataclasses.replace(known, adapter_sha256="1" * 64)
     (tmp_path / CALIBRATION).write_text(write_calibration(other))
-    with pytest.raises(ConfigError, match=f"calibrate --adapter {tmp_path}"):
+    with pytest.raises(AdapterError, match=f"calibrate --adapter {tmp_path}"):
         make_judge(tmp_path, load_adapter("shipped"))
 
 

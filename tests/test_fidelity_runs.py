@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from render_adapt import ConfigError, RunConfig, generate
+from render_adapt import RunConfig, SettingError, generate
 from render_adapt._runs.studio import Studio
 
 
@@ -93,14 +93,14 @@ def test_what_is_left_out_does_not_depend_on_the_workers(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_fidelity": 1.5}, "--min-fidelity is 1.5: it must be from 0 to 1"),
-        ({"min_fidelity": float("nan")}, "--min-fidelity is nan: it must be from 0 to 1"),
-        ({"redraws": -1}, "--redraws is -1: it must be from 0 to 100"),
-        ({"min_fidelity": 0.1, "adapter": "none"}, "--min-fidelity judges what an adapter made"),
+        ({"min_fidelity": 1.5}, "`min_fidelity` is 1.5: it must be from 0 to 1"),
+        ({"min_fidelity": float("nan")}, "`min_fidelity` is nan: it must be from 0 to 1"),
+        ({"redraws": -1}, "`redraws` is -1: it must be from 0 to 100"),
+        ({"min_fidelity": 0.1, "adapter": "none"}, "`min_fidelity` judges what an adapter made"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         config(tmp_path / "run", **settings)

@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
-from render_adapt import ConfigError, RunConfig, generate
+from render_adapt import RunConfig, SettingError, generate
 from render_adapt._formats.coco import decode_mask, encode_mask
 from render_adapt._formats.labels import label_crops
 from render_adapt._formats.prepared_shard import PreparedShard
@@ -240,7 +240,7 @@ def test_the_order_in_which_formats_are_given_does_not_matter(given: tuple[str, 
 
 @pytest.mark.parametrize("given", [("coco",), ("bop,tfds",), (), ("",)])
 def test_other_formats_are_refused(given: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"--format is .* must be bop or bop-webdataset"):
+    with pytest.raises(SettingError, match=r"`format` is .* must be bop or bop-webdataset"):
         RunConfig(objects=("ape",), n=1, format=given)
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checked_settings import SettingError
 from renderer import (
     CLEARANCE,
     RANDOMIZATIONS,
     FakeRenderer,
     FrameConfig,
-    RenderError,
     board_under,
     canonical_rotation,
     make_frame_plans,
@@ -122,28 +122,28 @@ def test_frames_render_as_crops_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "settings"),
+    ("name", "settings"),
     [
-        ("--frames", {"width": 4}),
-        ("--frames", {"height": 5000}),
-        ("--camera", {"camera": (0.0, 500.0, 320.0, 240.0)}),
-        ("--camera", {"camera": (500.0, 500.0, float("nan"), 240.0)}),
-        ("--objects-per-frame", {"objects": 0}),
-        ("--objects-per-frame", {"objects": 17}),
-        ("--in-plane", {"in_plane": 200.0}),
-        ("--distance", {"distance": (900.0, 600.0)}),
+        ("`width`", {"width": 4}),
+        ("`height`", {"height": 5000}),
+        ("`camera`", {"camera": (0.0, 500.0, 320.0, 240.0)}),
+        ("`camera`", {"camera": (500.0, 500.0, float("nan"), 240.0)}),
+        ("`objects`", {"objects": 0}),
+        ("`objects`", {"objects": 17}),
+        ("`in_plane`", {"in_plane": 200.0}),
+        ("`distance`", {"distance": (900.0, 600.0)}),
     ],
 )
-def test_settings_out_of_range_are_refused_by_their_flag(
-    flag: str, settings: dict[str, Any]
+def test_settings_out_of_range_are_refused_by_their_name(
+    name: str, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(RenderError, match=rf"^{flag} is .*: give .*\.$"):
+    with pytest.raises(SettingError, match=rf"^{name} is .*: it must be .*[^.]$"):
         FrameConfig(**settings)
 
 
 def test_cameras_that_come_into_objects_are_refused() -> None:
     near = dataclasses.replace(FrameConfig(), distance=(60.0, 900.0))
-    with pytest.raises(RenderError, match=r"--distance begins at 60 mm.* begin at \d+ or more"):
+    with pytest.raises(SettingError, match=r"`distance` begins at 60 mm.* begin at \d+ or more"):
         make_frame_plans(near, MODELS, 0, 0, 1)
 
 

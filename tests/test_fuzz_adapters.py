@@ -22,7 +22,6 @@ from adapter import AdapterError, TargetCut, export_onnx, load_adapter, read_inf
 from adapter._networks.pixelda import build_generator
 from adapter._runtime.description import DESCRIPTION, FORMAT, ONNX, WEIGHTS
 from adapter._training.checkpoint import read_checkpoint, write_checkpoint
-from render_adapt import ConfigError
 from render_adapt._fidelity.calibration import (
     SHARES,
     Calibration,
@@ -206,7 +205,7 @@ def test_damaged_calibrations(content: bytes) -> None:
         file.write_bytes(content)
         try:
             read = read_calibration(file)
-        except ConfigError as error:
+        except AdapterError as error:
             check_refusal(error, file)
         else:
             for part in read.quantiles:

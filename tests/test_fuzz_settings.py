@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from cad_models import load_models, write_models
-from render_adapt import USER_ERRORS, RunConfig
+from render_adapt import RenderAdaptError, RunConfig, SettingError
 from render_adapt._report.index import read_dataset
 from render_adapt._runs.description import config_of, describe_run
 from render_adapt._runs.manifest import ShardEntry, read_entry, read_manifest, refuse_other_run
 from render_adapt._runs.studio import Studio
-from renderer import RANDOMIZATIONS, Randomization, RenderError, read_randomization
+from renderer import RANDOMIZATIONS, Randomization, read_randomization
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
 
 QUICK = settings(max_examples=40, deadline=None)
@@ -63,7 +63,7 @@ def test_damaged_toml(content: bytes) -> None:
         path.write_bytes(content)
         try:
             randomization = read_randomization(path)
-        except RenderError as error:
+        except SettingError as error:
             check_refusal(error, path)
         else:
             # What is accepted is accepted again, by its own rules.
@@ -95,7 +95,7 @@ def test_damaged_manifests(data: st.DataObject) -> None:
         for read in (_continue, _report, _give_again):
             try:
                 read(folder)
-            except USER_ERRORS as error:
+            except RenderAdaptError as error:
                 check_refusal(error, "")
 
 
@@ -126,7 +126,7 @@ def test_damaged_shard_entries(content: bytes) -> None:
         path.write_bytes(content)
         try:
             entry = read_entry(path)
-        except USER_ERRORS as error:
+        except RenderAdaptError as error:
             check_refusal(error, path)
         else:
             assert entry.shard == 0
@@ -163,7 +163,7 @@ def test_damaged_indexes(data: st.DataObject) -> None:
         write_models(load_models(["ape"]), folder / "models")
         try:
             dataset = read_dataset(folder)
-        except USER_ERRORS as error:
+        except RenderAdaptError as error:
             check_refusal(error, folder)
         else:
             assert dataset.index.rotation.shape == (len(dataset.index), 3, 3)

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_adapt import ConfigError, RunConfig, generate, jobs, verify
+from render_adapt import RunConfig, SettingError, generate, jobs, verify
 
 SMALL = {"objects": ["ape", "cat"], "n": 20, "adapter": "none", "workers": 1}
 
@@ -120,16 +120,21 @@ def test_check_says_what_this_python_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"objects": ["apple"]}, "--objects apple: not among the built-in models"),
-        ({"seed": -1}, "--seed is -1"),
-        ({"colour": 3}, "there is no setting colour: renew the add-on"),
-        ({"n": "many"}, "n is 'many': it must be a whole number"),
-        ({"n": 2.5}, "n is '2.5': it must be a whole number"),
-        ({"n": True}, "n is 'True': it must be a whole number"),
-        ({"objects": "ape"}, "objects is 'ape': it must be a list of text"),
-        ({"distance": [1]}, "distance is '[1]': it must be a list of a number"),
-        ({"centre": "middle"}, "centre is 'middle': it must be mean, box, origin, visible or null"),
-        ({"out": 3}, "out is '3': it must be text"),
+        ({"objects": ["apple"]}, "`objects` apple: not among the built-in models"),
+        ({"seed": -1}, "`seed` is -1"),
+        ({"colour": 3}, "there is no setting colour: objects, n, out,"),
+        ({"n": "many"}, "`n` is many: it must be a whole number"),
+        ({"n": 2.5}, "`n` is 2.5: it must be a whole number"),
+        ({"n": True}, "`n` is True: it must be a whole number"),
+        ({"objects": "ape"}, "`objects` is ape: it must be a list of text"),
+        ({"distance": [1]}, "`distance` is [1]: it must be two numbers"),
+        (
+            {"distance": [9, 5]},
+            "`distance` is (9.0, 5.0): it must be two numbers from 1 to 100000 mm, the smaller one "
+            "first",
+        ),
+        ({"centre": "middle"}, "`centre` is middle: it must be mean, box, origin or visible"),
+        ({"out": 3}, "`out` is 3: it must be a path"),
         ({"adapter": "/nowhere"}, "/nowhere"),
         ({"models": "gone.blend", "renderer": "blender"}, "gone.blend, which is not there"),
     ],
@@ -248,7 +253,7 @@ def test_an_adapter_is_learned_and_continued(tmp_path: Path) -> None:
 def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
     for content in ("", "[]", '{"kind": "dance"}', '{"kind": "check", "speed": 3}'):
         (tmp_path / "job.json").write_text(content)
-        with pytest.raises(ConfigError):
+        with pytest.raises(SettingError):
             jobs.read_job(tmp_path / "job.json")
 
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from adapter import AdapterError  # noqa: E402
+from adapter import OtherTraining  # noqa: E402
 from cad_models import load_models  # noqa: E402
 from render_adapt._fidelity.training.batches import (  # noqa: E402
     JudgeBatch,
@@ -136,9 +136,9 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path: Path) ->
 def test_a_training_on_other_pairs_or_steps_is_refused(tmp_path: Path) -> None:
     train_judge(pairs(), 2, tmp_path)
     other = replace(pairs(), turn=-pairs().turn)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train_judge(other, 2, tmp_path)
-    with pytest.raises(AdapterError, match="--schedule-steps 2 there, 4 now"):
+    with pytest.raises(OtherTraining, match="`schedule_steps` 2 there, 4 now"):
         train_judge(pairs(), 4, tmp_path)
 
 

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from adapter import AdapterError, Progress, train
+from adapter import AdapterError, Progress, TrainingCollapsed, train
 from adapter._training.checkpoint import read_checkpoint
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
+from checked_settings import MissingDependency
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -111,7 +112,7 @@ def test_without_tensorboard_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(AdapterError, match="pip install tensorboard"):
+    with pytest.raises(MissingDependency, match="pip install tensorboard"):
         train(SOURCE, TARGET, replace(TOY, tensorboard=True), tmp_path)
 
 
@@ -136,7 +137,9 @@ def test_three_low_checks_in_a_row_stop_the_run() -> None:
     watch.check(adapted(0.06), 4000)  # 12 % of the target's
     watch.check(adapted(0.04), 5000)
     watch.check(adapted(0.04), 6000)
-    with pytest.raises(AdapterError, match=r"collapsed at step 7000: .* 8\.0 % .*--learning-rate"):
+    with pytest.raises(
+        TrainingCollapsed, match=r"collapsed at step 7000: .* 8\.0 % .*`learning_rate`"
+    ):
         watch.check(adapted(0.04), 7000)
 
 
@@ -169,7 +172,7 @@ def test_a_run_that_collapses_is_stopped_also_when_it_goes_in_pieces(
 ) -> None:
     # Nothing but weight decay acts on the generator, which shrinks to a constant.
     config = replace(FREE, generator_weight=0.0, learning_rate=0.02, weight_decay=20.0)
-    with pytest.raises(AdapterError, match=r"collapsed at step (\d+)") as whole:
+    with pytest.raises(TrainingCollapsed, match=r"collapsed at step (\d+)") as whole:
         train(SOURCE, TARGET, config, tmp_path / "whole")
     saved = int(read_checkpoint(tmp_path / "whole/checkpoint.safetensors")[1]["step"])
     assert f"collapsed at step {saved + 4}:" in str(whole.value)
@@ -189,7 +192,7 @@ def test_a_discriminator_that_wins_for_long_is_noted() -> None:
     watch = DiscriminatorWatch()
     notes = [watch.note(step, 1.0, 0.99) for step in range(301, 1301)]
     assert set(notes[:-1]) == {""}
-    assert "--discriminator-keep" in notes[-1]
+    assert "`discriminator_keep`" in notes[-1]
     # It stays while the next 1,000 steps are gathered, and goes if they are better on one side.
     later = [watch.note(step, 1.0, 0.97) for step in range(1301, 2301)]
     assert set(later[:-1]) == {notes[-1]}

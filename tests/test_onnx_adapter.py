@@ -184,7 +184,7 @@ def test_a_network_that_is_no_adapter_is_refused_and_nothing_written(
         ({"size": 4}, "size 4; it must be 8 to 1024"),
         ({"noise_dimension": -1}, "noise_dimension -1; it must be 0"),
         ({"channels": True}, "lacks 'channels'"),
-        ({"cut": TargetCut("left", 200.0, 0.0)}, "centre is 'left'"),
+        ({"cut": TargetCut("left", 200.0, 0.0)}, "centre is left: it must be mean, box"),
     ],
 )
 def test_what_cannot_be_true_of_an_adapter_is_refused(

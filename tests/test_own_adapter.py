@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 import adapter
 from adapter import AdapterError, load_adapter, save_adapter, train
+from checked_settings import SettingError
 from tests.own_packages import ROOT, install, register
 from tests.pixelda_toy import TOY, toy_source, toy_target
 from tests.test_report import data_of
@@ -163,9 +164,9 @@ def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         ({"architecture": "norm"}, "has torch's batch normalisation, .* take adapter.BatchNorm"),
         ({"architecture": "smaller"}, r"makes \(2, 3, 8, 8\) of crops \(2, 3, 16, 16\)"),
-        ({"architecture": "noiseless"}, "makes nothing of its noise: add --noise-dimension 0"),
+        ({"architecture": "noiseless"}, "makes nothing of its noise: give `noise_dimension` 0"),
         ({"architecture": "none"}, "no architecture 'none' here, only pixelda, .*install"),
-        ({"noise_dimension": 0}, "--noise-dimension must be at least 1 for .* pixelda"),
+        ({"noise_dimension": 0}, "`noise_dimension` must be at least 1 for .* pixelda"),
     ],
     ids=["norm", "smaller", "noiseless", "absent", "pixelda without noise"],
 )
@@ -185,7 +186,7 @@ def test_a_generator_without_noise(tmp_path: Path) -> None:
     images, nothing = toy_source().images, np.zeros((96, 0), np.float32)
     adapted = [load_adapter(tmp_path / "a", r).adapt(images, nothing) for r in ("onnx", "torch")]
     np.testing.assert_allclose(adapted[0], adapted[1], atol=1e-5)
-    with pytest.raises(AdapterError, match="--diversity-weight rewards what noise does"):
+    with pytest.raises(SettingError, match="`diversity_weight` rewards what noise does"):
         replace(config, diversity_weight=0.1)
 
 

@@ -132,7 +132,7 @@ BROKEN = {
         "is no renderer.Engine of that name",
     "from renderer import Engine\n"
     "ENGINE = Engine(name='rays', use='', make=print, options=frozenset({'speed'}))\n":
-        "The engine rays takes speed, which is none of renderer.EngineOptions",
+        "the engine rays takes speed, which is none of renderer.EngineOptions",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import ConfigError
+from checked_settings import MissingDependency, SettingError
 from render_adapt._paper.scenarios.digits import (
     DIGITS,
     Digits,
@@ -172,14 +172,14 @@ def test_damaged_digits_are_one_sentence(tmp_path: Path) -> None:
     whole = images.read_bytes()
     for damaged in (b"", b"no gzip", whole[:-9], gzip.compress(bytes(16 + 784 * 10_000 + 1))):
         images.write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"t10k-images.* is damaged.*get MNIST anew"):
+        with pytest.raises(SettingError, match=r"t10k-images.* is damaged.*get MNIST anew"):
             read_mnist(tmp_path, "test")
     images.write_bytes(gzip.compress(bytes(16 + 784 * 11)))
-    with pytest.raises(ConfigError, match=r"t10k-images.* and .*t10k-labels.* belong together"):
+    with pytest.raises(SettingError, match=r"t10k-images.* and .*t10k-labels.* belong together"):
         read_mnist(tmp_path, "test")
     (tmp_path / "digits/usps").mkdir()
     (tmp_path / "digits/usps/usps.h5").write_bytes(b"no hdf5")
-    with pytest.raises(ConfigError, match=r"usps\.h5 is damaged"):
+    with pytest.raises(SettingError, match=r"usps\.h5 is damaged"):
         read_usps(tmp_path, "test")
 
 
@@ -187,17 +187,17 @@ def test_mnist_m_of_other_digits_or_photographs_is_refused(tmp_path: Path) -> No
     write_idx(tmp_path, 12)
     (tmp_path / "bsds500/train").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "bsds500/train/one.jpg"), np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(ConfigError, match=r"has other pixels .* restore MNIST's idx files"):
+    with pytest.raises(SettingError, match=r"has other pixels .* restore MNIST's idx files"):
         make_mnist_m(tmp_path, "test")
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must be the folder that holds digits/"):
+    with pytest.raises(SettingError, match="must be the folder that holds digits/"):
         mnist_to_usps(tmp_path, tmp_path / "cache")
-    with pytest.raises(ConfigError, match="must be the folder that holds digits/"):
+    with pytest.raises(SettingError, match="must be the folder that holds digits/"):
         read_usps(tmp_path, "train")
     write_idx(tmp_path, 3)
-    with pytest.raises(ConfigError, match="put BSDS500's training photographs there"):
+    with pytest.raises(SettingError, match="put BSDS500's training photographs there"):
         make_mnist_m(tmp_path, "test")
 
 
@@ -213,5 +213,5 @@ def test_without_h5py_the_message_says_what_to_install(
 
     monkeypatch.delitem(sys.modules, "h5py", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_h5py)
-    with pytest.raises(ConfigError, match=r"pip install 'render-adapt\[paper\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'render-adapt\[paper\]'"):
         read_usps(tmp_path, "train")

@@ -20,7 +20,7 @@ import cad_models
 import renderer
 from adapter import LabelledCrops, encode
 from cad_models import CadModel, load_models
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._paper.scenarios import data_files, linemod
 from render_adapt._paper.scenarios.data_files import sha256_of_files
 from render_adapt._paper.scenarios.linemod import (
@@ -362,30 +362,30 @@ def test_crops_are_made_anew_when_any_code_changes_that_makes_them(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"viewpoints": 0}, "viewpoints is 0: give 1 to 1241"),
-        ({"viewpoints": 1242}, "viewpoints is 1242"),
-        ({"in_plane": 0}, "in_plane is 0"),
-        ({"background": "green"}, "background is green"),
-        ({"objects": ["ape", "bowl"]}, "objects is ape, bowl"),
-        ({"objects": []}, "give some of ape"),
-        ({"real_per_object": 1}, "real_per_object is 1"),
+        ({"viewpoints": 0}, "`viewpoints` is 0: it must be from 1 to 1241"),
+        ({"viewpoints": 1242}, "`viewpoints` is 1242"),
+        ({"in_plane": 0}, "`in_plane` is 0: it must be at least 1"),
+        ({"background": "green"}, "`background` is green: it must be black or photographs"),
+        ({"objects": ["ape", "bowl"]}, r"`objects` is \('ape', 'bowl'\)"),
+        ({"objects": []}, "`objects` is .*: it must be a list of texts ape"),
+        ({"real_per_object": 1}, "`real_per_object` is 1: it must be at least 2"),
     ],
 )
 def test_options_out_of_range(
     data_dir: Path, tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         linemod_rgb(data_dir, tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds no linemod/crops"):
+    with pytest.raises(SettingError, match="holds no linemod/crops"):
         linemod_rgb(tmp_path, tmp_path / "cache")
 
 
 def test_photographs_that_are_not_there(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "linemod").symlink_to(data_dir / "linemod")
-    with pytest.raises(ConfigError, match="holds no imagenet_samples"):
+    with pytest.raises(SettingError, match="holds no imagenet_samples"):
         linemod_rgb(
             tmp_path, tmp_path / "cache", viewpoints=1, in_plane=1, objects=["duck"],
             real_per_object=2, background="photographs",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import (
     all_real_crops,
@@ -107,15 +107,15 @@ def test_only_where_the_target_is_the_training_crops_alone() -> None:
 
 def test_only_refuses_unlabelled_crops_of_unknown_class() -> None:
     scenario = a_scenario()
-    with pytest.raises(ConfigError, match="41 unlabelled crops"):
+    with pytest.raises(SettingError, match="41 unlabelled crops"):
         only(replace(scenario, target=scenario.target[:41]), ["cat"])
 
 
 @pytest.mark.parametrize("names", [["dog"], []])
 def test_unknown_objects_are_refused(names: list[str]) -> None:
-    with pytest.raises(ConfigError, match="not among the objects ape, cat, duck"):
+    with pytest.raises(SettingError, match="not among the objects ape, cat, duck"):
         of_objects(numbered(0, 3), names)
-    with pytest.raises(ConfigError, match="not among the objects ape, cat, duck"):
+    with pytest.raises(SettingError, match="not among the objects ape, cat, duck"):
         only(a_scenario(), names)
 
 
@@ -135,5 +135,5 @@ def test_labelled_crops_are_drawn_from_training_crops_without_repetition() -> No
 
 
 def test_more_labelled_crops_than_there_are() -> None:
-    with pytest.raises(ConfigError, match="30 labelled target crops and 1000 are wanted"):
+    with pytest.raises(SettingError, match="30 labelled target crops and 1000 are wanted"):
         labelled_thousand(a_scenario())

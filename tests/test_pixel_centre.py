@@ -17,7 +17,7 @@ import trimesh
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from render_adapt import ConfigError, DatasetError, RunConfig, generate, load, verify
+from render_adapt import DatasetError, RunConfig, SettingError, generate, load, verify
 from render_adapt._verify.verify import repair
 from renderer import RANDOMIZATIONS
 from tests.test_dataset import tree_hash
@@ -312,5 +312,5 @@ def test_a_k_that_is_counted_otherwise_than_its_run_is_found(
 
 @pytest.mark.parametrize("centre", [0.25, 1.0, -0.5, float("nan")])
 def test_there_are_two_ways_to_count(centre: float) -> None:
-    with pytest.raises(ConfigError, match=r"--pixel-centre is .*: it must be 0 or 0\.5"):
+    with pytest.raises(SettingError, match=r"`pixel_centre` is .*: it must be 0 or 0\.5"):
         RunConfig(objects=("ape",), n=1, pixel_centre=centre)

@@ -1,4 +1,4 @@
-"""Settings: the paper's values, and refusals that name the flag."""
+"""Settings: the paper's values, and refusals that name the setting."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapter import PRESETS, AdapterError, LabelledCrops, TrainConfig
+from checked_settings import SettingError
 
 # Supplement B of the paper; MNIST-M to the digits of the official code.
 PAPER = {
@@ -113,30 +114,30 @@ def test_fast_preset_works_at_half_the_resolution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "flag"),
+    ("changes", "name"),
     [
-        ({"steps": 0}, "--steps"),
-        ({"batch": 1}, "--batch"),
-        ({"batch": 5, "diversity_weight": 1.0}, "--batch"),
-        ({"learning_rate": 0.0}, "--learning-rate"),
-        ({"learning_rate": float("nan")}, "--learning-rate"),
-        ({"discriminator_keep": 0.0}, "--discriminator-keep"),
-        ({"discriminator_keep": 1.1}, "--discriminator-keep"),
-        ({"ema": 1.0}, "--ema"),
-        ({"decay": 1.5}, "--decay"),
-        ({"similarity_weight": -1.0}, "--similarity-weight"),
-        ({"seed": -1}, "--seed"),
-        ({"max_minutes": -1.0}, "--max-minutes"),
-        ({"last_kernel": 2}, "--last-kernel"),
-        ({"gan_loss": "wasserstein"}, "--gan-loss"),
-        ({"precision": "fp16"}, "--precision"),
-        ({"task": "none", "task_weight_in_generator": 1.0}, "--task-weight-in-generator"),
+        ({"steps": 0}, "`steps`"),
+        ({"batch": 1}, "`batch`"),
+        ({"batch": 5, "diversity_weight": 1.0}, "`batch`"),
+        ({"learning_rate": 0.0}, "`learning_rate`"),
+        ({"learning_rate": float("nan")}, "`learning_rate`"),
+        ({"discriminator_keep": 0.0}, "`discriminator_keep`"),
+        ({"discriminator_keep": 1.1}, "`discriminator_keep`"),
+        ({"ema": 1.0}, "`ema`"),
+        ({"decay": 1.5}, "`decay`"),
+        ({"similarity_weight": -1.0}, "`similarity_weight`"),
+        ({"seed": -1}, "`seed`"),
+        ({"max_minutes": -1.0}, "`max_minutes`"),
+        ({"last_kernel": 2}, "`last_kernel`"),
+        ({"gan_loss": "wasserstein"}, "`gan_loss`"),
+        ({"precision": "fp16"}, "`precision`"),
+        ({"task": "none", "task_weight_in_generator": 1.0}, "`task_weight_in_generator`"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_by_the_name_of_its_flag(
-    changes: dict[str, object], flag: str
+def test_a_setting_out_of_range_is_refused_by_its_name(
+    changes: dict[str, object], name: str
 ) -> None:
-    with pytest.raises(AdapterError, match=f"^{flag} "):
+    with pytest.raises(SettingError, match=f"^{name} "):
         TrainConfig(**changes)  # type: ignore[arg-type]
 
 

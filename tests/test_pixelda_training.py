@@ -16,8 +16,10 @@ from adapter import (
     AdapterError,
     IdentityAdapter,
     LabelledCrops,
+    OtherTraining,
     Progress,
     TrainConfig,
+    TrainingDiverged,
     draw_noise,
     load_adapter,
     save_adapter,
@@ -244,28 +246,28 @@ def test_pictures_show_source_adapted_and_real_crops(tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_stops_with_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"diverged at step \d+: .*--learning-rate"):
+    with pytest.raises(TrainingDiverged, match=r"diverged at step \d+: .*`learning_rate`"):
         train(SOURCE, TARGET, replace(TOY, steps=50, learning_rate=1e30), tmp_path)
 
 
 def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     checkpoint = train(SOURCE, TARGET, TOY, tmp_path)
     before = checkpoint.read_bytes()
-    with pytest.raises(AdapterError, match=r"--batch 8 there, 4 now; --learning-rate"):
+    with pytest.raises(AdapterError, match=r"`batch` 8 there, 4 now; `learning_rate`"):
         train(SOURCE, TARGET, replace(TOY, batch=4, learning_rate=1e-3), tmp_path)
     assert checkpoint.read_bytes() == before
 
 
 def test_other_crops_are_refused(tmp_path: Path) -> None:
     train(SOURCE, TARGET, TOY, tmp_path)
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         train(SOURCE, TARGET + np.float32(0.01), TOY, tmp_path)
 
 
 def test_steps_are_fixed_where_the_learning_rate_depends_on_them(tmp_path: Path) -> None:
     linear = replace(TOY, schedule="linear")
     train(SOURCE, TARGET, linear, tmp_path)
-    with pytest.raises(AdapterError, match="--steps 6 there, 8 now"):
+    with pytest.raises(OtherTraining, match="`steps` 6 there, 8 now"):
         train(SOURCE, TARGET, replace(linear, steps=8), tmp_path)
 
 
@@ -364,12 +366,12 @@ def test_crops_that_do_not_fit_are_refused(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="--device cpu"):
+    with pytest.raises(AdapterError, match="`device` cpu"):
         train(SOURCE, TARGET, replace(TOY, device="cuda"), tmp_path)
 
 
 def test_a_shift_as_large_as_the_crop_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="--discriminator-shift"):
+    with pytest.raises(AdapterError, match="`discriminator_shift`"):
         train(SOURCE, TARGET, replace(TOY, discriminator_shift=SIZE), tmp_path)
 
 

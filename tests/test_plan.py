@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from adapter import draw_noise
 from cad_models import Symmetries
+from checked_settings import SettingError
 from renderer import (
     RANDOMIZATIONS,
     FakeRenderer,
@@ -401,30 +402,30 @@ def test_given_poses_are_kept_and_framed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "settings"),
+    ("name", "settings"),
     [
-        ("--size", {"size": 4}),
-        ("--window", {"window": 0.0}),
-        ("--window", {"window": float("nan")}),
-        ("--viewpoints", {"viewpoints": "sphere"}),
-        ("--subdivisions", {"subdivisions": 9}),
-        ("--in-plane", {"in_plane": -1.0}),
-        ("--distance", {"distance": (900.0, 600.0)}),
-        ("--distance", {"distance": (0.0, 600.0)}),
-        ("--in-plane-steps", {"in_plane_steps": -1}),
+        ("`size`", {"size": 4}),
+        ("`window`", {"window": 0.0}),
+        ("`window`", {"window": float("nan")}),
+        ("`viewpoints`", {"viewpoints": "sphere"}),
+        ("`subdivisions`", {"subdivisions": 9}),
+        ("`in_plane`", {"in_plane": -1.0}),
+        ("`distance`", {"distance": (900.0, 600.0)}),
+        ("`distance`", {"distance": (0.0, 600.0)}),
+        ("`in_plane_steps`", {"in_plane_steps": -1}),
     ],
 )
-def test_settings_out_of_range_are_refused_by_their_flag(
-    flag: str, settings: dict[str, Any]
+def test_settings_out_of_range_are_refused_by_their_name(
+    name: str, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(ValueError, match=rf"^{flag} is .*: give .*\.$"):
+    with pytest.raises(SettingError, match=rf"^{name} is .*: it must be .*[^.]$"):
         PlanConfig(**settings)
 
 
 def test_plans_for_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="--objects"):
+    with pytest.raises(ValueError, match="`objects`"):
         make_plans(PlanConfig(), [], 0, 0, 1)
-    with pytest.raises(ValueError, match="--seed"):
+    with pytest.raises(ValueError, match="`seed`"):
         make_plans(PlanConfig(), MODELS, -1, 0, 1)
     with pytest.raises(ValueError, match="start <= stop"):
         make_plans(PlanConfig(), MODELS, 0, 5, 4)
@@ -432,7 +433,7 @@ def test_plans_for_nothing_are_refused() -> None:
 
 @pytest.mark.parametrize("settings", [{"rectified": True}, {"viewpoints": "so3"}])
 def test_enumerated_turns_are_refused_where_they_make_no_sense(settings: dict[str, Any]) -> None:
-    with pytest.raises(RenderError, match=r"--in-plane-steps .* leave out"):
+    with pytest.raises(SettingError, match=r"`in_plane_steps` .* leave out"):
         PlanConfig(in_plane_steps=8, **settings)
 
 

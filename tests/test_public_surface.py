@@ -9,7 +9,10 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-PACKAGES = ["adapter", "cad_models", "plug_ins", "render_adapt", "renderer", "safe_files"]
+PACKAGES = [
+    "adapter", "cad_models", "checked_settings", "plug_ins", "render_adapt", "renderer",
+    "safe_files",
+]  # fmt: skip
 
 
 @pytest.fixture(params=PACKAGES)

@@ -13,11 +13,11 @@ from docstring_parser import parse_from_object
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checked_settings import SettingError
 from renderer import (
     RANDOMIZATIONS,
     PlanConfig,
     Randomization,
-    RenderError,
     make_plans,
     read_randomization,
 )
@@ -81,34 +81,40 @@ def test_a_file_says_what_differs_from_a_preset(tmp_path: Path) -> None:
         ("lights = ", r"mine\.toml is not TOML .*: mend that line"),
         ("a = " + "[" * 3000, r"mine\.toml is not TOML"),
         ("light = [1, 2]", r"mine\.toml: there is no setting light: lights, light_angle, .* known"),
-        ('preset = "weak"', r"preset is weak: give one of none, linemod, strong"),
-        ("preset = []", r"preset is \[\]: give one of"),
-        ("lights = [1.5, 2]", r"mine\.toml: lights is \[1\.5, 2\]: give two whole numbers from 1"),
+        ('preset = "weak"', r"preset is weak: it must be none, linemod or strong"),
+        ("preset = []", r"preset is \[\]: it must be none, linemod"),
+        (
+            "lights = [1.5, 2]",
+            r"mine\.toml: lights is \[1\.5, 2\]: it must be two whole numbers from 1",
+        ),
         ("lights = [3, 2]", r"lights is \[3, 2\].* the smaller one first"),
-        ("lights = 3", r"lights is 3: give two whole numbers"),
+        ("lights = 3", r"lights is 3: it must be two whole numbers"),
         ("lights = [true, true]", r"lights is \[True, True\]"),
-        ("zoom = [nan, nan]", r"zoom is \[nan, nan\]: give two numbers from 0\.1 to 10"),
+        ("zoom = [nan, nan]", r"zoom is \[nan, nan\]: it must be two numbers from 0\.1 to 10"),
         ("zoom = [1, 2, 3]", r"zoom is \[1, 2, 3\]"),
         ("zoom = {a = 1}", r"zoom is \{'a': 1\}"),
-        ("occlusion = 1.5", r"occlusion is 1\.5: give a number from 0 to 1"),
-        ("occlusion = true", r"occlusion is True: give a number"),
-        ("occlusion = [1]", r"occlusion is \[1\]: give a number"),
-        ('depth_sensor = "lidar"', r"depth_sensor is lidar: give one of exact, gaussian"),
-        ("depth_sensor = [1]", r"depth_sensor is \[1\]: give one of"),
-        ("background = []", r"background is \[\]: give a list of some of black, board"),
-        ('background = "black"', r"background is black: give a list"),
-        ('background = ["blue"]', r"background is \['blue'\]: give a list"),
-        ("background = [[1]]", r"background is \[\[1\]\]: give a list"),
-        ('textures = "nowhere"', r"textures is .*nowhere: give a folder that exists"),
-        ('textures = "a\\u0000b"', r"textures is .*: give a folder that exists"),
-        ("textures = 3", r"textures is 3: give a folder that exists"),
+        ("occlusion = 1.5", r"occlusion is 1\.5: it must be from 0 to 1"),
+        ("occlusion = true", r"occlusion is True: it must be a number"),
+        ("occlusion = [1]", r"occlusion is \[1\]: it must be a number"),
+        (
+            'depth_sensor = "lidar"',
+            r"depth_sensor is lidar: it must be exact, gaussian or structured-light",
+        ),
+        ("depth_sensor = [1]", r"depth_sensor is \[1\]: it must be exact, gaussian"),
+        ("background = []", r"background is \[\]: it must be a list of black, board"),
+        ('background = "black"', r"background is black: it must be a list"),
+        ('background = ["blue"]', r"background is \['blue'\]: it must be a list"),
+        ("background = [[1]]", r"background is \[\[1\]\]: it must be a list"),
+        ('textures = "nowhere"', r"textures is .*nowhere: it must be a folder that exists"),
+        ('textures = "a\\u0000b"', r"textures is .*: it must be a folder that exists"),
+        ("textures = 3", r"textures is 3: it must be a path"),
         ('background = ["photographs"]', r"no folder of them is named: set photographs"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_sentence(
     tmp_path: Path, text: str, pattern: str
 ) -> None:
-    with pytest.raises(RenderError, match=pattern) as caught:
+    with pytest.raises(SettingError, match=pattern) as caught:
         read_randomization(write(tmp_path, text))
     assert "\n" not in str(caught.value).replace("\\n", "")
 
@@ -116,7 +122,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_sentence(
 @pytest.mark.parametrize("name", ["weak", "no/such.toml", "x" * 5000, "a\0b", "."])
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(
-        RenderError, match=r"--randomize is .*: give none, linemod, strong, or a TO"
+        SettingError, match=r"`randomize` is .*: it must be none, linemod, strong or a TO"
     ):
         read_randomization(name)
 
@@ -124,7 +130,7 @@ def test_unknown_names_are_refused(name: str) -> None:
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"lights = [1, 2] # \xff")
-    with pytest.raises(RenderError, match="not TOML"):
+    with pytest.raises(SettingError, match="not TOML"):
         read_randomization(path)
 
 
@@ -139,7 +145,7 @@ def changed(name: str, value: Any) -> Randomization | str:
     """What became of a setting, or the sentence by which it is refused."""
     try:
         return dataclasses.replace(LINEMOD, **{name: value})
-    except RenderError as error:
+    except SettingError as error:
         return str(error)
 
 
@@ -147,7 +153,7 @@ def changed(name: str, value: Any) -> Randomization | str:
 def test_any_value_is_taken_or_refused_by_its_name(name: str, value: Any) -> None:
     outcome = changed(name, value)
     if isinstance(outcome, str):
-        assert outcome.startswith((f"{name} is ", "background has photographs"))
+        assert outcome.startswith((f"`{name}` is ", "`background` has photographs"))
     else:
         hash(outcome)  # lists have become tuples
         assert changed(name, getattr(outcome, name)) == outcome

@@ -358,12 +358,12 @@ def test_no_crops_are_an_empty_batch() -> None:
 def test_objects_at_the_camera_or_behind_it_are_refused_by_name(z: float) -> None:
     plans = dataclasses.replace(PLANS[:3], translation=PLANS.translation[:3].copy())
     plans.translation[1, 2] = z
-    with pytest.raises(RenderError, match=r"^Crop 1: ball reaches to .* mm.*farther away"):
+    with pytest.raises(RenderError, match=r"^crop 1: ball reaches to .* mm.*farther away"):
         RasterRenderer(MODELS).render(plans)
 
 
 def test_plans_for_other_models_are_refused() -> None:
-    with pytest.raises(RenderError, match="Crop 2 asks for model 2, but there are 2"):
+    with pytest.raises(RenderError, match="crop 2 asks for model 2, but there are 2"):
         RasterRenderer(MODELS[:2]).render(PLANS)
 
 
@@ -371,7 +371,7 @@ def test_plans_for_other_models_are_refused() -> None:
 def test_values_that_are_not_finite_are_refused(name: str) -> None:
     broken = getattr(PLANS, name)[:5].copy()
     broken[4].flat[1] = np.nan
-    with pytest.raises(RenderError, match=f"Crop 4 has a {name} that is not finite"):
+    with pytest.raises(RenderError, match=f"crop 4 has a {name} that is not finite"):
         RasterRenderer(MODELS).render(dataclasses.replace(PLANS[:5], **{name: broken}))
 
 

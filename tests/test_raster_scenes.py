@@ -144,16 +144,16 @@ def test_of_two_at_one_depth_the_target_is_seen() -> None:
 @pytest.mark.parametrize("z", [9.0, -500.0])
 def test_others_at_the_camera_or_behind_it_are_refused_by_name(z: float) -> None:
     models = [MODELS[1], MODELS[2]]
-    with pytest.raises(RenderError, match=r"^Crop 0: board reaches to .* mm.*farther away"):
+    with pytest.raises(RenderError, match=r"^crop 0: board reaches to .* mm.*farther away"):
         RasterRenderer(models).render(with_other(seen(models), 1, [0, 0, z]))
 
 
 def test_others_and_textures_that_are_not_there_are_refused() -> None:
-    with pytest.raises(RenderError, match="Crop 0 asks for model 3, but there are 3"):
+    with pytest.raises(RenderError, match="crop 0 asks for model 3, but there are 3"):
         RasterRenderer(MODELS).render(with_other(seen(MODELS), 3, [0, 0, 300]))
     plans = seen(MODELS)
     plans.surfaces.texture[:] = 0
-    with pytest.raises(RenderError, match="Crop 0 asks for texture 0, but there are 0"):
+    with pytest.raises(RenderError, match="crop 0 asks for texture 0, but there are 0"):
         RasterRenderer(MODELS).render(plans)
 
 
@@ -162,7 +162,7 @@ def test_plans_whose_parts_do_not_fit_together_are_refused() -> None:
     with pytest.raises(RenderError, match=r"gain of the plans has the shape \(1, 1, 3\)"):
         RasterRenderer(MODELS).render(dataclasses.replace(plans, surfaces=Surfaces.plain(1)))
     plans.surfaces.texture_period[0, 1] = 0
-    with pytest.raises(RenderError, match="Crop 0 has a texture_period that is not above 0"):
+    with pytest.raises(RenderError, match="crop 0 has a texture_period that is not above 0"):
         RasterRenderer(MODELS).render(plans)
 
 
@@ -309,7 +309,7 @@ def test_a_textures_height_follows_its_shape() -> None:
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
 )
 def test_textures_that_are_no_pictures_are_refused(texture: NDArray[Any]) -> None:
-    with pytest.raises(RenderError, match=r"Texture 1 is .* give 8-bit RGB"):
+    with pytest.raises(RenderError, match=r"texture 1 is .* give 8-bit RGB"):
         RasterRenderer(MODELS, textures=[QUARTERS, texture])
 
 

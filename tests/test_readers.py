@@ -18,7 +18,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader, default_collate
 
-from render_adapt import ConfigError, DatasetError, RunConfig, generate
+from checked_settings import MissingDependency
+from render_adapt import DatasetError, RunConfig, generate
 from render_adapt._readers.load import load
 from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
 from renderer import RANDOMIZATIONS
@@ -364,5 +365,5 @@ def test_a_library_that_is_not_there_is_named(
     for name in ("torch_dataset", "webdataset_pipeline"):
         monkeypatch.delitem(sys.modules, f"render_adapt._readers.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=f"needs {module}: {advice}$"):
+    with pytest.raises(MissingDependency, match=f"needs {module}; install with: {advice}$"):
         reader(dataset)

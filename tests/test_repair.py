@@ -17,9 +17,9 @@ import trimesh
 from adapter import SHIPPED_ADAPTER
 from cad_models import ModelError
 from render_adapt import (
-    ConfigError,
     DatasetError,
     RunConfig,
+    SettingError,
     generate,
     load,
     repair,
@@ -465,7 +465,7 @@ def test_repair_with_an_adapter_that_was_moved(tmp_path: Path) -> None:
     (tmp_path / "mine").rename(tmp_path / "away/moved")
     (dataset / "train/000000/rgb/000003.png").unlink()
     found = check(dataset)
-    with pytest.raises(ConfigError, match=r"adapter, mine, is neither here nor .* --adapter"):
+    with pytest.raises(SettingError, match=r"adapter, mine, is neither here nor .* `adapter`"):
         repair(found, workers=1)
     assert (dataset / "shards/000000.json").exists(), "what is there stays until more is there"
     repair(found, adapter=str(tmp_path / "away/moved"), workers=1)

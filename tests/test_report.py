@@ -444,7 +444,7 @@ class TestDamage:
 
     def test_a_page_that_cannot_be_written(self, plain: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(DatasetError, match=r"cannot write .*give --out"):
+        with pytest.raises(DatasetError, match=r"cannot write .*give `out`"):
             write_report(plain, tmp_path / "file/report.html")
 
     def test_an_adapter_that_did_not_make_it(self, adapted: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from adapter import FREE_SETTINGS, PRESETS
+from checked_settings import SettingError
 from render_adapt._cli import app as _cli
-from render_adapt._exceptions import ConfigError
 from render_adapt._paper.reproduce import ReproduceRun, reproduce
 from render_adapt._paper.results.page import Provenance
 from render_adapt._paper.results.table_page import as_markdown, write_table
@@ -221,13 +221,13 @@ def test_papers_figures() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"what": "table7"}, "table7.*table1"),
-        ({"preset": "huge"}, "--preset is huge.*smoke, cpu, full"),
-        ({"seeds": 0}, "--seeds is 0"),
-        ({"jobs": -1}, "--jobs is -1"),
-        ({"steps": 0}, "--steps is 0"),
-        ({"max_minutes": -1.0}, "--max-minutes is -1"),
-        ({"only": ("dan/",)}, "--only dan/ leaves no training"),
+        ({"what": "table7"}, "`what` is table7: it must be table1"),
+        ({"preset": "huge"}, "`preset` is huge: it must be smoke, cpu or full"),
+        ({"seeds": 0}, "`seeds` is 0"),
+        ({"jobs": -1}, "`jobs` is -1"),
+        ({"steps": 0}, "`steps` is 0"),
+        ({"max_minutes": -1.0}, "`max_minutes` is -1"),
+        ({"only": ("dan/",)}, "`only` dan/ leaves no training"),
         ({"preset": "full"}, "GPU"),
         ({"what": "figures"}, "run render-adapt reproduce table1 --preset smoke first"),
     ],
@@ -238,7 +238,7 @@ def test_what_is_asked_wrongly(tmp_path: Path, change: dict[str, Any], message: 
     if change.get("preset") == "full" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     given = {"what": "table1", "preset": "smoke", "work": tmp_path, "out": tmp_path} | change
-    with pytest.raises(ConfigError, match=message) as error:
+    with pytest.raises(SettingError, match=message) as error:
         reproduce(ReproduceRun(**given))
     assert str(error.value).count("\n") == 0
 

@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BELOW = {
+BOTTOM = {"safe_files", "checked_settings", "plug_ins"}
+BELOW: dict[str, set[str]] = {
     "safe_files": set(),
+    "checked_settings": set(),
     "plug_ins": set(),
-    "cad_models": {"safe_files", "plug_ins"},
-    "renderer": {"safe_files", "plug_ins", "cad_models"},
-    "adapter": {"safe_files", "plug_ins"},
-    "render_adapt": {"safe_files", "plug_ins", "cad_models", "renderer", "adapter"},
+    "cad_models": BOTTOM,
+    "renderer": {*BOTTOM, "cad_models"},
+    "adapter": BOTTOM,
+    "render_adapt": {*BOTTOM, "cad_models", "renderer", "adapter"},
 }
 """The packages that each may import."""
 ROOMS = {
     "safe_files": ("_decode", "_lock", "_read", "_write"),
+    "checked_settings": ("_errors", "_rules", "_check"),
     "plug_ins": ("_plug_ins",),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cad_models import CadModel, ModelError, load_models
+from checked_settings import MissingDependency
 from tests.looks import from_above, from_below
 from tests.step_files import step_ball, step_box
 
@@ -82,10 +83,12 @@ class TestShapes:
 class TestRefusals:
     def test_without_the_converter(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
-        refused(
-            write(tmp_path / "a.step", BOX),
-            r"which is read with cascadio: pip install 'render-adapt\[step\]'",
-        )
+        path = write(tmp_path / "a.step", BOX)
+        with pytest.raises(
+            MissingDependency, match=r"pip install 'render-adapt\[step\]'"
+        ) as caught:
+            load(path)
+        assert str(caught.value).startswith(f"{path}, a STEP file, needs cascadio; ")
 
     @needs_converter
     @pytest.mark.parametrize(

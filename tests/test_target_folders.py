@@ -286,7 +286,7 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("value", "text"),
         [
-            (9000, r"median of 9000, too far for millimetres: give --depth-scale.*0.1 would "),
+            (9000, r"median of 9000, too far for millimetres: give `depth_scale`.*0.1 would "),
             (30, r"median of 30, too near for millimetres.*10 would make it 300 mm"),
             (60000, r"too far for millimetres"),
         ],
@@ -311,7 +311,7 @@ class TestUnits:
         )
         target = read(tmp_path, depth_scale=0.1)
         check_crops(target, 4)
-        assert target.report.depth_unit == "in steps of 0.1 mm by --depth-scale"
+        assert target.report.depth_unit == "in steps of 0.1 mm by `depth_scale`"
         (tmp_path / "crops.json").write_text(json.dumps({"depth_scale": 0.1}))
         target = read(tmp_path)
         check_crops(target, 4)
@@ -326,13 +326,13 @@ class TestUnits:
         assert read(tmp_path, window_mm=1000.0).report.notes == ()
         assert read(tmp_path, window_mm=90.0).report.notes == (
             "75% of the depth in the crops' middles is more than a window (90 mm) from their "
-            "centres: are --depth-scale and --window right?",
+            "centres: are `depth_scale` and `window` right?",
         )
 
     def test_8_bits_are_not_millimetres(self, tmp_path: Path) -> None:
         coarse = (depth_map() // 10).astype(np.uint8)
         fill(tmp_path, rgb=("rgb/{}.png", picture), depth=("depth/{}.png", lambda _: coarse))
-        with pytest.raises(AdapterError, match=r"depth/0.png has 8 bits, too few .*--channels 3"):
+        with pytest.raises(AdapterError, match=r"depth/0.png has 8 bits, too few .*`channels` 3"):
             read(tmp_path)
         check_crops(read(tmp_path, depth_scale=10.0), 4)
         assert read(tmp_path, channels=3).report.lines()[1] == (
@@ -550,7 +550,7 @@ def test_a_bop_dataset_states_its_own_step(tmp_path: Path) -> None:
     assert target.report.depth_unit == "in steps of 0.1 mm by scene_camera.json"
     assert target.report.depth_mm is not None
     assert target.report.depth_mm[0] == 700
-    with pytest.raises(AdapterError, match=r"is a BOP dataset, .*leave out --depth-scale"):
+    with pytest.raises(AdapterError, match=r"is a BOP dataset, .*leave out `depth_scale`"):
         read_target(tmp_path, depth_scale=1.0)
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from adapter import LabelledCrops
+from checked_settings import SettingError
 from render_adapt._cli import app
-from render_adapt._exceptions import ConfigError
 from render_adapt._paper.results import timing
 from render_adapt._paper.results.peer import SCRIPT, peer_networks
 from tests.pixelda_toy import toy_source, toy_target
@@ -169,11 +169,11 @@ def test_a_peers_step_trains_all_three_networks(
 
 
 def test_a_folder_without_the_script_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
+    with pytest.raises(SettingError, match=r"pixelda\.py cannot be read .*PyTorch-GAN"):
         peer_networks(tmp_path, 32)
     (tmp_path / SCRIPT).parent.mkdir(parents=True)
     (tmp_path / SCRIPT).write_text("class Generator: pass")
-    with pytest.raises(ConfigError, match="lacks Generator, Discriminator"):
+    with pytest.raises(SettingError, match="lacks Generator, Discriminator"):
         peer_networks(tmp_path, 32)
 
 

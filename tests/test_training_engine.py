@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from adapter import (
     AdapterError,
     MovingAverage,
+    OtherTraining,
     Snapshot,
     TaskProgress,
     Training,
+    TrainingDiverged,
     TrainingSettings,
     run_training,
 )
@@ -195,7 +197,9 @@ def test_a_run_that_diverges_stops_before_it_is_saved(
     every: int, kept: str, tmp_path: Path
 ) -> None:
     settings = LineSettings(checkpoint_every=every)
-    with pytest.raises(AdapterError, match=rf"diverged at step 7: the other loss .* \({kept}\)"):
+    with pytest.raises(
+        TrainingDiverged, match=rf"diverged at step 7: the other loss .* \({kept}\)"
+    ):
         run_training(partial(Diverging, POINTS), settings, tmp_path)
     checkpoint = tmp_path / "checkpoint.safetensors"
     assert checkpoint.exists() == (every == 4)
@@ -240,9 +244,11 @@ def test_time_left_is_at_most_the_limits(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(tmp_path, LineSettings())
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(AdapterError, match=r"--learning-rate 0\.1 there, 0\.2 now; --seed 0 there"):
+    with pytest.raises(
+        OtherTraining, match=r"`learning_rate` 0\.1 there, 0\.2 now; `seed` 0 there"
+    ):
         fit(tmp_path, LineSettings(learning_rate=0.2, seed=1))
-    with pytest.raises(AdapterError, match="other crops"):
+    with pytest.raises(OtherTraining, match="other crops"):
         run_training(partial(Line, POINTS[1:]), LineSettings(), tmp_path)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
@@ -263,7 +269,7 @@ def test_steps_are_fixed_where_a_step_depends_on_them(tmp_path: Path) -> None:
         depends_on_steps = True
 
     run_training(partial(Planned, POINTS), LineSettings(), tmp_path)
-    with pytest.raises(AdapterError, match="--steps 20 there, 21 now"):
+    with pytest.raises(OtherTraining, match="`steps` 20 there, 21 now"):
         run_training(partial(Planned, POINTS), LineSettings(steps=21), tmp_path)
 
 
@@ -330,7 +336,7 @@ def test_on_a_gpu_losses_are_read_every_tenth_step_at_checkpoints_and_in_the_end
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="--device cpu"):
+    with pytest.raises(AdapterError, match="`device` cpu"):
         fit(tmp_path, LineSettings(device="cuda"))
     assert not list(tmp_path.iterdir())
 

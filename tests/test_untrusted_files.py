@@ -26,6 +26,7 @@ from adapter import AdapterError, load_adapter, read_target
 from adapter._runtime.description import DESCRIPTION, ONNX
 from cad_models import ModelError, load_models
 from cad_models._files.pictures import decode_picture
+from checked_settings import SettingError
 from render_adapt import DatasetError
 from render_adapt._cli.app import main
 from render_adapt._formats.bop_scenes import SceneReader
@@ -486,7 +487,7 @@ class TestDatasets:
 def test_a_setting_that_no_message_can_quote(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f"preset = [{'9' * 400}]")
-    with pytest.raises(RenderError, match=r"preset is \[9999") as caught:
+    with pytest.raises(SettingError, match=r"preset is \[9999") as caught:
         read_randomization(path)
     assert len(str(caught.value)) < 400
     manifest: dict[str, Any] = {
@@ -509,7 +510,7 @@ def test_a_quaternion_that_squares_to_nothing(tmp_path: Path) -> None:
 
 def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("#" * (2**20 + 1))
-    with pytest.raises(RenderError, match="larger than 1 MiB"):
+    with pytest.raises(SettingError, match="larger than 1 MiB"):
         read_randomization(tmp_path / "a.toml")
 
 

@@ -27,7 +27,7 @@ class AdapterArchitecture:
     """
 
     name: str
-    """What `--architecture` and adapter.json call it: letters, digits and dashes."""
+    """What settings and adapter.json call it: letters, digits and dashes."""
     build: Callable[[int, int, TrainConfig], nn.Module]
     """Channels, size and settings to a freshly initialised generator.
 

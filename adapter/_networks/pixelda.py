@@ -398,7 +398,7 @@ def build_generator(channels: int, size: int, config: TrainConfig) -> Generator:
         AdapterError: it is to have no noise, which this one cannot do without.
     """
     if config.noise_dimension < 1:
-        raise AdapterError("--noise-dimension must be at least 1 for --architecture pixelda")
+        raise AdapterError("`noise_dimension` must be at least 1 for `architecture` pixelda")
     return Generator(
         channels,
         size,

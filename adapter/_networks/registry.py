@@ -71,7 +71,7 @@ def new_generator(channels: int, size: int, config: TrainConfig) -> nn.Module:
             f"{what} makes {tuple(adapted.shape)} of crops {tuple(crops.shape)}: both must be alike"
         )
     if config.noise_dimension and not _depends(adapted, noise):
-        raise AdapterError(f"{what} makes nothing of its noise: add --noise-dimension 0")
+        raise AdapterError(f"{what} makes nothing of its noise: give `noise_dimension` 0")
     return generator.train()
 
 

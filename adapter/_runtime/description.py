@@ -87,7 +87,7 @@ def read_info(folder: Path) -> AdapterInfo:
     if not file.is_file():
         raise AdapterError(
             f"{folder} is not an adapter: it has no {DESCRIPTION}; give the folder that "
-            "`render-adapt train --out` made"
+            "a training wrote"
         )
     try:
         fields = parse_json(read_file(file, most=MOST_DESCRIPTION_BYTES, inside=folder))

@@ -43,7 +43,7 @@ def save_onnx_adapter(
     figures: Mapping[str, Any] | None = None,
     cut: TargetCut | None = None,
 ) -> AdapterInfo:
-    """Make an adapter of a network of your own, which `load_adapter` and `--adapter` take.
+    """Make an adapter of a network of your own, which `load_adapter` and the command line take.
 
     The network is run before anything is written. The description is written last and holds the
     network's hash, so that a folder is never taken for an adapter before it is complete.

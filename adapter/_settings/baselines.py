@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from adapter._settings.pixelda import require
+from adapter._settings.numbers import Average, Batch, Count, Factor, Positive, Weight, Whole
+from checked_settings import WrongValue, check
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class BaselineConfig:
     """Everything that decides what a baseline learns.
 
     Raises:
-        AdapterError: a setting out of range, or two that do not go together.
+        SettingError: a setting out of range, or two that do not go together.
     """
 
     system: Literal["supervised", "coral", "deep-coral", "mmd", "dann", "dsn"] = "supervised"
@@ -26,29 +26,29 @@ class BaselineConfig:
     Synth+1000 with labelled target crops beside them."""
     task: Literal["pose", "digits"] = "pose"
     """The task tower: class and pose, or class only."""
-    steps: int = 100_000
+    steps: Count = 100_000
     """Training steps."""
-    max_minutes: float = 0.0
+    max_minutes: Weight = 0.0
     """Stop after this long, with a checkpoint to continue from; 0 means no limit."""
-    batch: int = 32
+    batch: Batch = 32
     """Source crops, and target crops, in each step."""
-    seed: int = 0
+    seed: Whole = 0
     """Decides weights, order of the data and dropout."""
 
     batch_norm: bool = False
     """Batch normalisation in the task tower. At test time it uses the target's statistics, where
     a run sees target crops."""
-    dropout: float | None = None
+    dropout: Average | None = None
     """Probability that a value of the tower's last hidden layer is dropped; none given means the
     paper's towers: 0.5 for pose, 0 for digits."""
-    class_weight: float = 1.0
+    class_weight: Weight = 1.0
     """Weight of the classification loss in the task loss."""
-    pose_weight: float = 0.125
+    pose_weight: Weight = 0.125
     """Weight of the pose loss in the task loss (DSN: 0.125)."""
 
-    alignment_weight: float = 0.2
+    alignment_weight: Weight = 0.2
     """Weight of the loss that aligns features (DSN's gamma)."""
-    alignment_from_step: int = 0
+    alignment_from_step: Whole = 0
     """Leave out all but the task loss until this step (DSN's paper: 10,000)."""
     ramp: Literal["constant", "ganin"] = "constant"
     """Alignment at once, or rising over the run as 2 / (1 + exp(-10 p)) - 1. What rises is the
@@ -57,67 +57,46 @@ class BaselineConfig:
     """MMD's kernels: DSN's 19 (with its floor of 1e-4), or five around the median distance."""
     similarity: Literal["dann", "mmd"] = "dann"
     """DSN: how the shared features are aligned."""
-    reconstruction_weight: float = 0.05
+    reconstruction_weight: Weight = 0.05
     """DSN: weight of the reconstruction loss (alpha), which is summed over the batch."""
-    difference_weight: float = 0.05
+    difference_weight: Weight = 0.05
     """DSN: weight of the loss that keeps private from shared features (beta)."""
-    svm_c: float = 1e-4
+    svm_c: Positive = 1e-4
     """CORAL: the linear SVM's C."""
-    coral_crops: int = 10_000
+    coral_crops: Count = 10_000
     """CORAL: crops of each domain, at most, that the covariances and the SVM are fitted to."""
 
     optimizer: Literal["adam", "momentum"] = "momentum"
     """Adam (with decoupled weight decay) or stochastic gradient descent with momentum."""
-    momentum: float = 0.9
+    momentum: Average = 0.9
     """The momentum, or Adam's first beta."""
-    learning_rate: float = 0.01
+    learning_rate: Positive = 0.01
     """The learning rate."""
     schedule: Literal["constant", "staircase", "linear"] = "staircase"
     """Learning rate over time: constant, in stairs, or linear to 0 over the second half."""
-    decay: float = 0.95
+    decay: Factor = 0.95
     """Factor of each stair."""
-    decay_steps: int = 20_000
+    decay_steps: Count = 20_000
     """Length of a stair in steps."""
-    weight_decay: float = 0.0
+    weight_decay: Weight = 0.0
     """Weight decay (DSN: 1e-6)."""
-    ema: float = 0.0
+    ema: Average = 0.0
     """The tower is evaluated as a moving average of its weights with this factor; 0 is off."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is up to twice as fast on processors that have it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train: cpu or cuda."""
-    threads: int = 0
+    threads: Whole = 0
     """Processor threads; 0 leaves it to torch."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Count = 1000
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "decay_steps", "coral_crops", "checkpoint_every"):
-            require(self, getattr(self, name) >= 1, name, "must be at least 1")
-        for name in ("max_minutes", "seed", "threads", "alignment_from_step", "weight_decay"):
-            require(self, 0 <= getattr(self, name) < math.inf, name, "must be finite, not negative")
-        for name, kind in get_type_hints(BaselineConfig).items():
-            if name.endswith("_weight"):
-                value = getattr(self, name)
-                require(self, 0 <= value < math.inf, name, "must be finite, not negative")
-            if get_origin(kind) is Literal:
-                choices = get_args(kind)
-                rule = f"must be one of {', '.join(choices)}"
-                require(self, getattr(self, name) in choices, name, rule)
-        for name in ("learning_rate", "svm_c"):
-            require(self, 0 < getattr(self, name) < math.inf, name, "must be finite and above 0")
-        for name in ("momentum", "ema"):
-            require(self, 0 <= getattr(self, name) < 1, name, "must be at least 0 and below 1")
-        require(self, 0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
-        require(self, 0 <= (self.dropout or 0) < 1, "dropout", "must be at least 0 and below 1")
-        require(self, self.batch >= 2, "batch", "must be at least 2: covariances need it")
-        require(
-            self,
-            not self.aligns or self.alignment_from_step < self.steps,
-            "alignment_from_step",
-            f"must be below --steps ({self.steps}), or nothing would be aligned",
-        )
+        check(self)
+        if self.aligns and self.alignment_from_step >= self.steps:
+            rule = f"below `steps` ({self.steps}), or nothing would be aligned"
+            raise WrongValue("alignment_from_step", self.alignment_from_step, rule)
 
     @property
     def aligns(self) -> bool:

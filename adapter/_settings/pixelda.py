@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
+from adapter._settings.numbers import Average, Batch, Count, Factor, Positive, Weight, Whole
+from checked_settings import SettingError, check
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,25 @@ class TrainConfig:
     """Everything that decides what a training run learns.
 
     Raises:
-        AdapterError: a setting out of range, or two that do not go together.
+        SettingError: a setting out of range, or two that do not go together.
     """
 
-    steps: int = 20_000
+    steps: Count = 20_000
     """Training steps; one is a discriminator step followed by a generator step."""
-    max_minutes: float = 0.0
+    max_minutes: Weight = 0.0
     """Stop after this long, with a checkpoint to continue from; 0 means no limit."""
-    batch: int = 32
+    batch: Batch = 32
     """Source crops, and target crops, in each step."""
-    seed: int = 0
+    seed: Whole = 0
     """Decides weights, order of the data, noise and dropout."""
 
     architecture: str = "pixelda"
     """The generator's kind: pixelda, or what another package brings (docs/extending.md)."""
-    noise_dimension: int = 10
+    noise_dimension: Whole = 10
     """Length of the noise vector z, drawn from U(-1, 1); 0 for a generator that takes none."""
-    width: int = 64
+    width: Count = 64
     """Feature maps in the generator's layers."""
-    blocks: int = 4
+    blocks: Count = 4
     """Residual blocks in the generator."""
     half_resolution: bool = False
     """Run the generator's residual blocks at half the resolution: about four times faster."""
@@ -50,46 +51,46 @@ class TrainConfig:
     residual_output: bool = False
     """Let the generator predict a change to the crop instead of a new crop."""
 
-    discriminator_width: int = 64
+    discriminator_width: Count = 64
     """Feature maps in the discriminator's first layer; each further layer doubles them."""
-    discriminator_keep: float = 0.9
+    discriminator_keep: Factor = 0.9
     """Probability that the discriminator's dropout keeps a value."""
-    discriminator_noise: float = 0.2
+    discriminator_noise: Weight = 0.2
     """Standard deviation of the noise added after each discriminator layer."""
     discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
     """Normalisation in the discriminator."""
     discriminator_batch_deviation: bool = False
     """Show the discriminator how much the crops of a batch differ from each other."""
-    discriminator_shift: int = 0
+    discriminator_shift: Whole = 0
     """Shift what the discriminator sees by up to this many pixels, real and adapted alike."""
-    discriminator_color: float = 0.0
+    discriminator_color: Weight = 0.0
     """Change brightness and contrast of what the discriminator sees by up to this much."""
 
     gan_loss: Literal["non-saturating", "minimax", "least-squares", "hinge"] = "non-saturating"
     """The adversarial loss."""
-    discriminator_weight: float = 1.0
+    discriminator_weight: Weight = 1.0
     """Weight of the discriminator's loss."""
-    generator_weight: float = 1.0
+    generator_weight: Weight = 1.0
     """Weight of the adversarial loss in the generator step."""
-    gradient_penalty: float = 0.0
+    gradient_penalty: Weight = 0.0
     """Weight of the discriminator's gradient penalty on real crops (R1); 0 is off."""
-    gradient_penalty_every: int = 16
+    gradient_penalty_every: Count = 16
     """Apply the gradient penalty in every so many steps, as many times stronger."""
-    diversity_weight: float = 0.0
+    diversity_weight: Weight = 0.0
     """Reward for different looks from different noise; 0 is off."""
 
     task: Literal["none", "pose", "digits"] = "pose"
     """The task network trained beside: class and pose, class only, or none."""
     task_on_source: bool = True
     """Train the task network on source crops too, not on adapted ones alone."""
-    class_weight: float = 1.0
+    class_weight: Weight = 1.0
     """Weight of the classification loss in the task loss."""
-    pose_weight: float = 0.2
+    pose_weight: Weight = 0.2
     """Weight of the pose loss in the task loss."""
-    task_weight_in_generator: float = 0.0
+    task_weight_in_generator: Weight = 0.0
     """Weight of the task loss in the generator step."""
 
-    similarity_weight: float = 0.0
+    similarity_weight: Weight = 0.0
     """Weight of the content similarity loss (masked PMSE) in the generator step; 0 is off."""
     similarity_normaliser: Literal["all", "mask"] = "all"
     """Whether content similarity counts all pixels (paper) or the object's alone."""
@@ -98,27 +99,27 @@ class TrainConfig:
     similarity_reduction: Literal["mean", "sum"] = "mean"
     """Content similarity averaged over the batch (paper) or doubled and summed (official code)."""
 
-    depth_weight: float = 0.0
+    depth_weight: Weight = 0.0
     """Weight of the squared error of depth on the object in the generator step; 0 is off.
 
     Content similarity lets a channel shift as a whole, which for depth would contradict the pose.
     """
 
-    learning_rate: float = 2e-4
+    learning_rate: Positive = 2e-4
     """Adam's learning rate."""
-    discriminator_learning_rate: float = 0.0
+    discriminator_learning_rate: Weight = 0.0
     """Learning rate of the discriminator and the task network; 0 means the same."""
     schedule: Literal["constant", "staircase", "linear"] = "staircase"
     """Learning rate over time: constant, in stairs, or linear to 0 over the second half."""
-    decay: float = 0.95
+    decay: Factor = 0.95
     """Factor of each stair."""
-    decay_steps: int = 20_000
+    decay_steps: Count = 20_000
     """Length of a stair, counting discriminator and generator steps as one each."""
-    weight_decay: float = 0.0
+    weight_decay: Weight = 0.0
     """Decoupled weight decay (paper: 1e-5; the official code's never took effect)."""
-    clip_norm: float = 5.0
+    clip_norm: Weight = 5.0
     """Clip each variable's gradient to this norm; 0 is off."""
-    ema: float = 0.999
+    ema: Average = 0.999
     """The exported generator is a moving average of the weights with this factor; 0 is off."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -127,87 +128,32 @@ class TrainConfig:
     """Where to train: cpu or cuda."""
     compile: bool = False
     """Compile the networks with torch.compile, which takes minutes at first; for cuda only."""
-    threads: int = 0
+    threads: Whole = 0
     """Processor threads; 0 leaves it to torch."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Count = 1000
     """Steps between checkpoints."""
     tensorboard: bool = False
     """Write curves and pictures for TensorBoard beside the checkpoint."""
 
     def __post_init__(self) -> None:
-        positive = "steps batch width blocks discriminator_width decay_steps"
-        for name in (*positive.split(), "gradient_penalty_every", "checkpoint_every"):
-            require(self, getattr(self, name) >= 1, name, "must be at least 1")
-        kinds = get_type_hints(TrainConfig)
-        for field in dataclasses.fields(self):
-            if field.name.endswith("_weight") or field.name in _NOT_NEGATIVE:
-                value = getattr(self, field.name)
-                require(self, 0 <= value < math.inf, field.name, "must be finite, not negative")
-            choices = get_args(kinds[field.name])
-            if choices:
-                names = ", ".join(str(choice) for choice in choices)
-                require(
-                    self,
-                    getattr(self, field.name) in choices,
-                    field.name,
-                    f"must be one of {names}",
-                )
-        require(
-            self, 0 < self.learning_rate < math.inf, "learning_rate", "must be finite and above 0"
-        )
-        require(
-            self,
-            0 < self.discriminator_keep <= 1,
-            "discriminator_keep",
-            "must be above 0, at most 1",
-        )
-        require(self, 0 <= self.ema < 1, "ema", "must be at least 0 and below 1")
-        require(self, 0 < self.decay <= 1, "decay", "must be above 0 and at most 1")
-        require(self, self.batch >= 2, "batch", "must be at least 2, for batch normalisation")
-        if self.diversity_weight > 0:
-            require(
-                self,
-                self.batch % 2 == 0 and self.batch >= 4,
-                "batch",
-                "must be even and at least 4 with --diversity-weight: each crop goes in twice",
+        check(self)
+        if self.diversity_weight > 0 and (self.batch % 2 or self.batch < 4):
+            raise SettingError(
+                f"`batch` is {self.batch}: it must be even and at least 4 with `diversity_weight`, "
+                "for each crop goes in twice"
             )
         if self.noise_dimension == 0 and self.diversity_weight > 0:
-            raise AdapterError(
-                "--diversity-weight rewards what noise does, and there is none: make it 0, or "
-                "--noise-dimension 1 or more"
+            raise SettingError(
+                "`diversity_weight` rewards what noise does, and there is none: make it 0, or "
+                "`noise_dimension` 1 or more"
             )
         if self.task == "none" and self.task_weight_in_generator > 0:
-            raise AdapterError(
-                "--task-weight-in-generator needs a task network: add --task pose or --task digits"
+            raise SettingError(
+                "`task_weight_in_generator` needs a task network: add `task` pose or `task` digits"
             )
         if self.compile and self.device != "cuda":
-            raise AdapterError("--compile is for GPUs: add --device cuda, or leave it out")
+            raise SettingError("`compile` is for GPUs: add `device` cuda, or leave it out")
 
-
-def require(settings: object, holds: bool, name: str, rule: str) -> None:
-    """Refuse settings whose field `name` breaks a rule.
-
-    Raises:
-        AdapterError: `holds` is false; it names the flag, the rule and the value.
-    """
-    if not holds:
-        flag = "--" + name.replace("_", "-")
-        raise AdapterError(f"{flag} {rule}; it is {getattr(settings, name)}")
-
-
-_NOT_NEGATIVE = {
-    "max_minutes",
-    "seed",
-    "noise_dimension",
-    "discriminator_noise",
-    "discriminator_shift",
-    "discriminator_color",
-    "gradient_penalty",
-    "discriminator_learning_rate",
-    "clip_norm",
-    "weight_decay",
-    "threads",
-}
 
 _DIGITS = TrainConfig(
     steps=250_000,

@@ -74,7 +74,7 @@ def step_of(medians: list[float], is_float: bool, folder: Path) -> tuple[float, 
     made = ", ".join(f"{step:g} would make it {median * step:.0f} mm" for step in likely)
     raise AdapterError(
         f"depth in {folder} has a median of {median:g}, too {where} for millimetres: give "
-        f"--depth-scale, the millimetres in a step{f' ({made})' if made else ''}, or --channels 3"
+        f"`depth_scale`, the millimetres in a step{f' ({made})' if made else ''}, or `channels` 3"
     )
 
 
@@ -88,10 +88,10 @@ def check_depth_numbers(stored: Stored, file: Path, scale: float | None) -> None
     if not stored.is_flat:
         raise AdapterError(
             f"{file} has {pixels.shape[2]} channels; a depth image has one: give depth as it was "
-            "measured, or train with --channels 3"
+            "measured, or train with `channels` 3"
         )
     if not stored.is_wide and scale is None:
         raise AdapterError(
             f"{file} has 8 bits, too few for depth in millimetres; give 16-bit or float depth, the "
-            "millimetres in a step with --depth-scale, or train with --channels 3"
+            "millimetres in a step with `depth_scale`, or train with `channels` 3"
         )

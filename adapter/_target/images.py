@@ -165,7 +165,7 @@ class _Reader:
         if alone and crops and not self.paired:
             raise AdapterError(
                 f"none of the {counted(len(alone), 'depth map')} in {self.folder} ({alone[0]}) "
-                "goes with a crop by its name; name them alike, or train with --channels 3"
+                "goes with a crop by its name; name them alike, or train with `channels` 3"
             )
         for file in alone:
             self.tally.add(DEPTH_ALONE, file)

@@ -101,7 +101,7 @@ def read_target(
             missing, in colours, of 8 bits or of no plausible unit.
     """
     if not folder.is_dir():
-        raise AdapterError(f"{folder} is not a folder; --target takes a folder of real crops")
+        raise AdapterError(f"{folder} is not a folder; `target` takes a folder of real crops")
     tally = Tally()
     listing = list_files(folder, tally)
     are_scenes = bool(scenes_of(listing))
@@ -116,13 +116,13 @@ def read_target(
     else:
         raise AdapterError(
             f"{folder} is a BOP dataset, whose scene_camera.json has depth_scale; leave out "
-            "--depth-scale"
+            "`depth_scale`"
         )
     _check_enough(crops, listing, tally)
     depth = None
     if _uses_depth(crops, channels, folder):
         source = "scene_camera.json" if are_scenes else SETTINGS
-        depth = _depth_of(crops, folder, source if depth_scale is None else "--depth-scale")
+        depth = _depth_of(crops, folder, source if depth_scale is None else "`depth_scale`")
     bits = bits_of(max(crop.peak for crop in crops))
     images = np.concatenate([_tensor(crop, bits, depth, window) for crop in crops])
     return TargetCrops(
@@ -200,7 +200,7 @@ def _uses_depth(crops: list[Crop], channels: int | None, folder: Path) -> bool:
     if without:
         raise AdapterError(
             f"{without} of {len(crops)} crops in {folder} have no depth; add depth/NAME.png beside "
-            "rgb/NAME.png or train with --channels 3"
+            "rgb/NAME.png or train with `channels` 3"
         )
     return True
 
@@ -274,7 +274,7 @@ def _doubts(crops: list[Crop], depth: _Depth, window: float) -> list[str]:
         return []
     return [
         f"{share:.0%} of the depth in the crops' middles is more than a window ({window:g} mm) "
-        "from their centres: are --depth-scale and --window right?"
+        "from their centres: are `depth_scale` and `window` right?"
     ]
 
 

@@ -38,7 +38,7 @@ def torch_of(config: Machine) -> Iterator[None]:
     """
     cuda = config.device == "cuda"
     if cuda and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with --device cpu")
+        raise AdapterError("torch finds no CUDA device; train with `device` cpu")
     threads, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adapter._errors import AdapterError, brief
+from adapter._errors import AdapterError, OtherTraining, brief
 from adapter._files import write_atomically
 from safe_files import open_file
 
@@ -217,7 +217,7 @@ def check_same_run(
     What a checkpoint does not say of its run is not compared: the judge's once said nothing.
 
     Raises:
-        AdapterError: it is another run; the message says what differs.
+        OtherTraining: the message says what differs.
     """
     # A setting that the checkpoint does not know is newer than it, and had its default's effect.
     defaults = {f.name: f.default for f in dataclasses.fields(config)}
@@ -225,17 +225,17 @@ def check_same_run(
     before = defaults | json.loads(metadata["config"]) if "config" in metadata else now
     free = set(free)
     changed = [
-        f"--{name.replace('_', '-')} {before[name]} there, {value} now"
+        f"`{name}` {before[name]} there, {value} now"
         for name, value in now.items()
         if name not in free and before[name] != value
     ]
     if changed:
-        raise AdapterError(
+        raise OtherTraining(
             f"{path} belongs to a run with other settings ({'; '.join(changed)}); use these "
             "or another folder"
         )
     if metadata.get("fingerprint", fingerprint) != fingerprint:
-        raise AdapterError(
+        raise OtherTraining(
             f"{path} belongs to a run on other crops; use the same crops or another folder"
         )
 

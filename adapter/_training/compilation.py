@@ -25,5 +25,5 @@ def compiling(compiled: bool) -> Iterator[None]:
     except TorchDynamoException as error:
         reason = " ".join(str(error).split())[:200]
         raise AdapterError(
-            f"torch.compile cannot compile the networks here ({reason}); train without --compile"
+            f"torch.compile cannot compile the networks here ({reason}); train without `compile`"
         ) from error

@@ -14,6 +14,7 @@ from adapter._errors import AdapterError
 from adapter._losses.alignment import coral_matrix
 from adapter._networks.pixelda import TaskTower
 from adapter._settings.pixelda import LabelledCrops
+from checked_settings import MissingDependency
 
 
 class CoralHead(nn.Module):
@@ -84,14 +85,12 @@ def import_svm() -> Any:
     """scikit-learn's linear SVM.
 
     Raises:
-        AdapterError: it is not installed.
+        MissingDependency: it is not installed.
     """
     try:
         from sklearn.svm import LinearSVC  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        raise AdapterError(
-            "CORAL's SVM needs scikit-learn; install it with: pip install 'render-adapt[paper]'"
-        ) from error
+        raise MissingDependency("CORAL's SVM", "scikit-learn", "'render-adapt[paper]'") from error
     return LinearSVC
 
 
@@ -106,7 +105,7 @@ def check_every_class(source: LabelledCrops, crops: int) -> None:
     if missing or len(seen) < 2:
         raise AdapterError(
             "CORAL's SVM needs source crops of every class, and two classes at least; there are "
-            f"none of: {', '.join(missing) or 'a second class'}; add some or raise --coral-crops"
+            f"none of: {', '.join(missing) or 'a second class'}; add some or raise `coral_crops`"
         )
 
 

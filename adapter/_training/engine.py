@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter._batches import seed_of
-from adapter._errors import AdapterError
+from adapter._errors import TrainingDiverged
 from adapter._settings.progress import TaskProgress
 from adapter._training.arithmetic import torch_of
 from adapter._training.averages import MovingAverage
@@ -248,7 +248,7 @@ class _Run:
         """The report's numbers, with one wait for all of them.
 
         Raises:
-            AdapterError: one is not finite: the run has diverged.
+            TrainingDiverged: one is not finite.
         """
         values = torch.stack(list(report.values())).tolist() if report else []
         numbers: dict[str, float] = dict(zip(report, values, strict=True))
@@ -257,9 +257,9 @@ class _Run:
                 kept = "none was saved yet"
                 if self.saved >= 0:
                     kept = f"the checkpoint of step {self.saved} is kept"
-                raise AdapterError(
+                raise TrainingDiverged(
                     f"training diverged at step {self.step}: the {name} loss is not a finite "
-                    f"number; lower --learning-rate or use --precision fp32 ({kept})"
+                    f"number; lower `learning_rate` or use `precision` fp32 ({kept})"
                 )
         return numbers
 

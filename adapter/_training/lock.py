@@ -24,7 +24,7 @@ def only_training(folder: Path, name: str = "training.lock") -> Iterator[None]:
     """
     make_folder(folder)
     refusal = AdapterError(
-        f"another training is at work in {folder}: wait until it has ended, or give --out another "
+        f"another training is at work in {folder}: wait until it has ended, or give `out` another "
         "folder"
     )
     try:

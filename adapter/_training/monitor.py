@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter._errors import AdapterError
+from adapter._errors import TrainingCollapsed
 from adapter._settings.progress import Progress, TaskProgress
+from checked_settings import MissingDependency
 
 SCALARS_EVERY = 50
 """Steps between two points of TensorBoard's curves."""
@@ -32,17 +33,14 @@ class Board:
             checkpoint, are hidden, so that every step is there once.
 
     Raises:
-        AdapterError: the package tensorboard is not installed.
+        MissingDependency: the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise AdapterError(
-                "--tensorboard needs the package tensorboard; install it with: "
-                "pip install tensorboard"
-            ) from error
+            raise MissingDependency("`tensorboard`", "tensorboard", "tensorboard") from error
         self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
     def curves(self, progress: TaskProgress, learning_rates: dict[str, float]) -> None:
@@ -122,18 +120,18 @@ class CollapseWatch:
         """Look at `crops` as they are adapted after `step` steps.
 
         Raises:
-            AdapterError: the generator has collapsed.
+            TrainingCollapsed: the generator has.
         """
         if step < self.FIRST_STEP or self._expected < self.LEAST:
             return
         part = variation(adapted) / self._expected
         self.low_checks = self.low_checks + 1 if part < self.LIMIT else 0
         if self.low_checks >= self.CHECKS:
-            raise AdapterError(
+            raise TrainingCollapsed(
                 f"training collapsed at step {step}: adapted crops differ from each other by only "
                 f"{100 * part:.1f} % of what the data's crops do, in {self.low_checks} checks in a "
-                "row; train in another folder with a lower --learning-rate, or with a "
-                "--similarity-weight, which ties adapted crops to their source (the checkpoint "
+                "row; train in another folder with a lower `learning_rate`, or with a "
+                "`similarity_weight`, which ties adapted crops to their source (the checkpoint "
                 "before this step is kept)"
             )
 
@@ -173,8 +171,8 @@ class DiscriminatorWatch:
 _DISCRIMINATOR_WON = (
     "the discriminator has told nearly all adapted crops from real ones for "
     f"{DiscriminatorWatch.STEPS} steps, so the generator learns little from it; if adapted crops "
-    "look wrong, train with a lower --discriminator-keep, a higher --discriminator-noise or a "
-    "lower --discriminator-learning-rate"
+    "look wrong, train with a lower `discriminator_keep`, a higher `discriminator_noise` or a "
+    "lower `discriminator_learning_rate`"
 )
 
 

@@ -117,7 +117,7 @@ def load_task_tower(checkpoint: Path) -> TaskTower:
     state = part(tensors, "average_task") or part(tensors, "task")
     config = TrainConfig(**json.loads(metadata["config"]))
     if config.task == "none":
-        raise AdapterError(f"{checkpoint} was trained without a task network; add --task pose")
+        raise AdapterError(f"{checkpoint} was trained without a task network; add `task` pose")
     names = json.loads(metadata["class_names"])
     tower = TaskTower(int(metadata["channels"]), int(metadata["size"]), len(names), config.task)
     tower.load_state_dict(state)
@@ -326,11 +326,11 @@ def _check_crops(crops: Crops, config: TrainConfig) -> None:
         )
     if config.discriminator_shift >= height:
         raise AdapterError(
-            f"--discriminator-shift {config.discriminator_shift} moves crops of {height} pixels "
+            f"`discriminator_shift` {config.discriminator_shift} moves crops of {height} pixels "
             "out of sight; choose a few pixels"
         )
     check_two_of_each(source, target)
     if crops.labelled_target is not None:
         if config.task == "none":
-            raise AdapterError("labelled target crops train the task network: add --task pose")
+            raise AdapterError("labelled target crops train the task network: add `task` pose")
         check_labelled_target(source, crops.labelled_target)

@@ -53,11 +53,11 @@ def read_folder(folder: Path) -> dict[int, FolderObject]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise ModelError(
-            f"--models {folder} {problem}; give a folder with obj_000001.ply and so on"
+            f"`models` {folder} {problem}; give a folder with obj_000001.ply and so on"
         )
     paths = _mesh_files(folder)
     if not paths:
-        raise ModelError(f"--models {folder} holds no obj_*.ply; {_hint(folder)}")
+        raise ModelError(f"`models` {folder} holds no obj_*.ply; {_hint(folder)}")
     facts = _read_facts(folder / "models_info.json")
     objects = {
         object_id: _folder_object(object_id, path, facts.get(object_id, {}), folder)
@@ -84,7 +84,7 @@ def _hint(folder: Path) -> str:
         return f"did you mean {inner[0]}?"
     others = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
     if others:
-        return f"give each mesh a name of its own, such as --objects widget={others[0]}"
+        return f"give each mesh a name of its own, such as `objects` widget={others[0]}"
     return "BOP calls them obj_000001.ply and so on"
 
 

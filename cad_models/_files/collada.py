@@ -27,6 +27,7 @@ from cad_models._mesh.atlas import by_texture, joined
 from cad_models._mesh.checked import MAX_FACES, RawMesh, too_many
 from cad_models._mesh.placed import placed
 from cad_models._model import ModelError
+from checked_settings import MissingDependency
 
 _MOST_INSTANCES = 10_000
 _DEEPEST = 100
@@ -47,14 +48,16 @@ def read(files: SourceFiles) -> RawMesh:
     """The mesh of a COLLADA file.
 
     Raises:
-        ModelError: the parser is not installed; the file cannot be read, shows more than can be
+        MissingDependency: the parser is not installed.
+        ModelError: the file cannot be read, shows more than can be
             rendered, or names a texture that is missing or not a picture.
     """
     # Blender's Python has none.
     if importlib.util.find_spec("collada") is None:
-        raise ModelError(
-            f"{files.path} is a COLLADA file, which is read with pycollada: pip install pycollada, "
-            "or export the mesh as PLY or GLB"
+        raise MissingDependency(
+            f"{files.path}, a COLLADA file,",
+            "pycollada",
+            "pycollada, or export the mesh as PLY or GLB",
         )
     try:
         _check(files)

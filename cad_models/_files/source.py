@@ -42,7 +42,7 @@ class SourceFiles:
         try:
             self.content = read_file(path, most=MAX_BYTES, inside=inside)
         except FileNotFoundError:
-            raise ModelError(f"{path} does not exist; check the path in --objects") from None
+            raise ModelError(f"{path} does not exist; check the path in `objects`") from None
         except OSError as error:
             raise ModelError(f"{path} cannot be read ({error.strerror}); {_ADVICE}") from None
         if not self.content.strip():

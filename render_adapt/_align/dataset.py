@@ -63,7 +63,7 @@ def finished_run(out: Path, alignment: Mapping[str, Any]) -> Mapping[str, Any] |
     if not (out / MANIFEST).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DatasetError(
-                f"{out} holds files that are no alignment of ours: give --out an empty or new "
+                f"{out} holds files that are no alignment of ours: give `out` an empty or new "
                 "folder"
             )
         return None

@@ -107,7 +107,7 @@ def align(
         aligned yet, and the same call goes on.
 
     Raises:
-        AdapterError, ConfigError, DatasetError, ModelError, RenderError: one sentence each.
+        RenderAdaptError: one sentence that says why.
     """
     show = on_progress or (lambda stage, done, total: None)
     task, found = _load(config)
@@ -141,7 +141,7 @@ def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
     plan = config.plan(target.cut)
     CropPlanner(plan).refuse_too_near(models)
     sheet = config.working / TARGET_SHEET
-    with writing(sheet, "choose another folder with --out"):
+    with writing(sheet, "choose another folder with `out`"):
         config.working.mkdir(parents=True, exist_ok=True)
         write_target_sheet(sheet, target, config.target.resolve().name, plan.window)
     threads = config.threads or available_cores()
@@ -191,8 +191,8 @@ def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[R
         raise DatasetError(
             f"none of the {len(result.names)} crops is aligned with a confidence of "
             f"{config.min_confidence:g} or more (the best has {result.confidence.max():.2f}): look "
-            f"whether --objects and --centre are right in {config.working / TARGET_SHEET}, train "
-            "with more --steps, or give a lower --min-confidence; --out must be another folder then"
+            f"whether `objects` and `centre` are right in {config.working / TARGET_SHEET}, train "
+            "with more `steps` (and another `out`), or give a lower `min_confidence`"
         )
     return result, calibrated
 

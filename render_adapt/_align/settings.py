@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal
 
 from adapter import TargetCut
+from checked_settings import Above, AtLeast, Between, SettingError, check
 from render_adapt._config import Units
-from render_adapt._exceptions import ConfigError
 from render_adapt._train import TrainRun
 from renderer import RANDOMIZATIONS, Centre, PlanConfig, Randomization, read_randomization
 
@@ -19,7 +18,18 @@ LEARNT_FROM = replace(
 )  # fmt: skip
 """What the network's renders differ in: as `strong`, but cut as closely as the target's crops are,
 and with the objects' own colours, by which they are told apart."""
-_AT_LEAST_ONE = ("source_crops", "steps", "batch", "round_steps", "checkpoint_every")
+_Count = Annotated[int, AtLeast(1)]
+_Whole = Annotated[int, AtLeast(0)]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Sides that the network can halve four times."""
+
+    phrase: str = "a multiple of 16, from 16 to 256"
+
+    def holds(self, value: Any) -> bool:
+        return bool(value % 16 == 0 and 16 <= value <= 256)
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class AlignConfig:
     """Which crops to align, with which objects, and how.
 
     Raises:
-        ConfigError, RenderError: a value is out of range; the message names the flag.
+        SettingError: a value is out of range.
     """
 
     objects: tuple[str, ...]
@@ -58,75 +68,48 @@ class AlignConfig:
     """Least and greatest distance from the camera to the object, millimetres."""
     channels: Literal[3, 4] | None = None
     """3 to leave depth aside, 4 to insist on it; what the target has, if not given."""
-    depth_scale: float | None = None
+    depth_scale: Annotated[float, Above(0)] | None = None
     """Millimetres in a step of the target's depth; what its crops.json says, else told from the
     values."""
-    size: int = 64
+    size: Annotated[int, _Sizes()] = 64
     """Side of the crops as they are looked at and written, pixels: a multiple of 16."""
-    min_confidence: float = 0.5
+    min_confidence: Annotated[float, Between(0, 1)] = 0.5
     """Crops are kept from this probability on that their pose is right."""
-    source_crops: int = 24_000
+    source_crops: _Count = 24_000
     """Renders to learn from; they take 16 kB of memory each at 64 pixels."""
-    calibration_crops: int = 600
+    calibration_crops: Annotated[int, AtLeast(20)] = 600
     """Renders by which confidence is calibrated."""
-    steps: int = 4000
+    steps: _Count = 4000
     """Training steps."""
-    batch: int = 64
+    batch: Annotated[int, AtLeast(2)] = 64
     """Renders in a step."""
-    rounds: int = 0
+    rounds: _Whole = 0
     """How often to train on with the crops of which it is sure, and align anew: each takes the time
     of another alignment and of `round_steps`."""
-    round_steps: int = 1000
+    round_steps: _Count = 1000
     """Training steps of each such round."""
-    learning_rate: float = 2e-3
+    learning_rate: Annotated[float, Above(0)] = 2e-3
     """AdamW's, after 200 steps of warm-up; it falls to 0 along a cosine."""
-    max_minutes: float = 0.0
+    max_minutes: Annotated[float, AtLeast(0)] = 0.0
     """Stop training after so many minutes, to go on when called again; 0 is no limit."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network; auto is bf16 on a GPU and on processors with AMX, where it is
     several times as fast, and fp32 on others."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network runs."""
-    threads: int = 0
+    threads: _Whole = 0
     """Processor threads; 0 takes all cores."""
-    checkpoint_every: int = 500
+    checkpoint_every: _Count = 500
     """Steps between checkpoints."""
-    seed: int = 0
+    seed: _Whole = 0
     """The same seed gives the same bytes on the same machine."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading a mesh."""
+        check(self)
         object.__setattr__(self, "objects", self._as_training().objects)
         if not self.objects:
-            raise ConfigError("--objects is empty: name at least one, as in --objects ape,cat")
-        for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{_flag(name)} is {getattr(self, name)}: it must be at least 1")
-        if self.size % 16 or not 16 <= self.size <= 256:
-            raise ConfigError(f"--size is {self.size}: give a multiple of 16, from 16 to 256")
-        if not 0 <= self.min_confidence <= 1:
-            raise ConfigError(
-                f"--min-confidence is {self.min_confidence:g}: it must be from 0 to 1"
-            )
-        if self.calibration_crops < 20:
-            raise ConfigError(
-                f"--calibration-crops is {self.calibration_crops}: it must be at least 20, and a "
-                "few hundred tell more"
-            )
-        for name in ("seed", "threads", "rounds", "max_minutes"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{_flag(name)} is {getattr(self, name)}: it must be 0 or more")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"--learning-rate is {self.learning_rate}: it must be above 0")
-        for name, known in (("precision", ("auto", "fp32", "bf16")), ("device", ("cpu", "cuda"))):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{_flag(name)} is {getattr(self, name)}: it must be one of {', '.join(known)}"
-                )
-        if self.centre is not None and self.centre not in get_args(Centre):
-            raise ConfigError(
-                f"--centre is {self.centre}: it must be one of {', '.join(get_args(Centre))}"
-            )
+            raise SettingError("`objects` is empty: name at least one, as in `objects` ape,cat")
         _ = self.plan(None), self.randomization  # which check what they are made of
 
     @property
@@ -193,7 +176,3 @@ class AlignSummary:
     def finished(self) -> bool:
         """Whether the crops are aligned."""
         return self.trained >= self.steps
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

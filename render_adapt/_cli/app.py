@@ -22,10 +22,11 @@ from rich.table import Table
 from adapter import PRESETS, SHIPPED_ADAPTER, TrainConfig, read_info
 from adapter import Progress as TrainProgress
 from cad_models import available_models
+from checked_settings import RenderAdaptError, WrongValue, alternatives
 from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.reproduce import reproduce
-from render_adapt._cli.settings import given_settings, optional_fields, refuse_fractions
+from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
 from render_adapt._cli.streams import (
     CONTINUES,
     InterruptedCommand,
@@ -37,9 +38,8 @@ from render_adapt._cli.streams import (
 from render_adapt._cli.target import print_target
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
-from render_adapt._exceptions import USER_ERRORS, ConfigError, DatasetError
+from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.calibrate import calibrate_adapter
-from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app(sys.argv[1:] if arguments is None else list(arguments))
     except ReaderGoneError:
         sys.exit(141)
-    except USER_ERRORS as error:
-        errors.print(printable(f"render-adapt: {error}"), style="red", soft_wrap=True)
+    except RenderAdaptError as error:
+        errors.print(in_flags(f"render-adapt: {error}"), style="red", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
         kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
@@ -108,10 +108,10 @@ def run(
         a run, its settings need not be given again.
     """
     if preset not in RUN_PRESETS:
-        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(RUN_PRESETS)}")
+        raise WrongValue("preset", preset, alternatives(RUN_PRESETS))
     given = {**RUN_PRESETS[preset], **given_settings(settings)}
     if given.get("n") == 0:
-        raise ConfigError("--n is 0: it must be at least 1")
+        raise WrongValue("n", 0, "at least 1")
     if only is not None:
         out = Path(given.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
@@ -148,7 +148,7 @@ def _print_summary(summary: RunSummary) -> None:
             f"label fidelity: {summary.redrawn} crops were adapted anew, {summary.dropped} left out"
         )
     for note in summary.notes:
-        output.print(f"note: {note}", soft_wrap=True)
+        output.print(in_flags(f"note: {note}"), soft_wrap=True)
     output.print(f"dataset: {summary.folder}", soft_wrap=True)
     output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
     output.print(f"sha256: {summary.sha256}", style="dim")
@@ -183,9 +183,9 @@ def verify(
         Processes side by side [default: all cores].
     """
     if workers is not None and workers < 1:
-        raise ConfigError(f"--workers is {workers}: it must be at least 1")
+        raise WrongValue("workers", workers, "at least 1")
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise ConfigError("--sha256 must be the 64 hexadecimal digits that the run printed")
+        raise WrongValue("sha256", sha256, "the 64 hexadecimal digits that the run printed")
     expected = sha256 and sha256.lower()
     found = _verified(folder, expected, workers)
     if found.bad and repair:
@@ -193,7 +193,7 @@ def verify(
         with CropsBar() as show:
             summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
         for note in summary.notes:
-            output.print(f"note: {note}", soft_wrap=True)
+            output.print(in_flags(f"note: {note}"), soft_wrap=True)
         listed = all(file.path != folder / LISTING for file in found.bad)
         if listed and found.sha256 != summary.sha256:
             output.print(
@@ -248,7 +248,7 @@ def train(
         Say what there is to learn from, draw it, and stop.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"--preset is {preset}: it must be one of {', '.join(PRESETS)}")
+        raise WrongValue("preset", preset, alternatives(PRESETS))
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
     if dry_run:
         print_target(find_target(run))
@@ -261,7 +261,7 @@ def train(
         def show(state: TrainProgress) -> None:
             if state.note not in notes:
                 notes.add(state.note)
-                errors.print(f"note: {state.note}", soft_wrap=True)
+                errors.print(in_flags(f"note: {state.note}"), soft_wrap=True)
             losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
             line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
             progress.update(task, description=line, completed=state.step, total=state.steps)

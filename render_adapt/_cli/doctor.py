@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.table import Table
 from rich.text import Text
 
-from renderer import ENGINES, RenderError, check_engine
+from checked_settings import RenderAdaptError
+from render_adapt._cli.settings import in_flags
+from renderer import ENGINES, check_engine
 
 _NEEDED = ("raster", "onnxruntime")
 """Without these no dataset can be made."""
@@ -64,7 +66,7 @@ def show(findings: list[Finding]) -> Table:
         column.overflow = "fold"
     for finding in findings:
         mark = Text("works", "green") if finding.works else Text("missing", "yellow")
-        table.add_row(finding.part, finding.use, mark, Text(finding.message))
+        table.add_row(finding.part, finding.use, mark, Text(in_flags(finding.message)))
     return table
 
 
@@ -76,7 +78,7 @@ def can_make_datasets(findings: list[Finding]) -> bool:
 def _examine_engine(name: str) -> Finding:
     try:
         use = ENGINES[name].use
-    except RenderError as error:
+    except RenderAdaptError as error:
         return Finding(name, "drawing", False, str(error))
     check = check_engine(name)
     return Finding(name, use, check.works, check.message)
@@ -87,27 +89,27 @@ def _examine_onnx_runtime() -> Finding:
     code, said = _try_in_python(_ONNX_RUNTIME_CHECK)
     if code == 0:
         return Finding(part, use, True, f"{_version('onnxruntime')}, on {said}")
-    return Finding(part, use, False, f"It cannot be imported ({said}): pip install onnxruntime.")
+    return Finding(part, use, False, f"it cannot be imported ({said}): pip install onnxruntime")
 
 
 def _examine_torch() -> tuple[Finding, Finding]:
     torch_use, gpu_use = "training", "doing so faster"
     if _version("torch") is None:
-        install = "It is not installed: pip install 'render-adapt[train]'."
+        install = "it is not installed: pip install 'render-adapt[train]'"
         return (
             Finding("torch", torch_use, False, install),
-            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, is missing."),
+            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, is missing"),
         )
     code, said = _try_in_python(_TORCH_CHECK)
     if code != 0:
-        broken = f"It fails ({said}): install it again for this machine's driver."
+        broken = f"it fails ({said}): install it again for this machine's driver"
         return (
             Finding("torch", torch_use, False, broken),
-            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, fails."),
+            Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, fails"),
         )
     no_gpu = (
         "torch sees no GPU: nothing needs one; where there is one, install its driver and a torch "
-        "built for CUDA."
+        "built for CUDA"
     )
     return (
         Finding("torch", torch_use, True, str(_version("torch"))),

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from checked_settings import MissingDependency
 from render_adapt._cli.bars import JobLines, errors, output, steps_bar
+from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
-from render_adapt._exceptions import ConfigError
 
 _NEEDS = ("torch", "onnx", "h5py", "sklearn", "tensorboard")
 """What the experiments import, of the extra `paper`."""
@@ -93,11 +94,11 @@ def reproduce(
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
         outcome = run_experiments(run, JobLines(progress))
     for name, message in outcome.failed.items():
-        errors.print(f"failed: {name}: {message}", soft_wrap=True)
+        errors.print(in_flags(f"failed: {name}: {message}"), soft_wrap=True)
     if outcome.unfinished:
         output.print(f"{outcome.unfinished} trainings are unfinished; the same command continues")
     for note in outcome.notes:
-        output.print(note, soft_wrap=True)
+        output.print(in_flags(note), soft_wrap=True)
     for file in outcome.files:
         output.print(f"written: {file}", soft_wrap=True)
 
@@ -110,6 +111,4 @@ def _given(settings: Mapping[str, object]) -> str:
 def _refuse_without_packages() -> None:
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            f"reproduce needs {', '.join(missing)}; install with: pip install 'render-adapt[paper]'"
-        )
+        raise MissingDependency("reproduce", ", ".join(missing), "'render-adapt[paper]'")

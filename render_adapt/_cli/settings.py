@@ -9,8 +9,14 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from cyclopts import App, ArgumentCollection, Parameter
 from docstring_parser import parse_from_object
 
-from render_adapt._exceptions import ConfigError
+from checked_settings import WrongValue, worded
+from render_adapt._printable import printable
 from renderer import ENGINES
+
+
+def in_flags(message: str) -> str:
+    """A message as it is printed: on one line, its settings by their flags."""
+    return printable(worded(message, lambda name: "--" + name.replace("_", "-")))
 
 
 def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
@@ -54,14 +60,15 @@ def refuse_fractions(app: App, commands: Sequence[str], arguments: ArgumentColle
     """Refuse 1.5 where a whole number is wanted, which cyclopts rounds.
 
     Raises:
-        ConfigError: a number is not whole.
+        WrongValue: a number is not whole.
     """
     for argument in arguments:
         if int not in (argument.hint, *get_args(argument.hint)):
             continue
         for token in argument.tokens:
             if "." in token.value and not _is_whole(token.value):
-                raise ConfigError(f"{argument.name} is {token.value}: it must be a whole number")
+                name = argument.name.removeprefix("--").replace("-", "_")
+                raise WrongValue(name, token.value, "a whole number")
 
 
 def _is_whole(number: str) -> bool:

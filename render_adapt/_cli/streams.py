@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from render_adapt._exceptions import RenderAdaptError
+from checked_settings import RenderAdaptError
 
 CONTINUES = "the same command continues"
 

@@ -44,7 +44,7 @@ def calibrate_adapter(
         renderer: of these models, as the adapter's renders were made; raster if not given.
 
     Raises:
-        AdapterError, ConfigError, RenderError, DatasetError: one sentence each.
+        RenderAdaptError: one sentence that says why.
     """
     adapter = load_adapter(path, threads=1)
     window = plan.window

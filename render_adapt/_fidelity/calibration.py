@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._exceptions import ConfigError
+from adapter import AdapterError
+from checked_settings import SettingError
 from safe_files import parse_json, read_file
 
 CALIBRATION = "fidelity.json"
@@ -68,12 +69,12 @@ def measure(
     """A calibration from the parts' numbers of many crops, NaN where there is none.
 
     Raises:
-        ConfigError: there are fewer than 1,000 crops to go by.
+        SettingError: there are fewer than 1,000 crops to go by.
     """
     known = {part: values[np.isfinite(values)] for part, values in parts.items()}
     crops = max(map(len, known.values()))
     if crops < 1 / SHARES[0]:
-        raise ConfigError(
+        raise SettingError(
             f"{crops} crops show their target well enough to calibrate fidelity: give 1000 or more"
         )
     return Calibration(
@@ -104,17 +105,17 @@ def read_calibration(path: Path) -> Calibration:
     """Read a calibration's file, which is not trusted.
 
     Raises:
-        ConfigError: it cannot be read, or is none of this version.
+        AdapterError: it cannot be read, or is none of this version.
     """
     again = "delete it, and calibrate the adapter anew with render-adapt calibrate"
     try:
         fields: Any = parse_json(read_file(path, most=_LARGEST_FILE, inside=path.parent))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); {again}") from None
+        raise AdapterError(f"{path} cannot be read ({error.strerror}); {again}") from None
     except ValueError:
-        raise ConfigError(f"{path} is not JSON; {again}") from None
+        raise AdapterError(f"{path} is not JSON; {again}") from None
     if not _is_calibration(fields):
-        raise ConfigError(f"{path} is no fidelity calibration of this version; {again}")
+        raise AdapterError(f"{path} is no fidelity calibration of this version; {again}")
     return Calibration(
         quantiles={k: np.array(v, np.float64) for k, v in fields["quantiles"].items()},
         adapter_sha256=fields["adapter_sha256"],

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import SHIPPED_ADAPTER, Adapter, open_network
-from render_adapt._exceptions import ConfigError
+from adapter import SHIPPED_ADAPTER, Adapter, AdapterError, open_network
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
     Label,
@@ -93,12 +92,12 @@ class Judge:
         network: an ONNX file; the package's own by default.
 
     Raises:
-        ConfigError: the calibration is of another network, or the package's own is damaged.
+        AdapterError: the calibration is of another network, or the package's own is damaged.
     """
 
     def __init__(self, calibration: Calibration, network: Path = JUDGE) -> None:
         if calibration.judge_sha256 != hash_of_judge(network):
-            raise ConfigError(
+            raise AdapterError(
                 "the fidelity calibration was made with another judge than this version's: "
                 "calibrate the adapter anew with render-adapt calibrate"
             )
@@ -143,7 +142,7 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
         adapter: what was loaded from there.
 
     Raises:
-        ConfigError: the calibration is damaged, or of another adapter.
+        AdapterError: the calibration is damaged, or of another adapter.
     """
     folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     file = folder / CALIBRATION
@@ -152,7 +151,7 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
         return Judge(_without_depth(general) if adapter.info.channels == 3 else general)
     calibration = read_calibration(file)
     if calibration.adapter_sha256 != adapter.info.sha256.get("generator.onnx"):
-        raise ConfigError(
+        raise AdapterError(
             f"{file} was made for another adapter than the one beside it: "
             f"calibrate it anew with render-adapt calibrate --adapter {folder}"
         )
@@ -196,11 +195,11 @@ def hash_of_judge(network: Path) -> str:
     """SHA-256 of a judge's file.
 
     Raises:
-        ConfigError: it is the package's own, and not as it came with it.
+        AdapterError: it is the package's own, and not as it came with it.
     """
     found = hash_file(network)
     if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
-        raise ConfigError(
+        raise AdapterError(
             f"{network} is not the file that came with this version (its SHA-256 differs): install "
             "render-adapt again"
         )

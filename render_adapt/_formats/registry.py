@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cad_models import CadModel
+from checked_settings import SettingError
 from plug_ins import PlugIns
-from render_adapt._exceptions import ConfigError
 from render_adapt._formats.bop_scenes import BopScenes
 from render_adapt._formats.bop_webdataset import BopWebdataset
 from render_adapt._formats.format import Format
@@ -23,7 +23,7 @@ def formats() -> Mapping[str, Format]:
     """All formats by name, those that come with the package first.
 
     Raises:
-        ConfigError: another package's cannot be used.
+        SettingError: another package's cannot be used.
     """
     return dict(
         PlugIns(
@@ -32,7 +32,7 @@ def formats() -> Mapping[str, Format]:
             kind=Format,
             shipped={one.name: one for one in _SHIPPED},
             names_of=lambda one: (one.name,),
-            error=ConfigError,
+            error=SettingError,
         )
     )
 

@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from render_adapt._exceptions import ConfigError
+from checked_settings import Between, SettingError, check
 from safe_files import parse_json, read_file, write_file
 
 _MOST_JOB_BYTES = 2**24
@@ -25,7 +25,7 @@ class Job:
     """Work for another process.
 
     Raises:
-        ConfigError: there is no work of that kind.
+        WrongValue: there is no work of that kind.
     """
 
     kind: Literal["generate", "preview", "learn", "check"]
@@ -36,19 +36,12 @@ class Job:
     `preset`, for `learn`. `models` may be a .blend file, and `objects` names in it."""
     picture: str = ""
     """The PNG file that `preview` writes, and `learn` renews."""
-    crops: int = 4
+    crops: Annotated[int, Between(1, MOST_SHOWN)] = 4
     """How many crops the picture shows."""
 
     def __post_init__(self) -> None:
         """Check the kinds of all that another process may have got wrong."""
-        if not isinstance(self.settings, Mapping) or not isinstance(self.picture, str):
-            raise ConfigError("a job's settings are by name, its picture is text: renew the add-on")
-        if type(self.crops) is not int or not 1 <= self.crops <= MOST_SHOWN:
-            raise ConfigError(
-                f"a job shows {str(self.crops)[:20]} crops: it shows 1 to {MOST_SHOWN}"
-            )
-        if self.kind not in ("generate", "preview", "learn", "check"):
-            raise ConfigError(f"there is no job of the kind {self.kind!r}: renew the add-on")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -168,14 +161,14 @@ def read_job(path: Path) -> Job:
     """Read a job's file.
 
     Raises:
-        ConfigError: it is none.
+        SettingError: it is none.
     """
     try:
         return Job(**parse_json(read_file(path, most=_MOST_JOB_BYTES)))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is no job of this version: {error}") from None
+        raise SettingError(f"{path} is no job of this version: {error}") from None
 
 
 def encode(message: Message) -> str:

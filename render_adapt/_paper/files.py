@@ -22,8 +22,8 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another with --work or "
-            "--out"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another with `work` or "
+            "`out`"
         ) from error
 
 
@@ -38,7 +38,7 @@ def write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise DatasetError(
             f"{path} cannot be written ({error.strerror}); make room there, or choose another "
-            "folder with --work or --out"
+            "folder with `work` or `out`"
         ) from error
 
 
@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise DatasetError(
-            f"{path} cannot be read ({reason}); delete its folder, or choose another with --work"
+            f"{path} cannot be read ({reason}); delete its folder, or choose another with `work`"
         ) from error
 
 

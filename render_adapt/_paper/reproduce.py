@@ -8,26 +8,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
+from checked_settings import AtLeast, SettingError, check
 from render_adapt._config import available_cores
-from render_adapt._exceptions import ConfigError
 from render_adapt._paper.machine import commit
 from render_adapt._paper.results.page import Provenance
 from render_adapt._paper.results.table_page import write_table
 from render_adapt._paper.results.tables import TableName, jobs_of, rows, table
 from render_adapt._paper.training.jobs import Job, JobState, Workplace, state_of
 from render_adapt._paper.training.pool import run_jobs
-from render_adapt._paper.training.presets import PRESET_NAMES, PresetName
+from render_adapt._paper.training.presets import PresetName
 
 Target = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 
+_Count = Annotated[int, AtLeast(1)]
 _TIMED_SECONDS = {"smoke": 0.1, "cpu": 20.0, "full": 20.0}  # of each system
 _TIMED_SYSTEMS = 20  # about as many are timed
 
 _WITHOUT_PEER = (
-    "PyTorch-GAN's networks are left out: --peer names a checkout of eriklindernoren/PyTorch-GAN"
+    "PyTorch-GAN's networks are left out: `peer` names a checkout of eriklindernoren/PyTorch-GAN"
 )
 
 OnLook = Callable[[Mapping[Job, JobState], int, int], None]
@@ -39,14 +39,14 @@ class ReproduceRun:
     """What to reproduce, and where.
 
     Raises:
-        ConfigError: a value out of range; the message names the flag.
+        SettingError: a value out of range.
     """
 
     what: Target
     """A table of the paper, its figures, or how fast training is."""
     preset: PresetName = "cpu"
     """How much: smoke (minutes), cpu (hours on two cores), full (a GPU)."""
-    seeds: int | None = None
+    seeds: _Count | None = None
     """Trainings of each system; None takes the table's own number."""
     data: Path = Path("../shared/data")
     """Folder with the digits and LINEMOD's crops."""
@@ -54,13 +54,13 @@ class ReproduceRun:
     """Folder of the trainings."""
     out: Path = Path("benchmarks/results/paper")
     """Folder of the tables."""
-    jobs: int | None = None
+    jobs: _Count | None = None
     """Trainings side by side; None takes one per core, and one in all for full."""
-    max_minutes: float = 0.0
+    max_minutes: Annotated[float, AtLeast(0)] = 0.0
     """Stop all trainings after this long, with checkpoints; 0 means no limit."""
     only: tuple[str, ...] = ()
     """Train only jobs whose name has one of these in it."""
-    steps: int | None = None
+    steps: _Count | None = None
     """Steps of each training in place of the preset's."""
     device: Literal["cpu", "cuda"] | None = None
     """Where to train in place of the preset's."""
@@ -72,19 +72,7 @@ class ReproduceRun:
     """The command line, for the table's header."""
 
     def __post_init__(self) -> None:
-        for name, known in (("what", TARGETS), ("preset", PRESET_NAMES)):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"--{name} is {getattr(self, name)}: it must be one of {', '.join(known)}"
-                )
-        for name in ("seeds", "jobs", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name} is {value}: it must be at least 1")
-        if self.precision not in (None, "fp32", "bf16"):
-            raise ConfigError(f"--precision is {self.precision}: it must be fp32 or bf16")
-        if not 0 <= self.max_minutes < math.inf:
-            raise ConfigError(f"--max-minutes is {self.max_minutes}: it must be 0 or more")
+        check(self)
 
     @property
     def place(self) -> Workplace:
@@ -121,7 +109,7 @@ def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
         on_look: called about once a second while jobs are trained.
 
     Raises:
-        ConfigError: data, settings or a machine that do not allow it.
+        SettingError: data, settings or a machine that do not allow it.
         DatasetError: a folder that cannot be written.
         WorkerError: a training process that was killed.
     """
@@ -160,8 +148,8 @@ def _reproduce_table(
     jobs = jobs_of(wanted, run.preset, seeds)
     chosen = [job for job in jobs if not run.only or any(part in job.name for part in run.only)]
     if not chosen:
-        raise ConfigError(
-            f"--only {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
+        raise SettingError(
+            f"`only` {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
         )
     _train(chosen, run, on_look)
     states = {job: state_of(job, place) for job in jobs}
@@ -193,7 +181,7 @@ def _refuse_without_gpu(devices: Iterable[str]) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise ConfigError(
-                "the preset full is for a GPU, and torch finds none: use --preset cpu, or add "
-                "--device cpu, which takes weeks"
+            raise SettingError(
+                "the preset full is for a GPU, and torch finds none: use `preset` cpu, or add "
+                "`device` cpu, which takes weeks"
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from render_adapt._exceptions import ConfigError
+from checked_settings import MissingDependency
 from render_adapt._formats.labelled_crop import LabelledCrop
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def torch_dataset(
             bbox_obj, bbox_visib (4,), object_id, scene_id and im_id int64; of the target.
 
     Raises:
-        ConfigError: torch is not installed.
+        MissingDependency: torch is not installed.
         DatasetError: as for `render_adapt.load`.
     """
     try:
@@ -67,7 +67,7 @@ def webdataset_pipeline(
         transform: as for `torch_dataset`.
 
     Raises:
-        ConfigError: webdataset or torch is not installed.
+        MissingDependency: webdataset or torch is not installed.
         DatasetError: as for `render_adapt.load`; while reading, that a crop is damaged.
     """
     try:
@@ -81,4 +81,4 @@ def _missing(error: ModuleNotFoundError, reader: str, *needed: str) -> Exception
     """What to say of a module that is not there; the error itself if it is none of ours."""
     if error.name not in needed:
         return error
-    return ConfigError(f"{reader} needs {error.name}: pip install {' '.join(needed)}")
+    return MissingDependency(reader, error.name, " ".join(needed))

@@ -34,8 +34,8 @@ def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None
     if info.sha256 != hashes:
         if folder is not None:
             raise DatasetError(
-                f"--adapter {folder} is not the adapter that made {dataset.folder} (the SHA-256 of "
-                "its files differ): give the one that did, or leave --adapter out"
+                f"`adapter` {folder} is not the adapter that made {dataset.folder} (the SHA-256 of "
+                "its files differ): give the one that did, or leave `adapter` out"
             )
         return {"name": None, "rows": _hash_rows(hashes), "html": ""}
     place = folder or SHIPPED_ADAPTER

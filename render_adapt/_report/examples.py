@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter import encode, nearest_neighbours, read_target
-from render_adapt._exceptions import USER_ERRORS, DatasetError
+from checked_settings import RenderAdaptError
+from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._report.index import Dataset, Index
 from render_adapt._report.pictures import (
@@ -44,7 +45,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
     if dataset.is_adapted:
         try:
             sources = redraw_sources(dataset, rows)
-        except USER_ERRORS as error:
+        except RenderAdaptError as error:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]
     nearest = None if target is None else _nearest(dataset, crops, target)
     side = PICTURE_SIDE[dataset.planner.what]
@@ -137,7 +138,7 @@ def _nearest(
     """For each crop the nearest real one, its file and how far it is in RMS grey levels."""
     size = crops[0].rgb.shape[0]
     if dataset.planner.what != "crop" or any(crop.rgb.shape[:2] != (size, size) for crop in crops):
-        raise DatasetError("--target compares square crops, and this dataset has whole frames")
+        raise DatasetError("`target` compares square crops, and this dataset has whole frames")
     real = read_target(target, size=size, channels=3)
     ours = encode(np.stack([crop.rgb for crop in crops]), None, None)
     found = nearest_neighbours(ours, real.images)

@@ -65,7 +65,7 @@ def write_report(
         **choose_examples(dataset, target),
     }
     path = folder / REPORT if out is None else out
-    with writing(path, "give --out a file that can be written"):
+    with writing(path, "give `out` a file that can be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, _page(content))
     return path

@@ -38,8 +38,7 @@ def redraw_sources(dataset: Dataset, rows: Sequence[int]) -> list[NDArray[np.uin
     """The renders that the adapter was given, (H, W, 3) each, drawn again from the manifest.
 
     Raises:
-        RenderAdaptError, ModelError, RenderError: they cannot be drawn, or come out in another
-            pose than the index has.
+        RenderAdaptError: they cannot be drawn, or come out in another pose than the index has.
     """
     studio = Studio(_as_run(dataset))
     pictures = []

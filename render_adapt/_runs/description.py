@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from adapter._runtime.description import DESCRIPTION
 from cad_models import CadModel
+from checked_settings import RenderAdaptError, SettingError
 from render_adapt._config import WINDOW, RunConfig
-from render_adapt._exceptions import ConfigError, DatasetError
+from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.calibration import write_calibration
 from render_adapt._files import hash_file
 from render_adapt._formats.pixel_centre import INSIDE, KEY
@@ -28,7 +29,6 @@ from render_adapt._runs.studio import Studio
 from renderer import (
     ENGINES,
     Randomization,
-    RenderError,
 )
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
@@ -116,7 +116,7 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
 
     Raises:
         DatasetError: the manifest has no settings, or they are damaged.
-        ConfigError, RenderError: one of them cannot be used here.
+        SettingError: one of them cannot be used here.
     """
     try:
         settings = {name: _untangled(value) for name, value in manifest["settings"].items()}
@@ -132,7 +132,7 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
             settings = {**settings, "camera": _camera_before(settings)}
         settings = {**_BEFORE, **settings}
         return RunConfig(**{**settings, "out": folder, **changes})
-    except (ConfigError, RenderError):
+    except RenderAdaptError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
@@ -151,7 +151,7 @@ def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
         folder: the dataset's.
 
     Raises:
-        ConfigError: the adapter is in neither place.
+        SettingError: the adapter is in neither place.
     """
 
     def found(name: str | Path, holds: str = "") -> Path:
@@ -170,9 +170,9 @@ def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
     if adapter not in ("none", "shipped"):
         adapter = str(found(adapter, DESCRIPTION))
         if not (Path(adapter) / DESCRIPTION).exists():
-            raise ConfigError(
+            raise SettingError(
                 f"the run's adapter, {adapter}, is neither here nor beside {folder}: say where it "
-                "is with --adapter"
+                "is with `adapter`"
             )
     return replace(
         config,
@@ -281,7 +281,7 @@ def _hash_files(folder: Path | None) -> str | None:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             digest.update(f"{path.name}\0{hash_file(path, folder)}\0".encode())
     except OSError as error:
-        raise ConfigError(
+        raise SettingError(
             f"environments: {error.filename} cannot be read: {error.strerror}"
         ) from None
     return digest.hexdigest()

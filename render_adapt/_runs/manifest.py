@@ -119,7 +119,7 @@ class RunFolder:
                 written, another run is at work in it, or it cannot be written.
         """
         manifest = self.path / MANIFEST
-        with writing(self.path, "give --out a folder that can be written"):
+        with writing(self.path, "give `out` a folder that can be written"):
             if manifest.exists():
                 refuse_other_run(read_manifest(self.path), run, self.path)
             else:
@@ -265,7 +265,7 @@ class RunFolder:
 
     def _in_use(self) -> DatasetError:
         return DatasetError(
-            f"another run is at work in {self.path}: wait until it has ended, or give --out "
+            f"another run is at work in {self.path}: wait until it has ended, or give `out` "
             "another folder"
         )
 
@@ -292,7 +292,7 @@ class RunFolder:
         if any(item not in ours for item in self.path.iterdir()):
             raise DatasetError(
                 f"{self.path} holds files that are not a render-adapt run: "
-                "give --out an empty or new folder"
+                "give `out` an empty or new folder"
             )
 
 
@@ -440,7 +440,7 @@ def refuse_changed_manifest(folder: Path) -> None:
     if not as_listed or manifest.get("config_sha256") != config_hash(manifest):
         raise DatasetError(
             f"{folder / MANIFEST} is not the file that was written (its SHA-256 differs), so that "
-            "nothing can be made by it: take it from a copy, or give --out another folder to make "
+            "nothing can be made by it: take it from a copy, or give `out` another folder to make "
             "the dataset anew"
         )
 
@@ -458,7 +458,7 @@ def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], fold
         difference += f" and {len(keys) - 8} more" if len(keys) > 8 else ""
         raise DatasetError(
             f"{folder} holds another run ({difference}): "
-            "give --out another folder, or the same settings to continue that run"
+            "give `out` another folder, or the same settings to continue that run"
         )
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cad_models import CadModel, ModelError, load_models
+from cad_models import CadModel, load_models
+from checked_settings import RenderAdaptError
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import hash_file
 from render_adapt._run_models import blend_file
 from render_adapt._runs.manifest import MANIFEST, listed_hashes
-from renderer import ENGINES, RenderError
+from renderer import ENGINES
 
 
 def own_models(folder: Path, manifest: Mapping[str, Any]) -> list[CadModel] | None:
@@ -45,9 +46,9 @@ def own_models(folder: Path, manifest: Mapping[str, Any]) -> list[CadModel] | No
             replace(model, name=name, origin=entry["origin"], sha256=entry["sha256"])
             for model, (name, entry) in zip(loaded, facts.items(), strict=True)
         ]
+    except RenderAdaptError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelError | RenderError):
-            raise
         raise DatasetError(
             f"{folder / MANIFEST} is damaged ({error}): take it from a copy"
         ) from None

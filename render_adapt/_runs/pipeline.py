@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cad_models import CadModel
+from checked_settings import SettingError
 from render_adapt._config import RunConfig
-from render_adapt._exceptions import ConfigError, WorkerError
+from render_adapt._exceptions import WorkerError
 from render_adapt._files import writing
 from render_adapt._formats.bop_scenes import write_dataset_files
 from render_adapt._formats.prepared_shard import PreparedShard
@@ -72,8 +73,7 @@ def generate(
             one worker, after each batch.
 
     Raises:
-        ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: one sentence
-            each; nothing half-written counts as finished.
+        RenderAdaptError: one sentence that says why; nothing half-written counts as finished.
     """
     return make_dataset(config, on_progress)
 
@@ -155,11 +155,11 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
         The folder that it was written to, beside the run's, with a contact sheet.
 
     Raises:
-        ConfigError: the run has no such crop.
+        SettingError: the run has no such crop.
         DatasetError: the run's folder holds another run, or its manifest was changed.
     """
     if not 0 <= index < config.n:
-        raise ConfigError(f"--only is {index}: this run has crops 0 to {config.n - 1}")
+        raise SettingError(f"`only` is {index}: this run has crops 0 to {config.n - 1}")
     studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
@@ -227,7 +227,7 @@ def _blame(
         )
     return WorkerError(
         f"{message}; each of its crops {start} to {stop - 1} (seed {config.seed}) can be made "
-        "alone, so that memory may have run out: give fewer --workers",
+        "alone, so that memory may have run out: give fewer `workers`",
         shard,
     )
 

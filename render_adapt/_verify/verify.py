@@ -145,8 +145,7 @@ def repair(
         on_progress: as for `generate`.
 
     Raises:
-        ConfigError, ModelError, AdapterError, RenderError, DatasetError, WorkerError: as for
-            `generate`; also where a mesh or the adapter is not what it was.
+        RenderAdaptError: as for `generate`; also where a mesh or the adapter is not what it was.
     """
     folder = verification.folder
     _refuse_what_is_no_damage(verification)

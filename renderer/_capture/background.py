@@ -60,7 +60,7 @@ def put_background(
     if "photographs" in kinds and len(photographs) == 0:
         raise RenderError(
             "background has photographs in it, but none were loaded: load them from a folder with "
-            "load_photographs."
+            "load_photographs"
         )
     result = _writeable(crops)
     boards = _boards(crops.plans, models) if "board" in kinds else None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cad_models import CadModel, Mesh, Symmetries
-from renderer._crops import CropBatch, Instances, Plans, RenderError, Surfaces
+from checked_settings import RenderAdaptError, WrongValue, alternatives
+from renderer._crops import CropBatch, Instances, Plans, Surfaces
 from renderer._engines.registry import ENGINES, make_renderer
 
 _CHECK_SECONDS = 180
@@ -32,10 +33,10 @@ def check_engine(name: str) -> EngineCheck:
     So no driver that crashes takes this process with it. It takes some seconds.
 
     Raises:
-        RenderError: there is no engine of that name.
+        WrongValue: there is no engine of that name.
     """
     if name not in ENGINES:
-        raise RenderError(f"There is no engine {name}: give {', '.join(ENGINES)}.")
+        raise WrongValue("renderer", name, alternatives(ENGINES))
     code = f"from renderer._engines import check; check.report_trial({name!r})"
     try:
         result = subprocess.run(
@@ -43,13 +44,13 @@ def check_engine(name: str) -> EngineCheck:
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return EngineCheck(name, False, f"It has drawn nothing in {_CHECK_SECONDS} s.")
+        return EngineCheck(name, False, f"it has drawn nothing in {_CHECK_SECONDS} s")
     lines = result.stdout.splitlines()
     if result.returncode != 0 or not lines:
         said = result.stderr.strip().splitlines()
         last = f", saying: {said[-1].strip()}" if said else ""
         return EngineCheck(
-            name, False, f"It ends the process (exit code {result.returncode}){last}."
+            name, False, f"it ends the process (exit code {result.returncode}){last}"
         )
     works, message = json.loads(lines[-1])
     return EngineCheck(name, works, message)
@@ -62,10 +63,10 @@ def report_trial(name: str) -> None:
         problem = _difference(renderer.render(_trial_plans()))
         works = problem is None
         message = problem or renderer.description
-    except RenderError as error:
+    except RenderAdaptError as error:
         works, message = False, str(error)
     except ImportError as error:
-        works, message = False, f"{error}: install render-adapt again, with what it needs."
+        works, message = False, f"{error}: install render-adapt again, with what it needs"
     sys.stdout.write(json.dumps([works, message]) + "\n")
     sys.stdout.flush()
 
@@ -132,4 +133,4 @@ def _difference(crops: CropBatch) -> str | None:
     elif np.abs(crops.rgb[0][other].astype(int) - 150).max() > 2:
         wrong = "its colour is"
     advice = "renew the driver, or the package"
-    return wrong and f"It draws, but {wrong} wrong on a crop that is known: {advice}."
+    return wrong and f"it draws, but {wrong} wrong on a crop that is known: {advice}"

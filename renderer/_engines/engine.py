@@ -47,7 +47,7 @@ class Engine:
     """
 
     name: str
-    """What `--renderer` calls it: letters, digits and dashes."""
+    """What settings call it: letters, digits and dashes."""
     use: str
     """What it is for, a few words: `drawing with OpenGL`."""
     make: Callable[[Sequence[CadModel], EngineOptions], Renderer]
@@ -63,6 +63,6 @@ class Engine:
         unknown = self.options - {field.name for field in fields(EngineOptions)}
         if unknown:
             raise RenderError(
-                f"The engine {self.name} takes {', '.join(sorted(unknown))}, which is none of "
-                "renderer.EngineOptions."
+                f"the engine {self.name} takes {', '.join(sorted(unknown))}, which is none of "
+                "renderer.EngineOptions"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from checked_settings import WrongValue, alternatives
 from plug_ins import PlugIns
 from renderer._crops import Renderer, RenderError
 from renderer._engines.blender.engine import BLENDER
@@ -52,11 +53,11 @@ def make_renderer(
         threads, textures, environments, seed, blend, samples, levels: as of `EngineOptions`.
 
     Raises:
-        RenderError: there is no engine of that name, it is missing on this machine or cannot do
-            what is asked.
+        RenderError: the engine is missing on this machine, or cannot do what is asked.
+        WrongValue: there is no engine of that name.
     """
     if name not in ENGINES:
-        raise RenderError(f"--renderer is {name}: give {', '.join(ENGINES)}.")
+        raise WrongValue("renderer", name, alternatives(ENGINES))
     options = EngineOptions(
         threads=threads, textures=textures, environments=environments, seed=seed, blend=blend,
         samples=samples, levels=levels,
@@ -65,9 +66,7 @@ def make_renderer(
     for option, asked, lack in _demands(options):
         if option not in engine.options:
             able = " or ".join(one.name for one in _SHIPPED if option in one.options)
-            raise RenderError(
-                f"{asked}, and {name} {lack}: use --renderer {able}, or leave it out."
-            )
+            raise RenderError(f"{asked}, and {name} {lack}: use `renderer` {able}, or leave it out")
     return engine.make(models, options)
 
 

@@ -92,7 +92,7 @@ class SceneRenderer(Renderer):
         self, models: Sequence[CadModel], textures: Sequence[NDArray[np.uint8]] = ()
     ) -> None:
         if not models:
-            raise RenderError("There are no models to render: give at least one.")
+            raise RenderError("there are no models to render: give at least one")
         for model in models:
             refuse_broken(model)
         self._models = list(models)
@@ -206,9 +206,9 @@ class SceneRenderer(Renderer):
             depth = self._models[model].mesh.vertices @ turn[2] + shift[2]
             if not depth.min() > NEAR:
                 raise RenderError(
-                    f"Crop {crop}: {self._models[model].name} reaches to {depth.min():.1f} mm from "
+                    f"crop {crop}: {self._models[model].name} reaches to {depth.min():.1f} mm from "
                     f"the camera's plane, and the least is {NEAR:g} mm: put it farther away "
-                    "(--distance)."
+                    "(`distance`)"
                 )
             nearest, farthest = min(nearest, depth.min()), max(farthest, depth.max())
         return float(nearest), float(farthest)
@@ -251,12 +251,12 @@ class SceneRenderer(Renderer):
             _refuse_misfit(plans, name, values, shape)
         if plans.width < 1 or plans.height < 1:
             raise RenderError(
-                f"Crops of {plans.width} x {plans.height} pixels show nothing: "
-                "give a size of at least 1."
+                f"crops of {plans.width} x {plans.height} pixels show nothing: "
+                "give a size of at least 1"
             )
         if not (surfaces.texture_period > 0).all():
             row = int(np.argwhere(~(surfaces.texture_period > 0))[0, 0])
-            raise RenderError(f"Crop {plans.index[row]} has a texture_period that is not above 0.")
+            raise RenderError(f"crop {plans.index[row]} has a texture_period that is not above 0")
         refuse_unknown(plans, plans.object_index[:, None], 0, len(self._models), "model")
         refuse_unknown(plans, others.object_index, -1, len(self._models), "model")
         refuse_unknown(plans, surfaces.texture, -1, self._pictures.count, "texture")
@@ -316,10 +316,10 @@ def _refuse_misfit(
     if values.shape != shape:
         raise RenderError(
             f"{name} of the plans has the shape {values.shape} where {shape} fits the rest: "
-            "make the plans with make_plans or plans_from_poses."
+            "make the plans with make_plans or plans_from_poses"
         )
     finite = np.isfinite(values.astype(np.float64)).reshape(len(values), -1).all(axis=1)
     if not finite.all():
         raise RenderError(
-            f"Crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite."
+            f"crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite"
         )

@@ -61,10 +61,10 @@ def load_photographs(folder: Path) -> list[NDArray[np.uint8]]:
 
 def _pictures(folder: Path, most: int) -> list[Path]:
     if not folder.is_dir():
-        raise RenderError(f"There is no folder {folder}: name one that holds pictures.")
+        raise RenderError(f"there is no folder {folder}: name one that holds pictures")
     files = [file for file in list_folder(folder, _SUFFIXES) if not file.is_dir()]
     if not files:
-        raise RenderError(f"{folder} holds no pictures (.jpg, .png, ...): name a folder that does.")
+        raise RenderError(f"{folder} holds no pictures (.jpg, .png, ...): name a folder that does")
     spread = np.linspace(0, len(files) - 1, min(len(files), most)).round().astype(int)
     return [files[number] for number in spread]
 
@@ -73,11 +73,11 @@ def _read(file: Path, folder: Path) -> NDArray[np.uint8]:
     try:
         picture = decode_picture(read_file(file, most=_MOST_BYTES, inside=folder))
     except OSError as error:
-        raise RenderError(f"{file} cannot be read ({error.strerror}): remove it.") from None
+        raise RenderError(f"{file} cannot be read ({error.strerror}): remove it") from None
     if picture is None:
         raise RenderError(
             f"{file} cannot be read as a picture, or has more than {MOST_PIXELS} pixels: mend or "
-            "remove it."
+            "remove it"
         )
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 

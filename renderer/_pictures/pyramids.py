@@ -72,6 +72,6 @@ def _pyramid(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 def _check(number: int, picture: NDArray[np.uint8]) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise RenderError(
-            f"Texture {number} is {picture.dtype} of shape {picture.shape}: give 8-bit RGB "
-            "pictures, (h, w, 3)."
+            f"texture {number} is {picture.dtype} of shape {picture.shape}: give 8-bit RGB "
+            "pictures, (h, w, 3)"
         )

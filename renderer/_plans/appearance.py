@@ -81,7 +81,7 @@ def draw_surfaces(
     if swap and not textures:
         raise RenderError(
             f"texture_swap is {swap}, but there are no textures to swap in: say how many the "
-            "renderer has, or set texture_swap to 0."
+            "renderer has, or set texture_swap to 0"
         )
     if not (swap or shiny or randomization.color_jitter):
         return plain

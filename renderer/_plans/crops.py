@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel
+from checked_settings import Between, SettingError, WrongValue, check
 from renderer._crops import Instances, Plans, RenderError, Surfaces
 from renderer._plans.appearance import draw_lights, draw_surfaces
 from renderer._plans.cutting import (
+    CAMERA,
     CameraSettings,
     Centre,
+    Distances,
     centre_points,
     cut_camera,
     draw_rays,
@@ -27,7 +30,13 @@ from renderer._plans.draws import SceneDraws, between, draw, draw_scene
 from renderer._plans.placing import place_around
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
 from renderer._plans.symmetry import canonical_rotation
-from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at, uniform_rotation
+from renderer._plans.viewpoints import (
+    MOST_SUBDIVISIONS,
+    hemisphere_viewpoints,
+    in_plane,
+    look_at,
+    uniform_rotation,
+)
 from renderer._plans.visible import visible_middles
 from renderer._streams import Stream
 
@@ -35,8 +44,8 @@ PLAN_DRAWS = 14
 """Numbers of stream 0 that a plan takes."""
 MOST_OFF_AXIS = 60.0
 """Degrees; no lens that a pinhole camera describes sees much farther."""
-MOST_PIXELS = 1e6
-"""Of a camera's focal length, and from its picture's corner to its axis."""
+Side = Annotated[int, Between(8, 16384, "pixels")]
+"""Of a picture that crops are cut from."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +53,20 @@ class PlanConfig:
     """How crops are posed and framed. What else differs between them is in `Randomization`.
 
     Raises:
-        RenderError: a value is out of range; the message names its flag.
+        SettingError: a value is out of range, or two do not go together.
     """
 
-    size: int = 64
+    size: Annotated[int, Between(8, 4096, "pixels")] = 64
     """Crops are this many pixels wide and high."""
-    window: float = 200.0
+    window: Annotated[float, Between(1, 1e5, "mm")] = 200.0
     """Side of the square that a crop shows at the object's distance, millimetres. LineMod: 200."""
     viewpoints: Literal["hemisphere", "so3"] = "hemisphere"
     """From where: `hemisphere`, above the object as on a table; `so3`, any orientation."""
-    subdivisions: int = 4
+    subdivisions: Annotated[int, Between(0, MOST_SUBDIVISIONS)] = 4
     """How fine the hemisphere's viewpoints are: 3 gives 301 of them, 4 gives 1241."""
-    in_plane: float = 45.0
+    in_plane: Annotated[float, Between(0, 180, "degrees")] = 45.0
     """The image is turned by up to this many degrees to either side (hemisphere only)."""
-    in_plane_steps: int = 0
+    in_plane_steps: Annotated[int, Between(0, 360)] = 0
     """Shows each viewpoint in this many evenly spaced turns, all poses one after the other; 0 draws
     viewpoint and turn anew for each crop (hemisphere only)."""
     rectified: bool = False
@@ -67,19 +76,19 @@ class PlanConfig:
     mean of its mesh's vertices, as in LINEMOD's crops; `origin` of its coordinates, which
     `cam_t_m2c` is the place of; `visible`, the centre of the 2-D box of what is seen of it, as
     detectors cut. Jitter around it is `Randomization.off_centre`."""
-    off_axis: float | None = None
+    off_axis: Annotated[float, Between(0, MOST_OFF_AXIS, "degrees")] | None = None
     """Crops lie up to this many degrees off the camera's optical axis, evenly over that disc, and
     poses are what that camera sees. None is the axis itself; with `picture`, anywhere in it."""
-    picture: tuple[int, int] | None = None
+    picture: tuple[Side, Side] | None = None
     """Crops are cut from pictures of this many pixels across and down, on whole pixels, windows
     wholly inside."""
-    camera: CameraSettings | None = None
+    camera: Annotated[CameraSettings, CAMERA] | None = None
     """fx, fy, cx, cy of the camera that took the pictures, pixels from their corner; needed with
     `picture`."""
     repeat_objects: bool = False
     """Occluders and neighbours may be of the target's own kind, and of each other's, whether or not
     others are left; many readers expect one instance of each object."""
-    distance: tuple[float, float] = (650.0, 1100.0)
+    distance: Distances = (650.0, 1100.0)
     """Least and greatest z of the crop's centre in the camera's frame, millimetres.
 
     As far as LINEMOD's objects are from its camera (640 to 1091; 98 of 100 frames lie within 655 to
@@ -88,54 +97,24 @@ class PlanConfig:
     """
 
     def __post_init__(self) -> None:
-        _check("size", 8 <= self.size <= 4096, self.size, "8 to 4096 pixels")
-        _check("window", 1 <= self.window <= 1e5, self.window, "1 to 100000 mm")
-        _check(
-            "viewpoints", self.viewpoints in ("hemisphere", "so3"), self.viewpoints,
-            "hemisphere or so3",
-        )  # fmt: skip
-        _check("subdivisions", 0 <= self.subdivisions <= 7, self.subdivisions, "0 to 7")
-        _check("in-plane", 0 <= self.in_plane <= 180, self.in_plane, "0 to 180 degrees")
-        _check(
-            "distance", _is_range(self.distance, 1.0, 1e5), self.distance,
-            "two distances in mm, the smaller one first",
-        )  # fmt: skip
-        _check(
-            "centre", self.centre in get_args(Centre), self.centre, "mean, box, origin or visible"
-        )
-        _check(
-            "off-axis", self.off_axis is None or 0 <= self.off_axis <= MOST_OFF_AXIS, self.off_axis,
-            f"0 to {MOST_OFF_AXIS:g} degrees",
-        )  # fmt: skip
-        self._check_picture()
-        _check("in-plane-steps", 0 <= self.in_plane_steps <= 360, self.in_plane_steps, "0 to 360")
+        check(self)
         if self.in_plane_steps and (self.rectified or self.viewpoints != "hemisphere"):
-            raise RenderError(
-                "--in-plane-steps enumerates turns of the hemisphere's viewpoints: "
-                "leave out --rectified and --viewpoints so3, or leave out --in-plane-steps."
+            raise SettingError(
+                "`in_plane_steps` enumerates turns of the hemisphere's viewpoints: leave out "
+                "`rectified` and `viewpoints` so3, or leave out `in_plane_steps`"
             )
+        if self.picture is not None:
+            self._check_picture(*self.picture)
 
-    def _check_picture(self) -> None:
-        if self.picture is None:
-            return
-        width, height = self.picture
-        if not (8 <= width <= 16384 and 8 <= height <= 16384):
-            raise RenderError(
-                f"--cut-from is {width}x{height}: give 8 to 16384 pixels across and down."
-            )
-        camera = np.asarray(() if self.camera is None else self.camera, np.float64)
-        known = camera.shape == (4,) and bool((np.abs(camera) <= MOST_PIXELS).all())
-        if not known or not (camera[:2] > 0).all():
-            raise RenderError(
-                f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy above 0, "
-                "none beyond a million."
-            )
-        most = int(window_pixels(camera[0], self.window, self.distance[0]))
+    def _check_picture(self, width: int, height: int) -> None:
+        if self.camera is None:
+            raise WrongValue("camera", None, CAMERA.phrase)
+        most = int(window_pixels(self.camera[0], self.window, self.distance[0]))
         if most > min(width, height):
-            raise RenderError(
-                f"--window {self.window:g} covers {most} pixels at {self.distance[0]:g} mm, more "
-                f"than a picture of {width}x{height} has: give a smaller --window, or a greater "
-                "least --distance."
+            raise SettingError(
+                f"`window` {self.window:g} covers {most} pixels at {self.distance[0]:g} mm, more "
+                f"than a picture of {width}x{height} has: give a smaller `window`, or a greater "
+                "least `distance`"
             )
 
     @property
@@ -259,11 +238,11 @@ def crop_numbers(models: Sequence[CadModel], seed: int, start: int, stop: int) -
         RenderError: there are no models, or a number is out of range.
     """
     if seed < 0:
-        raise RenderError(f"--seed is {seed}: give 0 or more.")
+        raise WrongValue("seed", seed, "at least 0")
     if not 0 <= start <= stop:
-        raise RenderError(f"There are no crops {start} to {stop}: give 0 <= start <= stop.")
+        raise RenderError(f"there are no crops {start} to {stop}: give 0 <= start <= stop")
     if not models:
-        raise RenderError("There are no models to plan for: name at least one with --objects.")
+        raise RenderError("there are no models to plan for: name at least one with `objects`")
     return np.arange(start, stop, dtype=np.int64)
 
 
@@ -405,12 +384,3 @@ def _crop_cameras(depth: NDArray[np.float64], size: int, window: float) -> NDArr
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
-
-
-def _is_range(limits: tuple[float, float], least: float, greatest: float) -> bool:
-    return len(limits) == 2 and least <= limits[0] <= limits[1] <= greatest
-
-
-def _check(flag: str, valid: bool, value: object, allowed: str) -> None:
-    if not valid:
-        raise RenderError(f"--{flag} is {value}: give {allowed}.")

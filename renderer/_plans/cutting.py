@@ -11,22 +11,43 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel, Mesh
+from checked_settings import Ascending, Between
 from renderer._crops import Plans
 from renderer._plans.draws import draw
 from renderer._plans.rotations import rotation_about
 from renderer._streams import Stream
 
+_Distance = Annotated[float, Between(1, 1e5, "mm")]
 Centre = Literal["mean", "box", "origin", "visible"]
 
 CameraSettings = tuple[float, float, float, float]
 """fx, fy, cx, cy in pixels, counted from the picture's corner: the first pixel's centre is at
 (0.5, 0.5)."""
+
+Distances = Annotated[tuple[_Distance, _Distance], Ascending()]
+"""Least and greatest."""
+
+
+@dataclass(frozen=True)
+class _IsCamera:
+    """What a pinhole camera's numbers have to be; a rule for `CameraSettings`."""
+
+    most: float = 1e6
+    """Pixels: of the focal length, and from the picture's corner to the axis."""
+    phrase: str = "fx, fy, cx and cy in pixels, fx and fy above 0 and none beyond a million"
+
+    def holds(self, camera: CameraSettings) -> bool:
+        return min(camera[:2]) > 0 and max(map(abs, camera)) <= self.most
+
+
+CAMERA = _IsCamera()
 
 _TRIES = 64
 """Rays that are drawn for a crop until one lies in the picture and near enough to the axis."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
-from renderer._crops import Plans, RenderError
+from checked_settings import Between, SettingError, check
+from renderer._crops import Plans
 from renderer._plans.appearance import draw_lights, draw_surfaces
 from renderer._plans.crops import PLAN_DRAWS, crop_numbers, plans_from_poses
-from renderer._plans.cutting import CameraSettings
+from renderer._plans.cutting import CAMERA, CameraSettings, Distances
 from renderer._plans.draws import MOST_NEIGHBOURS, between, draw, draw_scene
 from renderer._plans.placing import CLEARANCE, measure, place_on_board
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
-from renderer._plans.viewpoints import hemisphere_viewpoints, in_plane, look_at
+from renderer._plans.viewpoints import MOST_SUBDIVISIONS, hemisphere_viewpoints, in_plane, look_at
 from renderer._streams import Stream
 
 LINEMOD_CAMERA = (572.4114, 573.57043, 325.2611, 242.04899)
@@ -31,6 +33,7 @@ def linemod_camera(width: int, height: int) -> CameraSettings:
     return fx * across, fy * down, (cx + 0.5) * across, (cy + 0.5) * down
 
 
+_Side = Annotated[int, Between(8, 4096, "pixels")]
 _SPREAD = 0.45
 """Radius of the disc on which objects stand, as a share of the picture's shorter side."""
 
@@ -40,50 +43,29 @@ class FrameConfig:
     """How frames are taken.
 
     Raises:
-        RenderError: a value is out of range; the message names its flag.
+        SettingError: a value is out of range.
     """
 
-    width: int = 640
+    width: _Side = 640
     """Pixels."""
-    height: int = 480
+    height: _Side = 480
     """Pixels."""
-    camera: tuple[float, float, float, float] | None = None
+    camera: Annotated[CameraSettings, CAMERA] | None = None
     """fx, fy, cx, cy in pixels from the picture's corner; LINEMOD's camera, scaled to the picture,
     if not given."""
-    objects: int = 6
+    objects: Annotated[int, Between(1, MOST_NEIGHBOURS)] = 6
     """How many objects stand on the board, fewer where they find no room in the picture."""
     repeat_objects: bool = False
     """Objects may show more than once, whether or not others are left."""
-    subdivisions: int = 4
+    subdivisions: Annotated[int, Between(0, MOST_SUBDIVISIONS)] = 4
     """How fine the viewpoints above the board are: 3 gives 301 of them, 4 gives 1241."""
-    in_plane: float = 45.0
+    in_plane: Annotated[float, Between(0, 180, "degrees")] = 45.0
     """The image is turned by up to this many degrees to either side."""
-    distance: tuple[float, float] = (650.0, 1100.0)
+    distance: Distances = (650.0, 1100.0)
     """Least and greatest distance from the camera to the middle of the board, millimetres."""
 
     def __post_init__(self) -> None:
-        if not (8 <= self.width <= 4096 and 8 <= self.height <= 4096):
-            raise RenderError(
-                f"--frames is {self.width}x{self.height}: give 8 to 4096 pixels across and down."
-            )
-        if self.camera is not None:
-            values = np.asarray(self.camera, np.float64)
-            if len(values) != 4 or not np.isfinite(values).all() or not (values[:2] > 0).all():
-                raise RenderError(
-                    f"--camera is {self.camera}: give fx, fy, cx and cy in pixels, fx and fy "
-                    "above 0."
-                )
-        if not 1 <= self.objects <= MOST_NEIGHBOURS:
-            raise RenderError(
-                f"--objects-per-frame is {self.objects}: give 1 to {MOST_NEIGHBOURS}."
-            )
-        if not 0 <= self.in_plane <= 180:
-            raise RenderError(f"--in-plane is {self.in_plane}: give 0 to 180 degrees.")
-        if not 1.0 <= self.distance[0] <= self.distance[1] <= 1e5:
-            raise RenderError(
-                f"--distance is {self.distance}: give two distances in mm, the smaller one first."
-            )
-        hemisphere_viewpoints(self.subdivisions)  # which refuses what it cannot make
+        check(self)
 
     @property
     def camera_matrix(self) -> NDArray[np.float64]:
@@ -123,16 +105,17 @@ def make_frame_plans(
         textures: how many pictures the renderer can swap in.
 
     Raises:
-        RenderError: there are no models, a number is out of range, an object could come into the
-            camera, or pictures are to be swapped in and there are none.
+        RenderError: there are no models, a number is out of range, or pictures are to be swapped in
+            and there are none.
+        SettingError: an object could come into the camera.
     """
     index = crop_numbers(models, seed, start, stop)
     extents = measure(models)
     needed = float(extents.radius.max()) + CLEARANCE
     if config.distance[0] < needed:
-        raise RenderError(
-            f"--distance begins at {config.distance[0]:g} mm, where an object could come into the "
-            f"camera: begin at {np.ceil(needed):g} or more."
+        raise SettingError(
+            f"`distance` begins at {config.distance[0]:g} mm, where an object could come into the "
+            f"camera: begin at {np.ceil(needed):g} or more"
         )
     draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
     scene = draw_scene(seed, index)

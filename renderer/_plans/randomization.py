@@ -5,37 +5,49 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
-from renderer._crops import RenderError
+from checked_settings import (
+    Ascending,
+    Between,
+    NotEmpty,
+    SettingError,
+    WrongValue,
+    alternatives,
+    fit,
+    fitted_to,
+    worded,
+)
 from safe_files import parse_toml, read_file
 
-Range = tuple[float, float]
 Background = Literal["black", "board", "photographs", "procedural"]
 DepthSensor = Literal["exact", "gaussian", "structured-light"]
 
 _MOST_BYTES = 2**20
 """Of a file of settings."""
-_LIMITS: dict[str, tuple[float, float]] = {
-    "lights": (1, 8),
-    "light_angle": (0.0, 180.0),
-    "light_intensity": (0.0, 10.0),
-    "ambient_intensity": (0.0, 10.0),
-    "specular": (0.0, 10.0),
-    "shininess": (1.0, 1000.0),
-    "texture_period": (1.0, 1e5),
-    "occluders": (0, 8),
-    "neighbours": (0, 8),
-    "zoom": (0.1, 10.0),
-    "exposure": (-4.0, 4.0),
-    "motion_blur": (0.0, 100.0),
-    "focus_blur": (0.0, 100.0),
-    "color_noise": (0.0, 100.0),
-    "depth_noise": (0.0, 100.0),
-}
-"""Least and greatest values; of single numbers that are not named here, 0 and 1."""
+_FOLDERS = {"environments", "textures", "photographs"}
+_Number = TypeVar("_Number", bound=float)
+_Share = Annotated[float, Between(0, 1)]
+_Count = Annotated[int, Between(0, 8)]
+_Strength = Annotated[float, Between(0, 10)]
+_Blur = Annotated[float, Between(0, 100)]
+_Noise = Annotated[float, Between(0, 100)]
+
+
+class _IsFolder:
+    """A rule for paths."""
+
+    phrase = "a folder that exists"
+
+    def holds(self, path: Path) -> bool:
+        # Unlike pathlib, os.path answers for any text, however long or odd.
+        return os.path.isdir(path)
+
+
+_Limits = Annotated[tuple[_Number, _Number], Ascending()]
+"""Least and greatest."""
+_Folder = Annotated[Path, _IsFolder()]
 
 
 @dataclass(frozen=True)
@@ -45,138 +57,79 @@ class Randomization:
     Ranges are (least, greatest), drawn uniformly; a range of two equal numbers is a constant.
 
     Raises:
-        RenderError: a value is out of range, or a folder is missing; the message names the field.
+        SettingError: a value is out of range, or a folder is missing.
     """
 
-    lights: tuple[int, int] = (1, 1)
+    lights: _Limits[Annotated[int, Between(1, 8)]] = (1, 1)
     """How many lights beside the ambient one; they share the intensity."""
-    light_angle: float = 75.0
+    light_angle: Annotated[float, Between(0, 180)] = 75.0
     """Each light comes from up to this many degrees off the camera's own direction."""
-    light_intensity: Range = (0.4, 0.9)
+    light_intensity: _Limits[_Strength] = (0.4, 0.9)
     """Intensity of all lights together; 1 shows a surface that faces one light at full."""
-    ambient_intensity: Range = (0.3, 0.6)
+    ambient_intensity: _Limits[_Strength] = (0.3, 0.6)
     """Intensity of the light that comes from everywhere."""
-    light_tint: float = 0.1
+    light_tint: _Share = 0.1
     """How far the lights' red, green and blue may each differ from their intensity, 0 to 1."""
-    environments: Path | None = None
+    environments: _Folder | None = None
     """A folder of HDRI pictures (.hdr, .exr) that light the scene; for the Blender renderer."""
 
-    color_jitter: float = 0.0
+    color_jitter: _Share = 0.0
     """Each object's red, green and blue are multiplied by 1 up to this much more or less."""
-    specular: Range = (0.0, 0.0)
+    specular: _Limits[_Strength] = (0.0, 0.0)
     """Strength of highlights; 0 is matt, 1 as bright as the light."""
-    shininess: Range = (5.0, 80.0)
+    shininess: _Limits[Annotated[float, Between(1, 1000)]] = (5.0, 80.0)
     """Blinn's exponent; the larger, the smaller a highlight."""
-    texture_swap: float = 0.0
+    texture_swap: _Share = 0.0
     """Share of the objects, occluders too, whose colours give way to a picture."""
-    texture_period: Range = (30.0, 150.0)
+    texture_period: _Limits[Annotated[float, Between(1, 1e5)]] = (30.0, 150.0)
     """Millimetres of the object that the picture's width covers."""
-    textures: Path | None = None
+    textures: _Folder | None = None
     """A folder of pictures for that; drawn patterns where none is given."""
 
-    background: tuple[Background, ...] = ("black",)
+    background: Annotated[tuple[Background, ...], NotEmpty()] = ("black",)
     """What is behind the objects, one of these for each crop: black, the board that the object
     stands on, a part of a photograph, a drawn pattern."""
-    photographs: Path | None = None
+    photographs: _Folder | None = None
     """The folder of photographs for backgrounds."""
-    occluders: tuple[int, int] = (0, 0)
+    occluders: _Limits[_Count] = (0, 0)
     """How many of the run's objects are between the camera and the target, within 200 mm of it,
     above its board and turned any way; fewer where there is no room for them."""
-    occlusion: float = 0.5
+    occlusion: _Share = 0.5
     """The greatest share of the target's width that an occluder, or a neighbour before the target,
     reaches over."""
-    neighbours: tuple[int, int] = (0, 0)
+    neighbours: _Limits[_Count] = (0, 0)
     """How many of the run's objects stand beside the target, on the same board."""
 
-    off_centre: float = 0.0
+    off_centre: _Share = 0.0
     """What the crop is cut around (`PlanConfig.centre`) is off its middle by up to this share of
     its width, both ways; from about 0.3 on the border cuts objects off."""
-    zoom: Range = (1.0, 1.0)
+    zoom: _Limits[Annotated[float, Between(0.1, 10)]] = (1.0, 1.0)
     """The crop's window is this many times as large."""
 
-    exposure: Range = (0.0, 0.0)
+    exposure: _Limits[Annotated[float, Between(-4, 4)]] = (0.0, 0.0)
     """Stops by which colours are too bright (above 0) or too dark."""
-    white_balance: float = 0.0
+    white_balance: _Share = 0.0
     """Red and blue are multiplied by 1 up to this much more or less, over the whole crop."""
-    motion_blur: Range = (0.0, 0.0)
+    motion_blur: _Limits[_Blur] = (0.0, 0.0)
     """Pixels that the camera moved during the exposure, in any direction."""
-    focus_blur: Range = (0.0, 0.0)
+    focus_blur: _Limits[_Blur] = (0.0, 0.0)
     """Pixels, standard deviation of the blur of a lens out of focus."""
-    color_noise: Range = (0.0, 0.0)
+    color_noise: _Limits[_Noise] = (0.0, 0.0)
     """Standard deviation of the noise of each colour, of 255."""
 
     depth_sensor: DepthSensor = "exact"
     """What measures depth: nothing but the z-buffer, one with Gaussian noise, or a Kinect-like
     structured-light camera with shadows, dropouts and steps."""
-    depth_noise: Range = (1.0, 2.0)
+    depth_noise: _Limits[_Noise] = (1.0, 2.0)
     """Gaussian sensor: standard deviation in millimetres at 1 m; it grows with z squared."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(Randomization).items():
-            object.__setattr__(self, name, _fitted(name, kind, getattr(self, name)))
+        fit(self)
         if "photographs" in self.background and self.photographs is None:
-            raise RenderError(
-                "background has photographs in it, but no folder of them is named: "
-                'set photographs = "FOLDER" beside it.'
+            raise SettingError(
+                "`background` has photographs in it, but no folder of them is named: "
+                'set `photographs` = "FOLDER" beside it'
             )
-
-
-def _fitted(name: str, kind: Any, value: Any) -> Any:
-    """A setting's value as the field's own kind, so that equal settings are written alike.
-
-    Raises:
-        RenderError: it is of another kind or out of range.
-    """
-    if get_origin(kind) is tuple and get_args(kind)[1] is not ...:
-        return _fitted_range(name, get_args(kind)[0], value)
-    if kind is float:
-        greatest = _LIMITS.get(name, (0.0, 1.0))[1]
-        valid = _is_number(value, float) and 0.0 <= value <= greatest
-        return float(_checked(name, value, valid, f"a number from 0 to {greatest:g}"))
-    if get_origin(kind) is Literal:
-        known = get_args(kind)
-        return _checked(name, value, value in known, f"one of {', '.join(known)}")
-    if get_origin(kind) is tuple:
-        known = get_args(get_args(kind)[0])
-        valid = (
-            isinstance(value, list | tuple) and len(value) > 0 and all(v in known for v in value)
-        )
-        return tuple(_checked(name, value, valid, f"a list of some of {', '.join(known)}"))
-    if value is None:
-        return None
-    # Unlike pathlib, os.path answers for any text, however long or odd.
-    valid = isinstance(value, str | Path) and os.path.isdir(value)
-    return Path(_checked(name, value, valid, "a folder that exists"))
-
-
-def _fitted_range(name: str, kind: type, value: Any) -> tuple[Any, Any]:
-    least, greatest = _LIMITS[name]
-    valid = (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(_is_number(limit, kind) for limit in value)
-        and least <= value[0] <= value[1] <= greatest
-    )
-    numbers = "two whole numbers" if kind is int else "two numbers"
-    allowed = f"{numbers} from {least:g} to {greatest:g}, the smaller one first"
-    first, second = _checked(name, value, valid, allowed)
-    return kind(first), kind(second)
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    known = Integral if kind is int else Real
-    return isinstance(value, known) and not isinstance(value, bool)
-
-
-def _checked(name: str, value: Any, valid: bool, allowed: str) -> Any:
-    if not valid:
-        raise RenderError(f"{name} is {_shown(value)}: give {allowed}.")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = str(value) if isinstance(value, str | Path) else repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 RANDOMIZATIONS: dict[str, Randomization] = {
@@ -219,7 +172,7 @@ def read_randomization(name: str | Path) -> Randomization:
     Folders in the file are relative to the file's own.
 
     Raises:
-        RenderError: there is no such preset or file, it is no TOML, or holds an unknown key or a
+        SettingError: there is no such preset or file, it is no TOML, or holds an unknown key or a
             value of another kind.
     """
     if str(name) in RANDOMIZATIONS:
@@ -227,26 +180,36 @@ def read_randomization(name: str | Path) -> Randomization:
     path = Path(name)
     if not os.path.isfile(path):
         known = ", ".join(RANDOMIZATIONS)
-        raise RenderError(f"--randomize is {name}: give {known}, or a TOML file that exists.")
+        raise WrongValue("randomize", name, f"{known} or a TOML file that exists")
     try:
         content = parse_toml(read_file(path, most=_MOST_BYTES))
     except OSError as error:
-        raise RenderError(
-            f"{path} cannot be read ({error.strerror}): give a file of settings."
+        raise SettingError(
+            f"{path} cannot be read ({error.strerror}): give a file of settings"
         ) from None
     except ValueError as error:
-        raise RenderError(f"{path} is not TOML ({error}): mend that line.") from None
+        raise SettingError(f"{path} is not TOML ({error}): mend that line") from None
+    try:
+        return _changed(content, path.parent)
+    except SettingError as error:
+        raise SettingError(f"{path}: {worded(str(error), _key)}") from None
+
+
+def _changed(content: dict[str, Any], folder: Path) -> Randomization:
+    """A preset with what a file says differs from it.
+
+    Raises:
+        SettingError: there is no such preset or setting, or a value is out of range.
+    """
     preset = content.pop("preset", "linemod")
     if not isinstance(preset, str) or preset not in RANDOMIZATIONS:
-        known = ", ".join(RANDOMIZATIONS)
-        raise RenderError(f"{path}: preset is {_shown(preset)}: give one of {known}.")
-    kinds = get_type_hints(Randomization)
-    for key, value in content.items():
-        if key not in kinds:
-            raise RenderError(f"{path}: there is no setting {key}: {', '.join(kinds)} are known.")
-        if kinds[key] == Path | None and isinstance(value, str):
-            content[key] = path.parent / value
-    try:
-        return dataclasses.replace(RANDOMIZATIONS[preset], **content)
-    except RenderError as error:
-        raise RenderError(f"{path}: {error}") from None
+        raise WrongValue("preset", preset, alternatives(RANDOMIZATIONS))
+    for name in _FOLDERS & content.keys():
+        if isinstance(content[name], str):
+            content[name] = folder / content[name]
+    return dataclasses.replace(RANDOMIZATIONS[preset], **fitted_to(Randomization, content))
+
+
+def _key(name: str) -> str:
+    """What a setting is called in a file."""
+    return name

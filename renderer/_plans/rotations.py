@@ -62,7 +62,7 @@ def matrix_from_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
     q = np.asarray(quaternion, np.float64)
     length = np.linalg.norm(q, axis=-1, keepdims=True)
     if not (np.isfinite(length) & (length > 0)).all():
-        raise RenderError("A quaternion is zero or not finite, so that it names no rotation.")
+        raise RenderError("a quaternion is zero or not finite, so that it names no rotation")
     w, x, y, z = np.moveaxis(q / length, -1, 0)
     rows = [
         _vector(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),

@@ -97,7 +97,7 @@ def symmetry_quaternions(
             of at most 120 elements.
     """
     if not 0 < step_degrees <= 180:
-        raise RenderError(f"step_degrees is {step_degrees}: give more than 0 and up to 180.")
+        raise RenderError(f"step_degrees is {step_degrees}: give more than 0 and up to 180")
     lists = [_symmetry_rotations(model.symmetries, step_degrees) for model in models]
     padded = np.zeros((len(models), max(map(len, lists), default=1), 4))
     padded[..., 0] = 1.0
@@ -174,8 +174,8 @@ def _group(transforms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
                 elements.append(product)
             if len(elements) > _LARGEST_GROUP:
                 raise RenderError(
-                    "The discrete symmetries do not close to a group of at most "
-                    f"{_LARGEST_GROUP} elements: check symmetries_discrete in models_info.json."
+                    "the discrete symmetries do not close to a group of at most "
+                    f"{_LARGEST_GROUP} elements: check symmetries_discrete in models_info.json"
                 )
     return np.stack([turn for turn, _ in elements]), np.stack([shift for _, shift in elements])
 

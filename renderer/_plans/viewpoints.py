@@ -7,10 +7,11 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from renderer._crops import RenderError
+from checked_settings import WrongValue
 from renderer._plans.rotations import matrix_from_quaternion, rotation_about
 
 _TINY = 1e-9
+MOST_SUBDIVISIONS = 7
 
 
 @functools.cache
@@ -28,10 +29,10 @@ def hemisphere_viewpoints(subdivisions: int) -> NDArray[np.float64]:
         elevation, then azimuth. Read-only.
 
     Raises:
-        RenderError: `subdivisions` is out of range.
+        WrongValue: `subdivisions` is out of range.
     """
-    if not 0 <= subdivisions <= 7:
-        raise RenderError(f"subdivisions is {subdivisions}: give 0 to 7.")
+    if not 0 <= subdivisions <= MOST_SUBDIVISIONS:
+        raise WrongValue("subdivisions", subdivisions, f"from 0 to {MOST_SUBDIVISIONS}")
     vertices, faces = _icosahedron()
     for _ in range(subdivisions):
         vertices, faces = _subdivide(vertices, faces)

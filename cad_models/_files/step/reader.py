@@ -17,6 +17,7 @@ from cad_models._files.gltf import reader as gltf
 from cad_models._files.source import MAX_BYTES, SourceFiles
 from cad_models._mesh.checked import RawMesh
 from cad_models._model import ModelError
+from checked_settings import MissingDependency
 
 _SECONDS = 120
 _MEMORY = 4 * 1024**3
@@ -27,13 +28,14 @@ def read(files: SourceFiles) -> RawMesh:
     """The mesh of a STEP file.
 
     Raises:
-        ModelError: the converter is not installed, cannot read the file, or takes too long or too
-            much memory over it.
+        MissingDependency: the converter is not installed.
+        ModelError: it cannot read the file, or takes too long or too much memory over it.
     """
     if importlib.util.find_spec("cascadio") is None:
-        raise ModelError(
-            f"{files.path} is a STEP file, which is read with cascadio: pip install "
-            "'render-adapt[step]', or export the part as STL or 3MF"
+        raise MissingDependency(
+            f"{files.path}, a STEP file,",
+            "cascadio",
+            "'render-adapt[step]', or export the part as STL or 3MF",
         )
     if b"ISO-10303-21" not in files.content[:4096]:
         raise ModelError(f"{files.path} is not a STEP file; export it again")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter import CHECKPOINT, Predict, checkpoint_step, load_generator
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._paper.results.figures import write_figures
 from render_adapt._paper.results.page import Provenance, write_page
 from render_adapt._paper.results.tables import jobs_of, table
@@ -41,13 +41,13 @@ def write_pictures(
         The page and the file with its numbers.
 
     Raises:
-        ConfigError: nothing has been trained yet.
+        SettingError: nothing has been trained yet.
     """
     # Several task networks may have one generator: its pictures are drawn once.
     generators = {_checkpoint(job, place): job for job in pixelda_jobs(preset)}
     trained = [job for checkpoint, job in generators.items() if checkpoint.exists()]
     if not trained:
-        raise ConfigError(
+        raise SettingError(
             f"no PixelDA has been trained with the preset {preset} yet: run render-adapt "
             f"reproduce table1 --preset {preset} first"
         )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from safe_files import read_file
 
 SCRIPT = Path("implementations/pixelda/pixelda.py")
@@ -35,14 +35,14 @@ def peer_networks(checkout: Path, size: int) -> tuple[nn.Module, nn.Module, nn.M
     """Generator, discriminator and classifier, for crops of `size` pixels, initialised.
 
     Raises:
-        ConfigError: the checkout has no such script, or it has other networks.
+        SettingError: the checkout has no such script, or it has other networks.
     """
     script = checkout / SCRIPT
     try:
         parsed = ast.parse(read_file(script, most=_MOST_SCRIPT))
     except OSError as error:
-        raise ConfigError(
-            f"{script} cannot be read ({error.strerror}); --peer names a checkout of "
+        raise SettingError(
+            f"{script} cannot be read ({error.strerror}); `peer` names a checkout of "
             "eriklindernoren/PyTorch-GAN"
         ) from error
     wanted: list[ast.stmt] = [
@@ -52,7 +52,7 @@ def peer_networks(checkout: Path, size: int) -> tuple[nn.Module, nn.Module, nn.M
     names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "np": np, "opt": options}
     exec(compile(ast.Module(wanted, []), str(script), "exec"), names)
     if not {*_NETWORKS, "weights_init_normal"} <= names.keys():
-        raise ConfigError(f"{script} lacks {', '.join(_NETWORKS)} or weights_init_normal")
+        raise SettingError(f"{script} lacks {', '.join(_NETWORKS)} or weights_init_normal")
     made = tuple(names[name]().apply(names["weights_init_normal"]) for name in _NETWORKS)
     return made[0], made[1], made[2]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from safe_files import decode_picture, parse_json, read_file
 
 MOST_BYTES = 2**34
@@ -25,14 +25,14 @@ def read_data(path: Path) -> bytes:
     """What is in a file of the data.
 
     Raises:
-        ConfigError: it cannot be read.
+        SettingError: it cannot be read.
     """
     try:
         return read_file(path, most=MOST_DATA)
     except OSError as error:
-        raise ConfigError(
+        raise SettingError(
             f"{path} cannot be read ({error.strerror}); get the data anew, or name another folder "
-            "with --data"
+            "with `data`"
         ) from error
 
 
@@ -40,24 +40,24 @@ def read_labels(path: Path) -> Any:
     """What a JSON file of the data says.
 
     Raises:
-        ConfigError: it cannot be read, or is no JSON.
+        SettingError: it cannot be read, or is no JSON.
     """
     content = read_data(path)
     try:
         return parse_json(content)
     except ValueError as error:
-        raise ConfigError(f"{path} is no JSON; get the data anew") from error
+        raise SettingError(f"{path} is no JSON; get the data anew") from error
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3), the colours of a picture of the data.
 
     Raises:
-        ConfigError: it cannot be read.
+        SettingError: it cannot be read.
     """
     picture = decode_picture(read_data(path))
     if picture is None:
-        raise ConfigError(f"{path} cannot be read as an image; get the data anew")
+        raise SettingError(f"{path} cannot be read as an image; get the data anew")
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
@@ -65,14 +65,14 @@ def sha256_of_files(files: Iterable[Path]) -> str:
     """One hash of the files' names and contents.
 
     Raises:
-        ConfigError: one cannot be read.
+        SettingError: one cannot be read.
     """
     digest = hashlib.sha256()
     for file in files:
         try:
             content = read_file(file, most=MOST_BYTES)
         except OSError as error:
-            raise ConfigError(f"{file} cannot be read ({error.strerror}); get it anew") from error
+            raise SettingError(f"{file} cannot be read ({error.strerror}); get it anew") from error
         digest.update(f"{file.name}:{len(content)}:".encode())
         digest.update(content)
     return digest.hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import ConfigError
+from checked_settings import MissingDependency, SettingError
 from render_adapt._paper.scenarios.cache import cached_crops
 from render_adapt._paper.scenarios.data_files import (
     read_data,
@@ -69,7 +69,7 @@ def mnist_to_usps(data: Path, cache: Path) -> Scenario:
         cache: folder for crops that were made once (0.5 GB).
 
     Raises:
-        ConfigError: data that are not there, or h5py is not.
+        SettingError: data that are not there, or h5py is not.
     """
     return _scenario("MNIST to USPS", "usps", data, cache)
 
@@ -87,7 +87,7 @@ def mnist_to_mnist_m(data: Path, cache: Path) -> Scenario:
         cache: folder for crops that were made once (0.9 GB).
 
     Raises:
-        ConfigError: data that are not there, or not those that results are compared on.
+        SettingError: data that are not there, or not those that results are compared on.
     """
     return _scenario("MNIST to MNIST-M", "mnist-m", data, cache)
 
@@ -155,7 +155,7 @@ def read_mnist(data: Path, split: str) -> Digits:
     """MNIST's "train" (60,000) or "test" (10,000), 28x28, from the idx files.
 
     Raises:
-        ConfigError: the files are not there, or damaged.
+        SettingError: the files are not there, or damaged.
     """
     images, labels = (data / file for file in _SOURCES["mnist"].files[split])
     _check_there([images, labels], data)
@@ -163,7 +163,7 @@ def read_mnist(data: Path, split: str) -> Digits:
     pixels = _read_idx(images, header=16, most=most * 28 * 28)
     numbers = _read_idx(labels, header=8, most=most)
     if len(pixels) != len(numbers) * 28 * 28:
-        raise ConfigError(f"{images} and {labels} do not belong together; get MNIST anew")
+        raise SettingError(f"{images} and {labels} do not belong together; get MNIST anew")
     return Digits(pixels.reshape(-1, 28, 28), numbers.astype(np.int64))
 
 
@@ -175,7 +175,7 @@ def _read_idx(path: Path, *, header: int, most: int) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error):
         content = b""
     if not header <= len(content) <= header + most:
-        raise ConfigError(f"{path} is damaged, or no file of MNIST's; get MNIST anew")
+        raise SettingError(f"{path} is damaged, or no file of MNIST's; get MNIST anew")
     return np.frombuffer(content, np.uint8, offset=header)
 
 
@@ -183,22 +183,20 @@ def read_usps(data: Path, split: str) -> Digits:
     """USPS's "train" (7,291) or "test" (2,007), 16x16.
 
     Raises:
-        ConfigError: the file is not there, or h5py is not.
+        MissingDependency: h5py is not installed.
+        SettingError: the file is not there, or damaged.
     """
     try:
         import h5py  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            "USPS is read with h5py, which is not installed; install it with: "
-            "pip install 'render-adapt[paper]'"
-        ) from error
+        raise MissingDependency("USPS", "h5py", "'render-adapt[paper]'") from error
     path = data / "digits/usps/usps.h5"
     _check_there([path], data)
     try:
         with h5py.File(io.BytesIO(read_data(path))) as file:
             images, labels = file[split]["data"][:], file[split]["target"][:]
     except (OSError, KeyError) as error:
-        raise ConfigError(f"{path} is damaged, or not USPS's; get USPS anew") from error
+        raise SettingError(f"{path} is damaged, or not USPS's; get USPS anew") from error
     return Digits(
         np.rint(images.reshape(-1, 16, 16) * 255.0).astype(np.uint8), labels.astype(np.int64)
     )
@@ -216,7 +214,7 @@ def make_mnist_m(data: Path, split: str) -> Digits:
         (N, 28, 28, 3) RGB.
 
     Raises:
-        ConfigError: digits or photographs are not there, or not the ones pinned here.
+        SettingError: digits or photographs are not there, or not the ones pinned here.
     """
     digits = read_mnist(data, split)
     photographs = [read_rgb(file) for file in _photographs(data)]
@@ -230,7 +228,7 @@ def make_mnist_m(data: Path, split: str) -> Digits:
         image[:] = np.where(digit[..., None] > 0, 255 - patch, patch)
     made, expected = hashlib.sha256(images.tobytes()).hexdigest(), MNIST_M_SHA256[split]
     if made != expected:
-        raise ConfigError(
+        raise SettingError(
             f"MNIST-M made from {data} has other pixels than the one that results are compared on "
             f"(SHA-256 {made[:12]}..., not {expected[:12]}...); restore MNIST's idx files and the "
             "200 training photographs of BSDS500"
@@ -270,7 +268,7 @@ _SOURCES = {
 def _photographs(data: Path) -> list[Path]:
     files = sorted((data / "bsds500/train").glob("*.jpg"))
     if not files:
-        raise ConfigError(
+        raise SettingError(
             f"{data} holds no bsds500/train/*.jpg to make MNIST-M with; put BSDS500's training "
             "photographs there or give another data folder"
         )
@@ -280,6 +278,6 @@ def _photographs(data: Path) -> list[Path]:
 def _check_there(files: list[Path], data: Path) -> None:
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise ConfigError(
+        raise SettingError(
             f"{missing[0]} is not there; {data} must be the folder that holds digits/ and bsds500/"
         )

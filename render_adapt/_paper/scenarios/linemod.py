@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -26,8 +26,8 @@ import cad_models
 import renderer
 from adapter import LabelledCrops, encode
 from cad_models import CadModel, load_models
+from checked_settings import AtLeast, Between, NotEmpty, OneOf, SettingError, check
 from render_adapt._config import available_cores
-from render_adapt._exceptions import ConfigError
 from render_adapt._paper.scenarios.cache import cached_crops
 from render_adapt._paper.scenarios.data_files import (
     read_labels,
@@ -63,7 +63,8 @@ IN_PLANE = 40.0
 """Degrees to either side: the real crops are turned by up to about 39."""
 VALIDATION_PER_OBJECT = 200
 SOURCE_VALIDATION = 500
-_SUBDIVISIONS = 4  # 1241 viewpoints
+_SUBDIVISIONS, _VIEWPOINTS = 4, 1241
+_Object = Annotated[str, OneOf(lambda: OBJECTS)]
 _SEED, _VALIDATION_SEED = 0, 1
 _SPLITS = ("train", "test")
 _CROPS_PER_PART = 1000
@@ -94,7 +95,7 @@ def linemod_rgb(
             come in, spread over its frames; None takes all. For trials.
 
     Raises:
-        ConfigError: an argument out of range, or data that are not there.
+        SettingError: an argument out of range, or data that are not there.
     """
     return _scenario(
         data,
@@ -122,7 +123,7 @@ def linemod_rgbd(
         As for `linemod_rgb`; the whole scenario takes 2 GB of the cache.
 
     Raises:
-        ConfigError: as for `linemod_rgb`.
+        SettingError: as for `linemod_rgb`.
     """
     selection = _Selection(
         in_plane, viewpoints, "black", tuple(objects), real_per_object, with_depth=True
@@ -134,30 +135,15 @@ def linemod_rgbd(
 class _Selection:
     """Which renders and real crops a scenario is made of."""
 
-    in_plane: int
-    viewpoints: int
+    in_plane: Annotated[int, AtLeast(1)]
+    viewpoints: Annotated[int, Between(1, _VIEWPOINTS)]
     background: Background
-    objects: tuple[str, ...]
-    real_per_object: int | None
+    objects: Annotated[tuple[_Object, ...], NotEmpty()]
+    real_per_object: Annotated[int, AtLeast(2)] | None
     with_depth: bool = False
 
     def __post_init__(self) -> None:
-        if not self.objects or set(self.objects) - set(OBJECTS):
-            raise ConfigError(
-                f"objects is {', '.join(self.objects)}: give some of {', '.join(OBJECTS)}, of "
-                "which there are real crops"
-            )
-        most = len(hemisphere_viewpoints(_SUBDIVISIONS))
-        if not 1 <= self.viewpoints <= most:
-            raise ConfigError(f"viewpoints is {self.viewpoints}: give 1 to {most}")
-        if self.in_plane < 1:
-            raise ConfigError(f"in_plane is {self.in_plane}: give at least 1 rotation")
-        if self.background not in ("black", "photographs"):
-            raise ConfigError(f"background is {self.background}: give black or photographs")
-        if self.real_per_object is not None and self.real_per_object < 2:
-            raise ConfigError(
-                f"real_per_object is {self.real_per_object}: give at least 2, or None"
-            )
+        check(self)
 
     @property
     def name(self) -> str:
@@ -179,7 +165,7 @@ class _Selection:
 
 def _scenario(data: Path, cache: Path, selection: _Selection) -> Scenario:
     if not (data / "linemod/crops").is_dir():
-        raise ConfigError(
+        raise SettingError(
             f"{data} holds no linemod/crops with real crops; give the folder that holds linemod/"
         )
     models = load_models(selection.objects, models=data / "linemod/models")
@@ -250,7 +236,7 @@ def _rendered_crops(
     if recipe["background"] == "photographs":
         files = sorted((data / "imagenet_samples").glob("*.jpg"))
         if not files:
-            raise ConfigError(
+            raise SettingError(
                 f"{data} holds no imagenet_samples/*.jpg to put behind the renders; add "
                 "photographs there or use the black background"
             )

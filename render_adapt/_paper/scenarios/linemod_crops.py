@@ -94,7 +94,7 @@ def read_real_crops(
         frames: some of the split's; all if not given.
 
     Raises:
-        ConfigError: labels or a picture cannot be read.
+        SettingError: labels or a picture cannot be read.
     """
     folder = linemod / "crops" / split
     labels: dict[str, list[float]] = read_labels(folder / "poses.json")[model.name]

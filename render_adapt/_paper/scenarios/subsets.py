@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import ConfigError
+from checked_settings import SettingError
 from render_adapt._paper.scenarios.scenario import Scenario
 
 
@@ -61,7 +61,7 @@ def of_objects(crops: LabelledCrops, names: Sequence[str]) -> LabelledCrops:
     """The crops that show one of the named objects; classes keep their numbers.
 
     Raises:
-        ConfigError: a name that is no class.
+        SettingError: a name that is no class.
     """
     return take(crops, np.flatnonzero(np.isin(crops.class_index, _class_numbers(crops, names))))
 
@@ -69,7 +69,7 @@ def of_objects(crops: LabelledCrops, names: Sequence[str]) -> LabelledCrops:
 def _class_numbers(crops: LabelledCrops, names: Sequence[str]) -> list[int]:
     unknown = sorted(set(names) - set(crops.class_names))
     if unknown or not names:
-        raise ConfigError(
+        raise SettingError(
             f"{', '.join(unknown) or 'an empty list'} is not among the objects "
             f"{', '.join(crops.class_names)}; name some of these"
         )
@@ -80,7 +80,7 @@ def only(scenario: Scenario, names: Sequence[str]) -> Scenario:
     """The scenario with some of its objects (Table 4); classes keep their numbers.
 
     Raises:
-        ConfigError: a name that is no class, or a scenario whose unlabelled crops are not known by
+        SettingError: a name that is no class, or a scenario whose unlabelled crops are not known by
             class.
     """
     labels = [scenario.target_train, scenario.target_validation]
@@ -88,7 +88,7 @@ def only(scenario: Scenario, names: Sequence[str]) -> Scenario:
     if len(scenario.target) == len(scenario.target_train):
         classes = classes[: len(scenario.target)]
     if len(scenario.target) != len(classes):
-        raise ConfigError(
+        raise SettingError(
             f"{scenario.name} has {len(scenario.target)} unlabelled crops, which are neither its "
             "training crops nor these and its validation crops; restrict another scenario"
         )
@@ -120,11 +120,11 @@ def labelled_thousand(scenario: Scenario, seed: int = 0, count: int = 1000) -> L
     They are from `target_train`, so that neither validation nor test crops are among them.
 
     Raises:
-        ConfigError: there are not as many.
+        SettingError: there are not as many.
     """
     available = len(scenario.target_train)
     if available < count:
-        raise ConfigError(
+        raise SettingError(
             f"{scenario.name} has {available} labelled target crops and {count} are wanted; "
             "lower the count"
         )

@@ -12,8 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adapter import CHECKPOINT, FREE_SETTINGS, Progress, TaskProgress, checkpoint_step
-from render_adapt._exceptions import USER_ERRORS, DatasetError
+from adapter import (
+    CHECKPOINT,
+    FREE_SETTINGS,
+    Progress,
+    TaskProgress,
+    TrainingCollapsed,
+    TrainingDiverged,
+    checkpoint_step,
+)
+from checked_settings import RenderAdaptError
+from render_adapt._exceptions import DatasetError
 from render_adapt._paper.files import make_folder, read_json, write_json
 from render_adapt._paper.machine import commit, hardware
 from render_adapt._paper.scenarios.registry import SCENARIOS, Load
@@ -30,9 +39,6 @@ Status = Literal["not run", "unfinished", "failed", "done"]
 
 _CLOCK = "seconds.json"
 _PROGRESS_SECONDS = 2.0  # between two writings of how far a job is
-_OTHER_SETTINGS = "trained with other settings"
-_FINAL = ("training diverged", "training collapsed", _OTHER_SETTINGS)
-"""How messages of jobs begin that would end alike if they were tried again."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ class JobState:
     """What was measured at each checkpoint of the last stage, in order."""
     message: str = ""
     """Why it failed."""
+    is_final: bool = False
+    """It failed, and would fail alike if it were tried again."""
     hardware: str = ""
     commit: str = ""
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -113,14 +121,16 @@ def state_of(job: Job, place: Workplace) -> JobState:
     if progress is None:
         return JobState("not run", 0, steps)
     result = read_json(folder / "result.json")
-    message = progress["message"]
+    message, is_final = progress["message"], progress.get("final", False)
     status: Status = "failed" if message else "unfinished"
     if result is not None and result["steps"] >= steps:
         status = "done"
     changed = _differences(progress["settings"], settings_of(planned))
     if changed:
-        status = "failed"
-        message = f"{_OTHER_SETTINGS} ({changed}); delete its folder or give another --work"
+        status, is_final = "failed", True
+        message = (
+            f"trained with other settings ({changed}); delete its folder or give another `work`"
+        )
     return JobState(
         status=status,
         step=progress["step"],
@@ -128,6 +138,7 @@ def state_of(job: Job, place: Workplace) -> JobState:
         seconds=progress["seconds"] + shared_seconds(job, place),
         history=tuple(read_json(folder / "history.json") or ()),
         message=message if status == "failed" else "",
+        is_final=is_final and status == "failed",
         hardware=progress["hardware"],
         commit=progress["commit"],
         losses=progress["losses"],
@@ -180,11 +191,11 @@ def run_job(
         on_progress: called after every step.
 
     Raises:
-        ConfigError: the scenario's data is not there.
+        SettingError: the scenario's data is not there.
         DatasetError: the folder cannot be written.
     """
     before = state_of(job, place)
-    if before.status == "done" or before.message.startswith(_FINAL):
+    if before.status == "done" or before.is_final:
         return before
     make_folder(place.folder(job))
     try:
@@ -195,8 +206,9 @@ def run_job(
         training = _Training(job, place, state_of(job, place), on_progress)
         try:
             training.run(deadline)
-        except USER_ERRORS as error:
-            training.write_progress(str(error))
+        except RenderAdaptError as error:
+            is_final = isinstance(error, TrainingDiverged | TrainingCollapsed)
+            training.write_progress(str(error), is_final=is_final)
     return state_of(job, place)
 
 
@@ -289,7 +301,7 @@ class _Training:
         self.started = time.monotonic()
         return done
 
-    def write_progress(self, message: str = "") -> None:
+    def write_progress(self, message: str = "", *, is_final: bool = False) -> None:
         """Say in the folder how far the job is."""
         self.written = time.monotonic()
         write_json(
@@ -302,6 +314,7 @@ class _Training:
                 "seconds": self._clock(),
                 "losses": self.losses,
                 "message": message.replace(f"{self.place.work}/", ""),
+                "final": is_final,
                 "hardware": hardware(self.planned[-1].config.device),
                 "commit": commit(),
             },

@@ -36,7 +36,7 @@ def run_jobs(
         on_look: called about once a second with the jobs that are running, and how many have ended.
 
     Raises:
-        ConfigError: a scenario's data is not there.
+        SettingError: a scenario's data is not there.
         DatasetError: a folder cannot be written.
         WorkerError: a process was killed.
     """
@@ -60,7 +60,7 @@ def run_jobs(
     except BrokenProcessPool:
         raise WorkerError(
             f"a training process died (killed, or out of memory), perhaps that of {job.name}: "
-            "what was saved is kept, and the same command continues; --jobs sets how many run "
+            "what was saved is kept, and the same command continues; `jobs` sets how many run "
             "side by side"
         ) from None
     finally:

@@ -97,8 +97,8 @@ class BlenderProcess:
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         last = f", its last words were: {lines[-1].strip()}" if lines else ""
         return RenderError(
-            f"The process with Blender, {self._name}, {what} (exit code "
-            f"{self._process.returncode}{last}): check it with render-adapt doctor."
+            f"the process with Blender, {self._name}, {what} (exit code "
+            f"{self._process.returncode}{last}): check it with render-adapt doctor"
         )
 
 

@@ -102,7 +102,7 @@ class BlenderRenderer(SceneRenderer):
     ) -> None:
         super().__init__(models, textures)
         if threads < 1 or samples < 1:
-            raise RenderError(f"threads is {threads} and samples is {samples}: give at least 1.")
+            raise RenderError(f"threads is {threads} and samples is {samples}: give at least 1")
         self._seed = seed
         self._start: dict[str, Any] = {
             "meshes": [] if blend else [_mesh_arrays(model) for model in models],
@@ -179,7 +179,7 @@ def blender_command() -> list[str] | None:
     python, binary = os.environ.get(PYTHON_VARIABLE), os.environ.get(BINARY_VARIABLE)
     for variable, file in ((PYTHON_VARIABLE, python), (BINARY_VARIABLE, binary)):
         if file and shutil.which(file) is None:
-            raise RenderError(f"{variable} is {file}, which is no program: {INSTALL}.")
+            raise RenderError(f"{variable} is {file}, which is no program: {INSTALL}")
     if python:
         return [python, script]
     if not binary and importlib.util.find_spec("bpy") is not None:
@@ -187,7 +187,7 @@ def blender_command() -> list[str] | None:
     binary = binary or shutil.which("blender")
     if binary:
         return [binary, "--background", "--factory-startup", "--python", script]
-    raise RenderError(f"There is no Blender: {INSTALL}.")
+    raise RenderError(f"there is no Blender: {INSTALL}")
 
 
 def _mesh_arrays(model: CadModel) -> dict[str, NDArray[Any]]:
@@ -208,10 +208,10 @@ def _environment_files(folder: Path | None) -> list[str]:
         return []
     files = list_folder(folder, _ENVIRONMENT_FILES)
     if not files:
-        raise RenderError(f"There are no HDRI pictures (.hdr, .exr) in {folder}: add some.")
+        raise RenderError(f"there are no HDRI pictures (.hdr, .exr) in {folder}: add some")
     for file in files:
         try:
             open_file(file, most=_MOST_BYTES, inside=folder).close()
         except OSError as error:
-            raise RenderError(f"{file} cannot be read ({error.strerror}): remove it.") from None
+            raise RenderError(f"{file} cannot be read ({error.strerror}): remove it") from None
     return [str(file.resolve()) for file in files]

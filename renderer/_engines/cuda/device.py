@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from checked_settings import MissingDependency
 from renderer._crops import RenderError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ MACROS = (f"-DTHREADS={THREADS}", f"-DFACES_AT_ONCE={FACES_AT_ONCE}")
 """What compilers have to be told beside the source."""
 
 _OPTIONS = ("--std=c++17", "--fmad=false", *MACROS)
-_INSTALL = "pip install 'render-adapt[cuda]'"
+_INSTALL = "'render-adapt[cuda]'"
+_WHAT = "rendering on a GPU"
 
 
 class Launcher(Protocol):
@@ -68,7 +70,8 @@ class CudaLauncher:
         device: torch's name of the GPU, as "cuda" or "cuda:1".
 
     Raises:
-        RenderError: there is no such GPU here, or something that it takes is not installed.
+        RenderError: there is no such GPU here.
+        MissingDependency: something that it takes is not installed.
     """
 
     def __init__(self, device: str = "cuda") -> None:
@@ -78,7 +81,7 @@ class CudaLauncher:
         try:
             from cuda.bindings import driver
         except ImportError as error:
-            raise RenderError(f"Rendering on a GPU needs cuda-bindings: {_INSTALL}.") from error
+            raise MissingDependency(_WHAT, "cuda-bindings", _INSTALL) from error
         self._driver = driver
         self.name = torch.cuda.get_device_name(self.device)
         major, minor = torch.cuda.get_device_capability(self.device)
@@ -110,22 +113,22 @@ def _find(device: str) -> torch.device:
     try:
         import torch
     except ImportError as error:
-        raise RenderError(f"Rendering on a GPU needs torch: {_INSTALL}.") from error
+        raise MissingDependency(_WHAT, "torch", _INSTALL) from error
     if not torch.cuda.is_available():
         raise RenderError(
-            "No CUDA device was found: render with RasterRenderer (--renderer raster), or go to a "
-            "machine with an NVIDIA GPU and a torch that is built for CUDA."
+            "no CUDA device was found: render with RasterRenderer (`renderer` raster), or go to a "
+            "machine with an NVIDIA GPU and a torch that is built for CUDA"
         )
     try:
         found = torch.device(device)
     except RuntimeError as error:
-        raise RenderError(f"device is {device!r}: give 'cuda' or 'cuda:0'.") from error
+        raise RenderError(f"device is {device!r}: give 'cuda' or 'cuda:0'") from error
     count = torch.cuda.device_count()
     number = torch.cuda.current_device() if found.index is None else found.index
     if found.type != "cuda" or number >= count:
         raise RenderError(
             f"device is {device!r}, and the GPUs here are cuda:0 to cuda:{count - 1}: "
-            "give one of them."
+            "give one of them"
         )
     return torch.device("cuda", number)
 
@@ -138,23 +141,22 @@ def compile_kernels(architecture: str) -> bytes:
         architecture: of the GPU, as "sm_90".
 
     Raises:
-        RenderError: NVRTC is not installed, or too old to know the architecture.
+        RenderError: NVRTC is too old to know the architecture.
+        MissingDependency: it is not installed.
     """
     try:
         from cuda.bindings import nvrtc
 
         found = _checked(nvrtc.nvrtcGetSupportedArchs())
     except ImportError as error:
-        raise RenderError(f"Rendering on a GPU needs cuda-bindings: {_INSTALL}.") from error
+        raise MissingDependency(_WHAT, "cuda-bindings", _INSTALL) from error
     except RuntimeError as error:  # of a library that cannot be loaded
-        raise RenderError(
-            "Rendering on a GPU needs NVRTC of the version that cuda-bindings has: "
-            "pip install nvidia-cuda-nvrtc."
-        ) from error
+        nvrtc_of_bindings = "NVRTC of the version that cuda-bindings has"
+        raise MissingDependency(_WHAT, nvrtc_of_bindings, "nvidia-cuda-nvrtc") from error
     if int(architecture.removeprefix("sm_")) not in found:
         raise RenderError(
             f"NVRTC, which compiles for the GPU, does not know {architecture}: install a version "
-            "of torch or nvidia-cuda-nvrtc that was made for this GPU."
+            "of torch or nvidia-cuda-nvrtc that was made for this GPU"
         )
     source = SOURCE.read_bytes()
     program = _checked(nvrtc.nvrtcCreateProgram(source, SOURCE.name.encode(), 0, [], []))
@@ -174,7 +176,7 @@ def _checked(answer: tuple[Any, ...], explanation: str = "") -> Any:
     status, *values = answer
     if status != 0:
         raise RenderError(
-            f"The GPU cannot render: {status.name} {explanation}".rstrip()
-            + "; update the driver, or render with RasterRenderer (--renderer raster)."
+            f"the GPU cannot render: {status.name} {explanation}".rstrip()
+            + "; update the driver, or render with RasterRenderer (`renderer` raster)"
         )
     return values[0] if values else None

@@ -170,8 +170,8 @@ class CudaRasterRenderer(RasterRenderer):
             return self._render(plans, meshes, scenes, centres, surface_maps)
         except torch.OutOfMemoryError as error:
             raise RenderError(
-                f"The GPU's memory is too small for {len(plans)} crops of {plans.width} x "
-                f"{plans.height} pixels at once: render fewer at a time."
+                f"the GPU's memory is too small for {len(plans)} crops of {plans.width} x "
+                f"{plans.height} pixels at once: render fewer at a time"
             ) from error
 
     def _render(
@@ -346,7 +346,7 @@ def _refuse_too_many(meshes: Meshes, scenes: Scenes) -> None:
     if places > 1 << (32 - _bits(faces)):
         raise RenderError(
             f"{places} objects of up to {faces:,} faces in a crop are more than the GPU's renderer "
-            "can count: use RasterRenderer (--renderer raster)."
+            "can count: use RasterRenderer (`renderer` raster)"
         )
 
 

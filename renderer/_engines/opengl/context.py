@@ -73,9 +73,9 @@ class Context:
     def _render(self, scene: Scene) -> None:
         if len(scene.light_color) > _MOST_LIGHTS or len(scene.object_index) > _MOST_INSTANCES:
             raise RenderError(
-                f"Crop {scene.index} has {len(scene.light_color)} lights and "
+                f"crop {scene.index} has {len(scene.light_color)} lights and "
                 f"{len(scene.object_index)} objects: the pyrender renderer takes {_MOST_LIGHTS} "
-                f"and {_MOST_INSTANCES} at most."
+                f"and {_MOST_INSTANCES} at most"
             )
         self._platform.make_current()
         self._renderer.current = scene
@@ -212,7 +212,7 @@ class _SceneRenderer(pyrender.Renderer):
         GL.glDrawBuffers(3, [GL.GL_COLOR_ATTACHMENT0 + number for number in range(3)])
         if GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER) != GL.GL_FRAMEBUFFER_COMPLETE:
             raise RenderError(
-                f"OpenGL cannot draw {size[0]} x {size[1]} pixels here: give a smaller --size."
+                f"OpenGL cannot draw {size[0]} x {size[1]} pixels here: give a smaller `size`"
             )
         self._main_fb_dims = size
 

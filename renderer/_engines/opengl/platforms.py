@@ -59,8 +59,8 @@ def _egl() -> Platform:
         else:
             return platform
     raise RenderError(
-        f"No OpenGL context can be made through EGL ({problem}): install the driver, on Debian "
-        "and Ubuntu apt install libegl1 libgl1 libgl1-mesa-dri, or set PYOPENGL_PLATFORM=osmesa."
+        f"no OpenGL context can be made through EGL ({problem}): install the driver, on Debian "
+        "and Ubuntu apt install libegl1 libgl1 libgl1-mesa-dri, or set PYOPENGL_PLATFORM=osmesa"
     )
 
 
@@ -98,14 +98,14 @@ class _OSMesa(Platform):
         create.argtypes = [ctypes.POINTER(ctypes.c_int), ctypes.c_void_p]
         self._context = create((ctypes.c_int * len(wanted))(*wanted), None)
         if not self._context:
-            raise RenderError("OSMesa cannot give a context of OpenGL 3.3: install a newer one.")
+            raise RenderError("OSMesa cannot give a context of OpenGL 3.3: install a newer one")
 
     def make_current(self) -> None:
         """Draw with this context from now on."""
         current = self._library.OSMesaMakeCurrent
         current.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int] * 3]
         if not current(self._context, self._buffer, GL.GL_UNSIGNED_BYTE, 1, 1):
-            raise RenderError("OSMesa's context cannot be used: set PYOPENGL_PLATFORM=egl.")
+            raise RenderError("OSMesa's context cannot be used: set PYOPENGL_PLATFORM=egl")
 
     def make_uncurrent(self) -> None:
         """Nothing: the next context takes its place."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from checked_settings import MissingDependency
 from renderer._crops import RenderError
 from renderer._engines.scenes import Picture, Scene, SceneRenderer, oriented_faces
 
@@ -56,7 +57,7 @@ class PyrenderRenderer(SceneRenderer):
     ) -> None:
         super().__init__(models, textures)
         if threads < 1:
-            raise RenderError(f"threads is {threads}: give at least 1.")
+            raise RenderError(f"threads is {threads}: give at least 1")
         self._threads = threads
         self._owner: tuple[int, int] | None = None
         self._context: Context | None = None
@@ -86,8 +87,8 @@ class PyrenderRenderer(SceneRenderer):
             self._context, self._owner = self._start(), here
         if self._owner != here:
             raise RenderError(
-                "A pyrender renderer is used in another process or thread than the one that its "
-                "OpenGL context belongs to: make one renderer in each."
+                "a pyrender renderer is used in another process or thread than the one that its "
+                "OpenGL context belongs to: make one renderer in each"
             )
         return self._context
 
@@ -98,18 +99,17 @@ class PyrenderRenderer(SceneRenderer):
         name = os.environ.get("PYOPENGL_PLATFORM", "egl")
         if name not in ("egl", "osmesa"):
             raise RenderError(
-                f"PYOPENGL_PLATFORM is {name}: set it to egl or osmesa, or not at all."
+                f"PYOPENGL_PLATFORM is {name}: set it to egl or osmesa, or not at all"
             )
         os.environ.setdefault("LP_NUM_THREADS", str(self._threads))
         try:
             from renderer._engines.opengl.context import Context
         except ModuleNotFoundError as error:
-            raise RenderError(
-                f"pyrender needs {error.name}, which is missing: {INSTALL}."
-            ) from error
+            name = error.name or "pyrender"
+            raise MissingDependency("pyrender", name, "'render-adapt[pyrender]'") from error
         except (ImportError, AttributeError, OSError) as error:
             # PyOpenGL's answers where the system's libraries are missing or too old.
-            raise RenderError(f"OpenGL cannot be loaded ({error}): {INSTALL}.") from error
+            raise RenderError(f"OpenGL cannot be loaded ({error}): {INSTALL}") from error
         meshes = [(model.mesh, oriented_faces(model.mesh)) for model in self._models]
         return Context(meshes, self._pictures)
 
@@ -120,4 +120,4 @@ def _platform() -> str:
         return "egl"
     if ctypes.util.find_library("OSMesa"):
         return "osmesa"
-    raise RenderError(f"There is neither EGL nor OSMesa on this machine: {INSTALL}.")
+    raise RenderError(f"there is neither EGL nor OSMesa on this machine: {INSTALL}")

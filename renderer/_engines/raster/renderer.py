@@ -64,9 +64,9 @@ class RasterRenderer(Renderer):
         levels: bool = True,
     ) -> None:
         if threads < 1:
-            raise RenderError(f"threads is {threads}: give at least 1.")
+            raise RenderError(f"threads is {threads}: give at least 1")
         if not models:
-            raise RenderError("There are no models to render: give at least one.")
+            raise RenderError("there are no models to render: give at least one")
         self._shelf = MeshShelf(models, textures, levels)
         self._threads = threads
         self._fineness = 2 if antialias else 1
@@ -150,8 +150,8 @@ class RasterRenderer(Renderer):
         """The plans as the compiled loops take them, looked through, and what draws them."""
         if not (0 < plans.width <= LARGEST and 0 < plans.height <= LARGEST):
             raise RenderError(
-                f"Crops of {plans.width} x {plans.height} pixels cannot be drawn: "
-                f"give from 1 to {LARGEST} pixels each way."
+                f"crops of {plans.width} x {plans.height} pixels cannot be drawn: "
+                f"give from 1 to {LARGEST} pixels each way"
             )
         others, surfaces = plans.others, plans.surfaces
         objects = np.concatenate(
@@ -203,9 +203,9 @@ class RasterRenderer(Renderer):
         row, place = np.argwhere(~(nearest > NEAR))[0]
         which = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
         raise RenderError(
-            f"Crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
+            f"crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
             f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
-            "put it farther away (--distance)."
+            "put it farther away (`distance`)"
         )
 
 
@@ -263,16 +263,16 @@ def _refuse_misfits(plans: Plans, scenes: Scenes) -> None:
         if values.shape != shape:
             raise RenderError(
                 f"{name} of the plans has the shape {values.shape} where {shape} fits the rest: "
-                "make the plans with make_plans or plans_from_poses."
+                "make the plans with make_plans or plans_from_poses"
             )
         finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if not finite.all():
             raise RenderError(
-                f"Crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite."
+                f"crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite"
             )
     if not (scenes.texture_period > 0).all():
         row = int(np.argwhere(~(scenes.texture_period > 0))[0, 0])
-        raise RenderError(f"Crop {plans.index[row]} has a texture_period that is not above 0.")
+        raise RenderError(f"crop {plans.index[row]} has a texture_period that is not above 0")
 
 
 def _announce_compilation() -> None:

@@ -25,10 +25,10 @@ def read_exr(content: bytes) -> dict[str, NDArray[np.float32]]:
     """
     magic, version = np.frombuffer(content, "<u4", 2)
     if magic != _MAGIC or version & _SEVERAL_PARTS:
-        raise RenderError("This is no OpenEXR file of one part: use Blender 4.2 to 5.2.")
+        raise RenderError("this is no OpenEXR file of one part: use Blender 4.2 to 5.2")
     header, position = _header(content, 8)
     if header["compression"] != b"\0":
-        raise RenderError("The OpenEXR file is compressed: have it written without.")
+        raise RenderError("the OpenEXR file is compressed: have it written without")
     left, top, right, bottom = np.frombuffer(header["dataWindow"], "<i4")
     height, width = bottom - top + 1, right - left + 1
     names = _channels(header["channels"])
@@ -58,7 +58,7 @@ def _channels(content: bytes) -> list[str]:
     while content[position] != 0:
         end = content.index(0, position)
         if content[end + 1] != _FLOAT:
-            raise RenderError("The OpenEXR file is not of 32-bit floats: have it written so.")
+            raise RenderError("the OpenEXR file is not of 32-bit floats: have it written so")
         names.append(content[position:end].decode())
         position = end + 17
     return names

@@ -44,7 +44,7 @@ def open_blend(file: Path) -> None:
     if bpy.data.filepath and Path(bpy.data.filepath).resolve() == file.resolve():
         return
     if not bpy.app.background:
-        raise RenderError(f"{file} cannot be opened in a Blender that is in use: save it there.")
+        raise RenderError(f"{file} cannot be opened in a Blender that is in use: save it there")
     try:
         bpy.ops.wm.open_mainfile(filepath=str(file), load_ui=False)
     except RuntimeError as error:
@@ -92,7 +92,7 @@ def _find(name: str) -> bpy.types.Object:
     thing = bpy.data.objects.get(name)
     if thing is None:
         known = ", ".join(names_of_objects()) or "none with a surface"
-        raise RenderError(f"There is no object {name} in the file: it has {known}.")
+        raise RenderError(f"there is no object {name} in the file: it has {known}")
     return thing
 
 
@@ -109,7 +109,7 @@ def _evaluated(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph, unit: fl
     _refuse_missing(thing)
     if thing.type not in _WITH_SURFACE:
         raise RenderError(
-            f"{thing.name} has no surface, it is of the type {thing.type.lower()}: leave it out."
+            f"{thing.name} has no surface, it is of the type {thing.type.lower()}: leave it out"
         )
     shown = thing.evaluated_get(depsgraph)
     mesh = bpy.data.meshes.new_from_object(
@@ -119,7 +119,7 @@ def _evaluated(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph, unit: fl
     if not mesh.polygons:
         raise RenderError(
             f"{thing.name} has no faces: give it some (of instances, by Realize Instances), or "
-            "leave it out."
+            "leave it out"
         )
     if not mesh.materials:
         mesh.materials.append(None)
@@ -133,7 +133,7 @@ def _refuse_missing(thing: bpy.types.Object) -> None:
         if library and not Path(bpy.path.abspath(library.filepath)).exists():
             raise RenderError(
                 f"{thing.name} is linked from {library.filepath}, which is missing: find that "
-                "file, or leave the object out."
+                "file, or leave the object out"
             )
 
 
@@ -146,7 +146,7 @@ def _without_rotation(world: Matrix, name: str) -> Matrix:
     inner = np.array(world.to_3x3())
     left, sizes, right = np.linalg.svd(inner)
     if sizes.min() <= 1e-9 * max(sizes.max(), 1e-30):
-        raise RenderError(f"{name} has a scale of 0 along an axis: give it another.")
+        raise RenderError(f"{name} has a scale of 0 along an axis: give it another")
     # The polar decomposition; a mirrored object stays mirrored, and the rotation is one.
     turn = left @ right
     if np.linalg.det(turn) < 0:

@@ -60,7 +60,7 @@ class PassReader:
         if "Combined" not in passes or "Depth" not in passes:
             raise RenderError(
                 "Blender has rendered no picture: this version of it is not supported, "
-                "use 4.2 to 5.2."
+                "use 4.2 to 5.2"
             )
         return passes
 

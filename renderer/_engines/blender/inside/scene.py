@@ -76,7 +76,7 @@ class BlenderScene:
         through_file: bool = False,
     ) -> None:
         if bpy.app.version < _OLDEST:
-            raise RenderError(f"Blender {VERSION} is too old: use 4.2 to 5.2.")
+            raise RenderError(f"Blender {VERSION} is too old: use 4.2 to 5.2")
         self.description = f"Blender {VERSION} in this process"
         self._own_surfaces = bool(blend)
         self._unit = 1.0
@@ -129,8 +129,8 @@ class BlenderScene:
         width, height = map(int, plan["size"])
         if min(width, height) < _LEAST_SIZE:
             raise RenderError(
-                f"Crops of {width} x {height} pixels are too small for Blender: "
-                f"give a size of at least {_LEAST_SIZE}."
+                f"crops of {width} x {height} pixels are too small for Blender: "
+                f"give a size of at least {_LEAST_SIZE}"
             )
         set_camera(self._scene, plan["camera_matrix"], width, height)
         self._scene.camera.data.clip_start = 1.0 / self._unit
@@ -272,7 +272,7 @@ def set_camera(
     """
     k = np.asarray(camera_matrix, np.float64)
     if k[0, 1] != 0:
-        raise RenderError(f"K has a skew of {k[0, 1]:g}: Blender's cameras have none, use raster.")
+        raise RenderError(f"K has a skew of {k[0, 1]:g}: Blender's cameras have none, use raster")
     fx, fy = k[0, 0], k[1, 1]
     render, camera = scene.render, scene.camera.data
     render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100

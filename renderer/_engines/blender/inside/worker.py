@@ -5,6 +5,7 @@ Reads messages from standard input and answers on standard output until the inpu
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import types
@@ -14,10 +15,7 @@ from typing import IO
 
 def main() -> None:
     """Serve until standard input ends."""
-    # Blender's Python may lack what importing the package in full needs.
-    package = types.ModuleType("renderer")
-    package.__path__ = [str(Path(__file__).resolve().parents[3])]
-    sys.modules["renderer"] = package
+    _find_our_packages(Path(__file__).resolve().parents[4])
     answers = os.fdopen(os.dup(1), "wb")
     # Whatever Blender prints from here on goes where errors go.
     os.dup2(2, 1)
@@ -28,6 +26,22 @@ def main() -> None:
         # An interpreter that has loaded bpy may hang or crash on its regular way out.
         sys.stderr.flush()
         os._exit(0)
+
+
+def _find_our_packages(place: Path) -> None:
+    """Make importable what is needed of the packages in a folder, and nothing else there."""
+    spec = importlib.util.spec_from_file_location(
+        "checked_settings", place / "checked_settings/__init__.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    settings = importlib.util.module_from_spec(spec)
+    sys.modules["checked_settings"] = settings
+    spec.loader.exec_module(settings)
+    # Blender's Python may lack what importing this one in full needs.
+    renderer = types.ModuleType("renderer")
+    renderer.__path__ = [str(place / "renderer")]
+    sys.modules["renderer"] = renderer
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
