@@ -117,12 +117,14 @@ def compare(rows: list[dict[str, str]], linemod: Path) -> Found:
     )
 
 
-def straight_rotations(linemod: Path) -> Mapping[tuple[str, str], NDArray[np.float64]]:
+def straight_rotations(
+    linemod: Path, split: str = "train"
+) -> Mapping[tuple[str, str], NDArray[np.float64]]:
     """By object and frame: poses as seen by a camera that looks straight at the crop's middle."""
     found = {}
     for name in KNOWN_PLACES:
         (model,) = load_models([name], models=linemod / "models")
-        crops = read_real_crops(linemod, "train", model, np.random.default_rng(0))
+        crops = read_real_crops(linemod, split, model, np.random.default_rng(0))
         camera = crops.plans.camera_matrix
         middle = (SIZE / 2 - camera[:, :2, 2]) / camera[:, [0, 1], [0, 1]]
         rotation = np.swapaxes(turn_towards(middle), 1, 2) @ crops.plans.rotation

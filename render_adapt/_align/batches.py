@@ -42,7 +42,7 @@ class Batches:
         random = torch.Generator(self._device).manual_seed(seed_of(self._seed, number, _CHANGES))
         colors = self._rgb[rows].permute(0, 3, 1, 2)
         coordinates = self._coordinates[rows].permute(0, 3, 1, 2).float().div_(255.0)
-        return _changed(colors, random), DenseLabels(
+        return changed(colors, random), DenseLabels(
             self._classes[rows], self._mask[rows], coordinates
         )
 
@@ -79,7 +79,8 @@ def pictures(rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], device: str) 
     return colors.float().div_(127.5).sub_(1.0)
 
 
-def _changed(colors: Tensor, random: torch.Generator) -> Tensor:
+def changed(colors: Tensor, random: torch.Generator) -> Tensor:
+    """(N, 3, S, S) in about [-1, 1] of N crops (0 to 255) with gains, offsets and noise."""
     count, device = len(colors), colors.device
     draws = torch.rand(count, 7, 1, 1, generator=random, device=device)
     gain = 1 + _GAIN * (2 * draws[:, :3] - 1)

@@ -175,7 +175,7 @@ class CoordinateTraining(Training):
         self.done = int(metadata["step"])
 
     def learning_rates(self, step: int) -> Mapping[str, float]:
-        return {_NAME: self.settings.learning_rate * _rate(step, self.settings.steps)}
+        return {_NAME: self.settings.learning_rate * rate(step, self.settings.steps)}
 
     def step(self, step: int) -> dict[str, Tensor]:
         x, labels = self.batches.draw(self.lesson.first + step)
@@ -196,7 +196,7 @@ def autocast(config: AlignConfig) -> torch.autocast:
     return torch.autocast(config.device, torch.bfloat16, enabled=precision == "bf16")
 
 
-def _rate(step: int, steps: int) -> float:
+def rate(step: int, steps: int) -> float:
     """Of the learning rate: up in a line, then down to 0 along a cosine."""
     warm_up = max(1, min(_WARM_UP, steps // 20))
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))

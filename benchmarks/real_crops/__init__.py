@@ -1,0 +1,2 @@
+"""What training sets are worth on real pictures: strong estimators, trained on each, tested on real
+crops."""
