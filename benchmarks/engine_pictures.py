@@ -147,13 +147,13 @@ def _owners(batch: CropBatch) -> NDArray[np.int64]:
 
 
 def _depth_colors(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    seen = depth > 0
-    if not seen.any():
+    measured = depth > 0
+    if not measured.any():
         return np.zeros((*depth.shape, 3), np.uint8)
-    near, far = depth[seen].min(), depth[seen].max()
+    near, far = depth[measured].min(), depth[measured].max()
     level = np.clip(255 * (far - depth) / max(far - near, 1e-3), 0, 255).astype(np.uint8)
     colors = cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.where(seen[..., None], colors, 0).astype(np.uint8)
+    return np.where(measured[..., None], colors, 0).astype(np.uint8)
 
 
 def _depth_differences(reference: CropBatch, batch: CropBatch) -> list[NDArray[np.uint8]]:

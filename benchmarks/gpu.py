@@ -115,9 +115,9 @@ def reproduce(table: str, only: str = "", seeds: int = 1, jobs: int = 1, steps: 
     def finished(place: Place) -> bool:
         file = place.results / f"{table}-full.json"
         rows = json.loads(file.read_text())["rows"] if file.is_file() else []
-        ours = [row for row in rows if only in f"{row['scenario']}/{row['system']}-"]
+        asked_rows = [row for row in rows if only in f"{row['scenario']}/{row['system']}-"]
         # A training that failed would fail again.
-        return bool(ours) and not any(row["open"] for row in ours)
+        return bool(asked_rows) and not any(row["open"] for row in asked_rows)
 
     return Command(f"{table} {only or 'all systems'}, {seeds} seeds", arguments, finished)
 

@@ -127,13 +127,13 @@ def main() -> None:
             elif name in ("occluders", "neighbours", "background"):
                 pictures += [row_of(color_depth(crops)), row_of(color_masks(crops))]
         write(arguments.out / f"{name}.png", pictures)
-    beside = replace(base, background=("board",), occluders=(1, 1), neighbours=(1, 1))
+    cut_look = replace(base, background=("board",), occluders=(1, 1), neighbours=(1, 1))
     for name, plans in cuts().items():
         if arguments.only not in (None, name):
             continue
         pictures = []
         for label, plan in plans:
-            crops = studio.crops(beside, COLUMNS, plan)
+            crops = studio.crops(cut_look, COLUMNS, plan)
             pictures += [label_strip(label, COLUMNS), aimed(row_of(outlined(crops)))]
         write(arguments.out / f"{name}.png", pictures)
     if arguments.only in (None, "presets"):
@@ -193,8 +193,8 @@ def color_masks(crops: CropBatch) -> NDArray[np.uint8]:
 def outlined(crops: CropBatch) -> NDArray[np.uint8]:
     """With a green line around what is seen of the target."""
     colors = crops.rgb.copy()
-    for picture, seen in zip(colors, crops.mask_visib, strict=True):
-        mask = seen.astype(np.uint8)
+    for picture, visible in zip(colors, crops.mask_visib, strict=True):
+        mask = visible.astype(np.uint8)
         picture[(cv2.dilate(mask, np.ones((3, 3), np.uint8)) - mask).astype(bool)] = (0, 230, 60)
     return colors
 

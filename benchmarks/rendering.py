@@ -129,11 +129,13 @@ class Crew:
         self._pipes: list[Connection] = []
         self._processes = []
         for _ in range(system.processes):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(system.make, faces, theirs), daemon=True)
+            our_end, worker_end = context.Pipe()
+            process = context.Process(
+                target=_work, args=(system.make, faces, worker_end), daemon=True
+            )
             process.start()
-            theirs.close()
-            self._pipes.append(ours)
+            worker_end.close()
+            self._pipes.append(our_end)
             self._processes.append(process)
         self.problem = next(filter(None, [self._answer(pipe) for pipe in self._pipes]), None)
 
@@ -184,12 +186,12 @@ def _work(make: Callable[[CadModel, int], peers.Peer], faces: int, pipe: Connect
     plans = poses(model)
     try:
         peer = make(model, plans.size)
-        seen = (peer.render(plans[:16]) > 0).mean()
+        covered = (peer.render(plans[:16]) > 0).mean()
     except Exception as error:  # a machine that lacks something is told, the others go on
         pipe.send(f"{type(error).__name__}: {error}")
         return
     # A renderer that draws nothing is a fast one.
-    pipe.send(None if 0.2 < seen < 0.6 else f"it shows an object in {seen:.0%} of the pixels")
+    pipe.send(None if 0.2 < covered < 0.6 else f"it shows an object in {covered:.0%} of the pixels")
     while True:
         try:
             count = pipe.recv()
@@ -286,8 +288,12 @@ def _print(faces: int, rates: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"\n{faces:,} faces")
     for name, rate in medians.items():
-        ours = medians.get(f"{_OURS}, 2" if name.endswith(", 2") else _OURS)
-        ratio = f"ours is {ours / rate:6.1f} times as fast" if ours and "raster" not in name else ""
+        our_rate = medians.get(f"{_OURS}, 2" if name.endswith(", 2") else _OURS)
+        ratio = (
+            f"ours is {our_rate / rate:6.1f} times as fast"
+            if our_rate and "raster" not in name
+            else ""
+        )
         target = f" (target {TARGETS[name]:g})" if faces == 10_000 and name in TARGETS else ""
         print(f"  {name:34s} {rate:9.0f} crops/s  {ratio}{target}", flush=True)
 

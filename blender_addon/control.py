@@ -254,8 +254,8 @@ def _notes(result: messages.Dataset | messages.Preview) -> list[str]:
 def _crash(doing: str, code: int, words: str) -> str:
     if code in _LACKS:
         return _LACKS[code]
-    said = f' Its last words: "{words}"' if words else ""
-    return f"The job died (exit code {code}) at: {doing}.{said}"
+    last_words = f' Its last words: "{words}"' if words else ""
+    return f"The job died (exit code {code}) at: {doing}.{last_words}"
 
 
 def _in_this_interface(message: str, kind: Kind | None) -> str:

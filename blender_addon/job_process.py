@@ -107,9 +107,9 @@ class JobProcess:
     def last_words(self) -> str:
         """The last line of the log, an error if there is one."""
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
-        said = [line.strip() for line in lines if line.strip()]
-        errors = [line for line in said if line not in self._printed]
-        return (errors or said or [""])[-1]
+        lines = [line.strip() for line in lines if line.strip()]
+        errors = [line for line in lines if line not in self._printed]
+        return (errors or lines or [""])[-1]
 
     @property
     def _input(self) -> Any:

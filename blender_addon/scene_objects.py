@@ -140,16 +140,16 @@ def _depends_on(item: bpy.types.Object) -> Iterator[Any]:
                 yield from _images(slot.material.node_tree, set())
 
 
-def _images(tree: bpy.types.NodeTree, seen: set[str]) -> Iterator[Any]:
-    if tree.name_full in seen:
+def _images(tree: bpy.types.NodeTree, visited: set[str]) -> Iterator[Any]:
+    if tree.name_full in visited:
         return
-    seen.add(tree.name_full)
+    visited.add(tree.name_full)
     yield tree
     for node in tree.nodes:
         if getattr(node, "image", None) is not None:
             yield node.image
         if getattr(node, "node_tree", None) is not None:
-            yield from _images(node.node_tree, seen)
+            yield from _images(node.node_tree, visited)
 
 
 def _refuse_missing(block: Any, item: bpy.types.Object) -> None:

@@ -132,10 +132,10 @@ def _fitted(hint: Any, value: Any) -> Any:
         return _fitted_tuple(hint, rules, value)
     if get_origin(hint) is Literal:
         return _choice(get_args(hint), value)
-    taken = _of_kind(hint, value)
-    if not (_is_finite(taken) and all(rule.holds(taken) for rule in rules)):
+    fitted = _of_kind(hint, value)
+    if not (_is_finite(fitted) and all(rule.holds(fitted) for rule in rules)):
         raise _Unfit(_bounds(hint, rules))
-    return taken
+    return fitted
 
 
 def _fitted_to_any(hints: tuple[Any, ...], value: Any) -> Any:
@@ -159,12 +159,12 @@ def _fitted_tuple(hint: Any, rules: tuple[Rule, ...], value: Any) -> tuple[Any, 
     try:
         if not is_list or len(hints) != len(value):
             raise _Unfit
-        taken = tuple(map(_fitted, hints, value))
-        if not all(rule.holds(taken) for rule in rules):
+        fitted = tuple(map(_fitted, hints, value))
+        if not all(rule.holds(fitted) for rule in rules):
             raise _Unfit
     except _Unfit:
         raise _Unfit(_tuple_in_words(get_args(hint), rules)) from None
-    return taken
+    return fitted
 
 
 def _choice(choices: tuple[Any, ...], value: Any) -> Any:

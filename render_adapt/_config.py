@@ -216,11 +216,11 @@ class RunConfig:
         defaults = {field.name: field.default for field in fields(self)}
         if self.camera is not None and planner.what == "crop" and self.cut_from is None:
             raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
-        for what, name in _ONLY_OF:
+        for pictures, name in _ONLY_OF:
             # Manifests have the window in numbers, those of frames too.
             left_out = defaults[name], WINDOW if name == "window" else None
-            if what != planner.what and getattr(self, name) not in left_out:
-                raise SettingError(f"`{name}` {_MISFIT[what]}")
+            if pictures != planner.what and getattr(self, name) not in left_out:
+                raise SettingError(f"`{name}` {_MISFIT[pictures]}")
         if planner.window is None and self.adapter != "none":
             raise SettingError(
                 "`frames` makes whole frames, and an adapter takes crops of one object: "

@@ -159,9 +159,9 @@ def _preview(job: Job, tell: Callable[[Message], None]) -> None:
     studio = Studio(_run_config(job))
     tell(Working("Rendering and adapting"))
     studio.write_contact_sheet(Path(job.picture), 0, job.crops)
-    shown = min(job.crops, studio.config.n)
+    crop_count = min(job.crops, studio.config.n)
     seconds = time.perf_counter() - started
-    tell(Preview(job.picture, shown, seconds, list(run_notes(studio))))
+    tell(Preview(job.picture, crop_count, seconds, list(run_notes(studio))))
 
 
 def _run_config(job: Job) -> RunConfig:
@@ -183,18 +183,18 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     if preset not in PRESETS:
         raise WrongValue("preset", preset, alternatives(PRESETS))
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
-    given = {name: settings.pop(name) for name in of_run & settings.keys()}
-    run = TrainRun(**fitted_to(TrainRun, given))
+    run_settings = {name: settings.pop(name) for name in of_run & settings.keys()}
+    run = TrainRun(**fitted_to(TrainRun, run_settings))
     config = dataclasses.replace(PRESETS[preset], **fitted_to(TrainConfig, settings))
     pictures = run.working / "samples"
-    told, shown = 0.0, _newest(pictures)
+    told_at, newest_shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:
-        nonlocal told, shown
-        if state.step < state.steps and time.perf_counter() - told < _EVERY:
+        nonlocal told_at, newest_shown
+        if state.step < state.steps and time.perf_counter() - told_at < _EVERY:
             return
-        told, newest = time.perf_counter(), _newest(pictures)
-        renewed, shown = newest if newest != shown else None, newest
+        told_at, newest = time.perf_counter(), _newest(pictures)
+        renewed, newest_shown = newest if newest != newest_shown else None, newest
         tell(
             Learning(
                 state.step, state.steps, state.losses, state.steps_per_second,
@@ -202,10 +202,10 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
             )
         )  # fmt: skip
 
-    def tell_target(found: FoundTarget) -> None:
-        report = found.report
+    def tell_target(target: FoundTarget) -> None:
+        report = target.report
         tell(
-            Target(report.crops, report.with_depth, list(report.lines()), str(found.contact_sheet))
+            Target(report.crops, report.with_depth, list(report.lines()), str(target.contact_sheet))
         )
         tell(Working("Rendering the objects to learn from"))
 
@@ -221,8 +221,8 @@ def _newest(folder: Path) -> str | None:
 
 def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        what = f"learning with {sys.executable}"
-        raise MissingDependency(what, "torch", "'render-adapt[train]'")
+        use = f"learning with {sys.executable}"
+        raise MissingDependency(use, "torch", "'render-adapt[train]'")
 
 
 def _check(job: Job, tell: Callable[[Message], None]) -> None:

@@ -76,8 +76,8 @@ def append_to(path: Path) -> io.BufferedWriter:
 
 def partials_of(path: Path) -> list[Path]:
     """What a `write_file` that was killed has left beside a file."""
-    found = ((other, _PARTIAL.fullmatch(other.name)) for other in path.parent.iterdir())
-    return [other for other, match in found if match and match[1] == path.name]
+    matches = ((file, _PARTIAL.fullmatch(file.name)) for file in path.parent.iterdir())
+    return [file for file, match in matches if match and match[1] == path.name]
 
 
 def remove_partials(folder: Path) -> None:

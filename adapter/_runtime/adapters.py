@@ -246,15 +246,15 @@ def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled
 
 
-def _take(found: dict[str, list[Any]], expected: dict[str, list[Any]]) -> bool:
+def _take(inputs: dict[str, list[Any]], expected: dict[str, list[Any]]) -> bool:
     """Whether inputs of the shapes found, in which what is free has a name or none, take these."""
-    return found.keys() == expected.keys() and all(
+    return inputs.keys() == expected.keys() and all(
         len(shape) == len(expected[name])
         and all(
-            side == wanted or not isinstance(side, int)
-            for side, wanted in zip(shape, expected[name], strict=True)
+            side == expected_side or not isinstance(side, int)
+            for side, expected_side in zip(shape, expected[name], strict=True)
         )
-        for name, shape in found.items()
+        for name, shape in inputs.items()
     )
 
 

@@ -111,7 +111,7 @@ def picture_notes(crops: list[Crop], bits: int, distinct: int) -> tuple[str, ...
     """What was done to pictures that are not plain 8-bit colours, a sentence each."""
     wide = [crop for crop in crops if crop.rgb.dtype == np.uint16]
     with_depth = ", and their depth alike" if any(crop.depth for crop in crops) else ""
-    told = [
+    counts = [
         (sum(crop.is_grey for crop in crops), "in grey, which all three colours take"),
         (len(wide), f"of {bits} bits in 16, brought to 8"),
         (sum(crop.is_transparent for crop in crops), "transparent in part, and laid on black"),
@@ -119,7 +119,7 @@ def picture_notes(crops: list[Crop], bits: int, distinct: int) -> tuple[str, ...
         (len(crops) - distinct, "the same as another, pixel by pixel"),
     ]
     return tuple(
-        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {what}"
-        for number, what in told
+        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {done}"
+        for number, done in counts
         if number
     )

@@ -115,14 +115,14 @@ class _Reader:
 
     def _depth(self, files: list[Path], colour: Stored, name: str) -> DepthCrop | None:
         """A crop's depth, in the view of its colours: cameras write EXIF into JPEG alone."""
-        found = self._measurement(files)
-        if found is None:
+        measurement = self._measurement(files)
+        if measurement is None:
             return None
-        file, stored = found
+        file, stored = measurement
         check_depth_numbers(stored, self.folder / file, self.settings.scale)
         check_alike(self.folder / file, stored.pixels.shape, colour.pixels.shape)
-        own = stored.orientation
-        values = turned(measured(stored), colour.orientation if own == 1 else own)
+        orientation = stored.orientation
+        values = turned(measured(stored), colour.orientation if orientation == 1 else orientation)
         centre = self.settings.centres.get(name)
         return DepthCrop(
             values=resized_depth(values, self.size),

@@ -136,8 +136,8 @@ def _role(name: str) -> tuple[Role | None, bool]:
 
 @functools.lru_cache(10_000)
 def _words(name: str) -> list[str]:
-    found: list[str] = []
+    words: list[str] = []
     for word in map(str.lower, _WORD.findall(name)):
         together = _RUN_TOGETHER.fullmatch(word)
-        found += together.groups() if together else (word,)
-    return found
+        words += together.groups() if together else (word,)
+    return words

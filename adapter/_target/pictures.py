@@ -105,8 +105,8 @@ def _orientation_in(tiff: bytes) -> int:
             return 1
         tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
         if (tag, kind, values) == (_ORIENTATION, 3, 1):
-            (found,) = struct.unpack_from(f"{order}H", tiff, entry + 8)
-            return found if 1 <= found <= 8 else 1
+            (orientation,) = struct.unpack_from(f"{order}H", tiff, entry + 8)
+            return orientation if 1 <= orientation <= 8 else 1
     return 1
 
 

@@ -218,15 +218,15 @@ def _depth_of(crops: list[Crop], folder: Path, source: str) -> _Depth:
     Raises:
         AdapterError: they tell nothing plausible.
     """
-    found = [crop.depth for crop in crops if crop.depth is not None]
+    depths = [crop.depth for crop in crops if crop.depth is not None]
     steps, units = {}, []
-    for is_float in sorted({depth.is_float for depth in found if depth.step is None}):
-        medians = [depth.range[1] for depth in found if depth.is_float == is_float]
+    for is_float in sorted({depth.is_float for depth in depths if depth.step is None}):
+        medians = [depth.range[1] for depth in depths if depth.is_float == is_float]
         steps[is_float], unit = step_of(medians, is_float, folder)
         units.append(unit)
-    for step in sorted({depth.step for depth in found if depth.step is not None}):
+    for step in sorted({depth.step for depth in depths if depth.step is not None}):
         units.append(f"in steps of {step:g} mm by {source}")
-    ranges = np.array([_in_mm(depth, steps, depth.range) for depth in found])
+    ranges = np.array([_in_mm(depth, steps, depth.range) for depth in depths])
     ranges = ranges[ranges[:, 1] > 0] if ranges.any() else ranges
     least, middle, most = ranges[:, 0].min(), np.median(ranges[:, 1]), ranges[:, 2].max()
     return _Depth(steps, " and ".join(units), (float(least), float(middle), float(most)))

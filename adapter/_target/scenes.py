@@ -212,10 +212,12 @@ def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:
         AdapterError: its entry of `scene_gt.json` is malformed.
     """
     objects = truth if isinstance(truth, list) else [None]
-    found = [numbers(one.get("cam_t_m2c") if isinstance(one, dict) else None, 3) for one in objects]
-    if any(centre is None for centre in found):
+    centres = [
+        numbers(entry.get("cam_t_m2c") if isinstance(entry, dict) else None, 3) for entry in objects
+    ]
+    if any(translation is None for translation in centres):
         raise _malformed(scene / "scene_gt.json", key)
-    return np.array(found, dtype=np.float64)
+    return np.array(centres, dtype=np.float64)
 
 
 def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_]:
@@ -227,13 +229,13 @@ def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_
     if info is None:
         return np.ones(count, dtype=bool)
     entries = info if isinstance(info, list) else []
-    seen = [
-        numbers([one.get("visib_fract", 1.0) if isinstance(one, dict) else None], 1)
-        for one in entries
+    shares = [
+        numbers([entry.get("visib_fract", 1.0) if isinstance(entry, dict) else None], 1)
+        for entry in entries
     ]
-    if len(seen) != count or any(share is None for share in seen):
+    if len(shares) != count or any(share is None for share in shares):
         raise _malformed(scene / "scene_gt_info.json", key)
-    return np.array(seen, dtype=np.float64)[:, 0] >= VISIBLE
+    return np.array(shares, dtype=np.float64)[:, 0] >= VISIBLE
 
 
 def _malformed(file: Path, key: str) -> AdapterError:

@@ -99,8 +99,8 @@ class DepthFiles:
     def of(self, crop: Path) -> list[Path]:
         """Those of a crop, the one brought into its view first; 7 is 007 where there is no 7."""
         for exact, groups in self._by_name.items():
-            if found := groups.get(key_of(crop, exact=exact)):
-                return sorted(found, key=lambda file: not is_aligned(file))
+            if files := groups.get(key_of(crop, exact=exact)):
+                return sorted(files, key=lambda file: not is_aligned(file))
         return []
 
 

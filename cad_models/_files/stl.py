@@ -103,8 +103,8 @@ def _text(files: SourceFiles, text: bytes) -> RawMesh:
 def _corners(body: bytes, files: SourceFiles) -> NDArray[np.float64]:
     """(F, 3, 3)."""
     try:
-        found = b" ".join(_VERTEX.findall(body))
-        return np.fromstring(found, dtype=np.float64, sep=" ").reshape(-1, 3, 3)
+        numbers = b" ".join(_VERTEX.findall(body))
+        return np.fromstring(numbers, dtype=np.float64, sep=" ").reshape(-1, 3, 3)
     except ValueError:
         raise ModelError(
             f"{files.path} breaks off before its end or has text where numbers should be; copy or "

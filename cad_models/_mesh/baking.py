@@ -98,8 +98,8 @@ def _patches(
     place = np.einsum("kyx,nkd->ynxd", weights, corners)
     light = np.einsum("kyx,nkd->ynxd", weights, tint)
     assert part.texture is not None
-    shown = srgb.LINEAR[np.rint(_smooth(part.texture, place)).astype(np.uint8)]
-    return srgb.encoded(shown * np.clip(light, 0, 1)).reshape(side, -1, 3)
+    texels = srgb.LINEAR[np.rint(_smooth(part.texture, place)).astype(np.uint8)]
+    return srgb.encoded(texels * np.clip(light, 0, 1)).reshape(side, -1, 3)
 
 
 def _smooth(texture: NDArray[np.uint8], place: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -89,10 +89,10 @@ def checked(raw: RawMesh, label: str) -> RawMesh:
 
 def too_many(label: str, faces: int, vertices: int) -> ModelError:
     """The error for a mesh that is larger than any machine should be asked to render."""
-    what, limit = f"{faces} triangles", MAX_FACES
+    size, limit = f"{faces} triangles", MAX_FACES
     if faces <= MAX_FACES:
-        what, limit = f"{vertices} vertices", MAX_VERTICES
-    return ModelError(f"{label} has {what} and the limit is {limit}; simplify the mesh first")
+        size, limit = f"{vertices} vertices", MAX_VERTICES
+    return ModelError(f"{label} has {size} and the limit is {limit}; simplify the mesh first")
 
 
 def _finite_as_float32(values: NDArray[np.float64]) -> bool:
@@ -267,25 +267,31 @@ def _shading_groups(
     edge = np.minimum(start, end) * (int(corners.max()) + 1) + np.maximum(start, end)
 
     order = np.argsort(edge, kind="stable")
-    one, other = order[:-1], order[1:]
-    cosine = np.einsum("ij,ij->i", face_normals[one // 3], face_normals[other // 3])
-    joined = (edge[one] == edge[other]) & (cosine >= np.cos(np.radians(CREASE_DEGREES)))
-    one, other = one[joined], other[joined]
+    half_edge, next_half_edge = order[:-1], order[1:]
+    cosine = np.einsum("ij,ij->i", face_normals[half_edge // 3], face_normals[next_half_edge // 3])
+    joined = (edge[half_edge] == edge[next_half_edge]) & (
+        cosine >= np.cos(np.radians(CREASE_DEGREES))
+    )
+    half_edge, next_half_edge = half_edge[joined], next_half_edge[joined]
     return _components(
-        np.concatenate([low[one], high[one]]), np.concatenate([low[other], high[other]]), edge.size
+        np.concatenate([low[half_edge], high[half_edge]]),
+        np.concatenate([low[next_half_edge], high[next_half_edge]]),
+        edge.size,
     )
 
 
-def _components(one: NDArray[np.int64], other: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _components(
+    first: NDArray[np.int64], second: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
     """(count,), the least member of each member's connected component."""
     least = np.arange(count)
     while True:
-        before = least.copy()
-        smaller = np.minimum(least[one], least[other])
-        np.minimum.at(least, one, smaller)
-        np.minimum.at(least, other, smaller)
+        previous = least.copy()
+        smaller = np.minimum(least[first], least[second])
+        np.minimum.at(least, first, smaller)
+        np.minimum.at(least, second, smaller)
         least = least[least]
-        if np.array_equal(least, before):
+        if np.array_equal(least, previous):
             return least
 
 

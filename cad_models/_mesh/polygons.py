@@ -43,7 +43,7 @@ def triangulated(
             f"{label} has faces that name vertices it does not have; export the mesh again"
         )
     starts = np.cumsum(counts) - counts
-    found, owners, clipping = [np.empty((0, 3), np.int64)], [np.empty(0, np.int64)], 0
+    corner_rows, owners, clipping = [np.empty((0, 3), np.int64)], [np.empty(0, np.int64)], 0
     for count in np.unique(counts[counts >= 3]).tolist():
         polygons = np.flatnonzero(counts == count)
         places = starts[polygons][:, None] + np.arange(count)
@@ -55,11 +55,11 @@ def triangulated(
             )
         for number in rest.tolist():
             fans[number] = _clipped(vertices[corners[places[number]]])
-        found.append(np.take_along_axis(places[:, None, :], fans, axis=2).reshape(-1, 3))
+        corner_rows.append(np.take_along_axis(places[:, None, :], fans, axis=2).reshape(-1, 3))
         owners.append(np.repeat(polygons, count - 2))
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
-    return np.concatenate(found)[order], owner[order]
+    return np.concatenate(corner_rows)[order], owner[order]
 
 
 def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

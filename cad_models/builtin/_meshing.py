@@ -178,10 +178,10 @@ def _simplified(
             vertices, faces.astype(np.int32), target_count=count, preserve_border=keep_border
         )
         # Two faces with the same corners, back to back, are a fin that encloses nothing.
-        _, which, copies = np.unique(
+        _, corner_set, copies = np.unique(
             np.sort(kept, axis=1), axis=0, return_inverse=True, return_counts=True
         )
-        kept = kept[copies[which] == 1]
+        kept = kept[copies[corner_set] == 1]
         edges = np.sort(kept[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         uses = np.unique(edges, axis=0, return_counts=True)[1]
         if uses.max() == 2 and (keep_border or uses.min() == 2):

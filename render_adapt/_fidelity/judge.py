@@ -197,13 +197,13 @@ def hash_of_judge(network: Path) -> str:
     Raises:
         AdapterError: it is the package's own, and not as it came with it.
     """
-    found = hash_file(network)
-    if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
+    sha256 = hash_file(network)
+    if network == JUDGE and sha256 != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
         raise AdapterError(
             f"{network} is not the file that came with this version (its SHA-256 differs): install "
             "render-adapt again"
         )
-    return found
+    return sha256
 
 
 def open_judge(network: Path) -> Any:

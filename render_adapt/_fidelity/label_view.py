@@ -41,14 +41,14 @@ def label_of(renders: CropBatch) -> Label:
     """What is to be seen by the labels of N square crops, as rendered from their plans."""
     plans = renders.plans
     window = plans.size * plans.centre_depth / plans.camera_matrix[:, 0, 0]
-    seen = renders.mask_visib
-    objects = seen | renders.others_mask_visib.any(axis=1)
+    visible = renders.mask_visib
+    objects = visible | renders.others_mask_visib.any(axis=1)
     relative = (renders.object_depth - plans.centre_depth[:, None, None]) / window[:, None, None]
-    depth = np.where(seen, relative, 0.0).astype(np.float32)
+    depth = np.where(visible, relative, 0.0).astype(np.float32)
     return Label(
         rgb=colors_at_side(np.where(objects[..., None], renders.rgb, np.uint8(0))),
         objects=values_at_side(objects),
-        seen=values_at_side(seen),
+        seen=values_at_side(visible),
         depth=values_at_side(depth),
         centre_depth=plans.centre_depth,
         window=window,

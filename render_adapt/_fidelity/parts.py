@@ -50,19 +50,19 @@ def edge_agreement(rgb: NDArray[np.uint8], label: Label) -> NDArray[np.float64]:
 
 
 def _edge_agreement(
-    rgb: NDArray[np.uint8], label_rgb: NDArray[np.uint8], seen: NDArray[np.bool_]
+    rgb: NDArray[np.uint8], label_rgb: NDArray[np.uint8], visible: NDArray[np.bool_]
 ) -> float:
     edges = _edges(rgb, _SOFT, _AROUND)
     for plane in edges:
         # 0.9: where there is nothing but edges all one way, these still count a little.
         plane -= 0.9 * cv2.blur(plane, (_WITHIN, _WITHIN))
-    inside = seen.astype(np.uint8)
+    inside = visible.astype(np.uint8)
     outline = _tensor(*_gradients(inside))
     strength = cv2.sqrt(outline[0] + outline[2])
     length = max(float(strength.sum()), 1.0)
     outline /= np.maximum(strength, 1e-6) * length
-    shown = np.asarray(cv2.bitwise_and(label_rgb, label_rgb, mask=inside), np.uint8)
-    inner = _edges(shown, _SOFT / 3, _AROUND / 2)
+    object_rgb = np.asarray(cv2.bitwise_and(label_rgb, label_rgb, mask=inside), np.uint8)
+    inner = _edges(object_rgb, _SOFT / 3, _AROUND / 2)
     inner *= cv2.erode(inside, _SQUARE, iterations=2, borderValue=1)
     norm = math.sqrt(_sum(inner, inner))
     return _sum(edges, outline) + _sum(edges, inner) * _INNER_WEIGHT / max(norm, 3.0)
@@ -114,7 +114,7 @@ def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.floa
     """
     relative = (depth - label.centre_depth[:, None, None]) / label.window[:, None, None]
     off = np.minimum(np.abs(relative - label.depth), _FARTHEST)
-    surface = np.stack([_surface(seen) for seen in label.seen])
+    surface = np.stack([_surface(visible) for visible in label.seen])
     outline = label.seen & ~surface
     missing = depth <= 0
     on_outline = _mean(np.where(missing, _MISSING, off), outline)
@@ -122,9 +122,9 @@ def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.floa
     return -(on_outline + _SURFACE_WEIGHT * on_surface)
 
 
-def _surface(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _surface(visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Without the outermost pixels; the crop's border is not where a target ends."""
-    return cv2.erode(seen.astype(np.uint8), _SQUARE, borderValue=1).astype(np.bool_)
+    return cv2.erode(visible.astype(np.uint8), _SQUARE, borderValue=1).astype(np.bool_)
 
 
 def _mean(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -168,13 +168,13 @@ def crop_from_sample(scene_id: int, im_id: int, sample: Mapping[str, bytes]) -> 
 def _find_members(file: BinaryIO, scene_id: int) -> NDArray[np.int64]:
     """(images, len(KINDS), 2), where each image's members begin, and how long they are."""
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        found = {
+        members = {
             member.name: (member.offset_data, member.size) for member in archive if member.isreg()
         }
     places: list[list[tuple[int, int]]] = []
-    while f"{key_of(scene_id, len(places))}.{KINDS[0]}" in found:
+    while f"{key_of(scene_id, len(places))}.{KINDS[0]}" in members:
         key = key_of(scene_id, len(places))
-        places.append([found[f"{key}.{kind}"] for kind in KINDS])
+        places.append([members[f"{key}.{kind}"] for kind in KINDS])
     return np.array(places, np.int64).reshape(-1, len(KINDS), 2)
 
 

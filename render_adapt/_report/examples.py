@@ -49,7 +49,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]
     nearest = None if target is None else _nearest(dataset, crops, target)
     side = PICTURE_SIDE[dataset.planner.what]
-    shown: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
     left = PICTURE_BYTES
     for place, (row, crop) in enumerate(zip(rows, crops, strict=True)):
         pictures = {} if sources is None else {"render": sources[place]}
@@ -66,27 +66,33 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
         if nearest is not None:
             entry["nearest"] = nearest[place][1]
         left -= len(json.dumps(entry))
-        if left < 0 and shown:
+        if left < 0 and examples:
             break
-        shown.append(entry)
-    return {"shown": shown, "notes": notes, "hasNearest": nearest is not None}
+        examples.append(entry)
+    return {"shown": examples, "notes": notes, "hasNearest": nearest is not None}
 
 
 def _chosen(index: Index) -> list[int]:
     """Rows of the crops to show: the worst and the best over all and of each object, and others
     evenly spread over the run, every object in turn."""
-    by_object = [np.flatnonzero(index.which == which) for which in np.unique(index.which)]
-    chosen: dict[int, None] = {}
+    by_object = [
+        np.flatnonzero(index.object_index == object_index)
+        for object_index in np.unique(index.object_index)
+    ]
+    rows_shown: dict[int, None] = {}
     if index.fidelity is not None:
         scored = np.flatnonzero(~np.isnan(index.fidelity))
         ranked = scored[np.argsort(index.fidelity[scored], kind="stable")]
-        each = [ranked[index.which[ranked] == which] for which in np.unique(index.which)]
-        chosen |= dict.fromkeys([*ranked[:12].tolist(), *ranked[::-1][:12].tolist()])
-        chosen |= dict.fromkeys(_in_turn(each)[: MOST_SHOWN // 4])
-        chosen |= dict.fromkeys(_in_turn([rows[::-1] for rows in each])[: MOST_SHOWN // 8])
-    share = -(-(MOST_SHOWN - len(chosen)) // len(by_object))
+        each = [
+            ranked[index.object_index[ranked] == object_index]
+            for object_index in np.unique(index.object_index)
+        ]
+        rows_shown |= dict.fromkeys([*ranked[:12].tolist(), *ranked[::-1][:12].tolist()])
+        rows_shown |= dict.fromkeys(_in_turn(each)[: MOST_SHOWN // 4])
+        rows_shown |= dict.fromkeys(_in_turn([rows[::-1] for rows in each])[: MOST_SHOWN // 8])
+    share = -(-(MOST_SHOWN - len(rows_shown)) // len(by_object))
     spread = _in_turn([rows[_evenly(len(rows), share)] for rows in by_object])
-    return list(dict.fromkeys([*chosen, *spread]))[:MOST_SHOWN]
+    return list(dict.fromkeys([*rows_shown, *spread]))[:MOST_SHOWN]
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -116,7 +122,7 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
     fidelity = np.nan if index.fidelity is None else index.fidelity[row]
     return {
         "number": int(index.number[row]),
-        "object": int(index.which[row]),
+        "object": int(index.object_index[row]),
         "scene": int(index.scene[row]),
         "image": int(index.image[row]),
         "fidelity": None if np.isnan(fidelity) else float(f"{fidelity:.4g}"),
@@ -140,12 +146,15 @@ def _nearest(
     if dataset.planner.what != "crop" or any(crop.rgb.shape[:2] != (size, size) for crop in crops):
         raise DatasetError("`target` compares square crops, and this dataset has whole frames")
     real = read_target(target, size=size, channels=3)
-    ours = encode(np.stack([crop.rgb for crop in crops]), None, None)
-    found = nearest_neighbours(ours, real.images)
-    pictures = real.images[found.index].astype(np.float32)
+    tensors = encode(np.stack([crop.rgb for crop in crops]), None, None)
+    neighbours = nearest_neighbours(tensors, real.images)
+    pictures = real.images[neighbours.index].astype(np.float32)
     colors = np.rint((np.moveaxis(pictures, 1, -1) + 1) * 127.5).clip(0, 255).astype(np.uint8)
-    apart = 127.5 * found.distance / np.sqrt(ours[0].size)
+    distances = 127.5 * neighbours.distance / np.sqrt(tensors[0].size)
     return [
-        (colors[place], {"file": real.names[which][:120], "apart": round(float(apart[place]), 1)})
-        for place, which in enumerate(found.index)
+        (
+            colors[place],
+            {"file": real.names[target_index][:120], "apart": round(float(distances[place]), 1)},
+        )
+        for place, target_index in enumerate(neighbours.index)
     ]

@@ -48,7 +48,7 @@ class Index:
     """(N,), `scene_id`."""
     image: NDArray[np.int64]
     """(N,), `im_id`."""
-    which: NDArray[np.int64]
+    object_index: NDArray[np.int64]
     """(N,), position in `Dataset.models`."""
     rotation: NDArray[np.float64]
     """(N, 3, 3)."""
@@ -93,7 +93,7 @@ class Dataset:
     def direction(self) -> NDArray[np.float64]:
         """(N, 3), unit, from each object's centre to the camera, in the object's own axes."""
         index = self.index
-        centre = np.stack([model.centre for model in self.models])[index.which]
+        centre = np.stack([model.centre for model in self.models])[index.object_index]
         towards = -np.einsum("nij,ni->nj", index.rotation, index.translation) - centre
         return np.asarray(towards / np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-9))
 
@@ -231,7 +231,7 @@ def _index(columns: dict[str, NDArray[Any]], names: list[str]) -> Index:
         number=columns["index"].astype(np.int64),
         scene=columns["scene_id"].astype(np.int64),
         image=columns["im_id"].astype(np.int64),
-        which=np.array([position[name] for name in columns["object"]], dtype=np.int64),
+        object_index=np.array([position[name] for name in columns["object"]], dtype=np.int64),
         rotation=matrix_from_quaternion(columns["quaternion"]),
         quaternion=columns["quaternion"],
         translation=columns["translation"],

@@ -101,7 +101,7 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
     """What the page's head, counts and settings say."""
     index, manifest = dataset.index, dataset.manifest
     known = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
-    counts = np.bincount(index.which, minlength=len(dataset.models))
+    counts = np.bincount(index.object_index, minlength=len(dataset.models))
     return {
         "name": printable(dataset.folder.resolve().name),
         "complete": dataset.complete,
@@ -135,11 +135,11 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mean_fidelity(index: Index, which: int) -> float | None:
+def _mean_fidelity(index: Index, object_index: int) -> float | None:
     if index.fidelity is None:
         return None
-    known = index.fidelity[(index.which == which) & ~np.isnan(index.fidelity)]
-    return float(known.mean()) if len(known) else None
+    judged = index.fidelity[(index.object_index == object_index) & ~np.isnan(index.fidelity)]
+    return float(judged.mean()) if len(judged) else None
 
 
 def _settings(manifest: dict[str, Any]) -> list[list[str]]:
@@ -157,7 +157,7 @@ def _points(dataset: Dataset) -> dict[str, Any]:
     rows = np.linspace(0, len(index) - 1, min(len(index), MOST_POINTS)).round().astype(np.int64)
     near, far = float(index.centre_depth.min()), float(index.centre_depth.max())
     columns = {
-        "object": index.which[rows].astype("<u2"),
+        "object": index.object_index[rows].astype("<u2"),
         "cell": view_cells(dataset.direction[rows]).astype("<u2"),
         "turn": _binned(index.turn[rows], -180.0, 180.0, _BINS),
         "distance": _binned(index.centre_depth[rows], near, far, _BINS),

@@ -288,8 +288,8 @@ class RunFolder:
         if not self.path.exists():
             return
         # What a run that died at its very start leaves is ours.
-        ours = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
-        if any(item not in ours for item in self.path.iterdir()):
+        own_files = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
+        if any(item not in own_files for item in self.path.iterdir()):
             raise DatasetError(
                 f"{self.path} holds files that are not a render-adapt run: "
                 "give `out` an empty or new folder"
@@ -314,7 +314,7 @@ def parts_of(shard: int) -> tuple[str, ...]:
         f"index/{shard:06d}.parquet",
         f"shards/{shard:06d}.json",
         f"shards/{shard:06d}.sha256",
-        *(one.entry(shard) for one in formats().values()),
+        *(format_.entry(shard) for format_ in formats().values()),
     )
 
 

@@ -276,14 +276,14 @@ def _lost_shards(lost: int) -> tuple[str, ...]:
 
 def _too_few_objects(studio: Studio) -> tuple[str, ...]:
     """A note where there are too few objects for each to show but once."""
-    planner, among = studio.planner, len(studio.models)
+    planner, object_count = studio.planner, len(studio.models)
     most = planner.most_objects(studio.config.randomization)
-    if studio.config.repeat_objects or most <= among:
+    if studio.config.repeat_objects or most <= object_count:
         return ()
     return (
-        f"a {planner.what} shows up to {most} objects and the run has {among}, so that some show "
-        "more than once, which readers that expect one of each may not take: name more, or let "
-        "fewer show",
+        f"a {planner.what} shows up to {most} objects and the run has {object_count}, so that some "
+        "show more than once, which readers that expect one of each may not take: name more, or "
+        "let fewer show",
     )
 
 

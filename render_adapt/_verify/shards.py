@@ -261,12 +261,12 @@ def check_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     """
     for name in sorted(hashes):
         try:
-            found = hash_file(folder / name, folder)
+            sha256 = hash_file(folder / name, folder)
         except FileNotFoundError:
             raise BadFileError(name, "is not there") from None
         except OSError as error:
             raise BadFileError(name, f"cannot be read: {error.strerror}") from None
-        if found != hashes[name]:
+        if sha256 != hashes[name]:
             raise BadFileError(name, "is not the file that was written: its SHA-256 differs")
 
 

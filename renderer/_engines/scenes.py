@@ -141,17 +141,17 @@ class SceneRenderer(Renderer):
         batch.rgb[row], batch.depth[row] = picture.rgb, picture.depth
         shared = _share_pixels(scene, [self._corners[model] for model in scene.object_index])
         for instance, place in enumerate(places):
-            seen = picture.instance == instance
-            alone = np.where(seen, picture.depth, 0)
+            visible = picture.instance == instance
+            alone = np.where(visible, picture.depth, 0)
             if shared[instance]:
                 # Where it is seen it is there, whatever rounding says when it is drawn alone.
-                alone = np.where(seen, alone, self.draw_depth(_only(scene, instance)))
+                alone = np.where(visible, alone, self.draw_depth(_only(scene, instance)))
             if place == 0:
                 batch.object_depth[row], batch.mask[row] = alone, alone > 0
-                batch.mask_visib[row] = seen
+                batch.mask_visib[row] = visible
             else:
                 batch.others_mask[row, place - 1] = alone > 0
-                batch.others_mask_visib[row, place - 1] = seen
+                batch.others_mask_visib[row, place - 1] = visible
         if picture.normals is not None and picture.positions is not None:
             assert batch.normals is not None
             assert batch.object_coordinates is not None

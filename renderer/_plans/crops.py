@@ -333,14 +333,14 @@ def plans_from_poses(
         index: (N,), the crops' numbers; 0 to N - 1 if not given.
         canonical: whether poses of symmetric objects are made canonical.
     """
-    which = np.asarray(object_index, np.int32)
-    count = len(which)
+    model_index = np.asarray(object_index, np.int32)
+    count = len(model_index)
     rotation = np.array(rotations, np.float64).reshape(count, 3, 3)
     depth = np.broadcast_to(np.asarray(distances, np.float64), (count,)).copy()
     translation = np.zeros((count, 3))
     points = centre_points(models, centre)
     for number, model in enumerate(models):
-        rows = which == number
+        rows = model_index == number
         if canonical:
             rotation[rows] = canonical_rotation(rotation[rows], model.symmetries)
         translation[rows] = -(rotation[rows] @ points[number])
@@ -353,7 +353,7 @@ def plans_from_poses(
     direction = _per_light(light_direction, count)
     return Plans(
         index=np.arange(count) if index is None else np.asarray(index, np.int64),
-        object_index=which,
+        object_index=model_index,
         rotation=rotation,
         translation=translation,
         others=Instances.none(count),

@@ -121,21 +121,23 @@ def make_frame_plans(
     scene = draw_scene(seed, index)
     viewpoints = hemisphere_viewpoints(config.subdivisions)
     turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
-    chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
-    board = in_plane(turn) @ look_at(chosen)
+    viewpoint = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+    board = in_plane(turn) @ look_at(viewpoint)
     distance = between(config.distance, draws[:, 3])
     direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
-    which = index % len(models)
+    object_index = index % len(models)
     plans = replace(
         plans_from_poses(
-            models, which, board, distance, canonical=False, index=index,
+            models, object_index, board, distance, canonical=False, index=index,
             light_direction=direction, light_color=color, ambient_color=ambient,
         ),
         camera_matrix=np.tile(config.camera_matrix, (len(index), 1, 1)),
         width=config.width,
         height=config.height,
     )  # fmt: skip
-    middle = [0.0, 0.0, 1.0] * distance[:, None] - extents.half_height[which, None] * board[..., 2]
+    middle = [0.0, 0.0, 1.0] * distance[:, None] - extents.half_height[object_index, None] * board[
+        ..., 2
+    ]
     matrix = config.camera_matrix
     spread = _SPREAD * min(config.width / matrix[0, 0], config.height / matrix[1, 1]) * distance
     plans, roles = place_on_board(

@@ -64,15 +64,15 @@ def _partly_hidden(
     if step <= 0:
         return None
     target = models[plans.object_index[row]]
-    seen = _drawn((points - low) / step, target)
+    visible = _drawn((points - low) / step, target)
     others = plans.others
     for place in hiding:
         model = models[others.object_index[row, place]]
-        there = _seen_from_camera(
+        in_view = _seen_from_camera(
             model, others.rotation[row, place], others.translation[row, place]
         )
-        seen &= ~_drawn((there - low) / step, model)
-    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        visible &= ~_drawn((in_view - low) / step, model)
+    rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     middle = np.array([columns[0] + columns[-1] + 1, rows[0] + rows[-1] + 1]) / 2
@@ -86,8 +86,8 @@ def _drawn(points: NDArray[np.float64], model: CadModel) -> NDArray[np.bool_]:
     low, high = _least(corners), _greatest(corners)
     first = np.ceil(np.clip(low[:, 1], 0, _GRID)).astype(np.int64)
     last = np.floor(np.clip(high[:, 1], -1, _GRID - 1)).astype(np.int64)
-    beside = (high[:, 0] < 0) | (low[:, 0] > _GRID - 1)
-    rows = np.where(beside, 0, np.maximum(last - first + 1, 0))
+    outside = (high[:, 0] < 0) | (low[:, 0] > _GRID - 1)
+    rows = np.where(outside, 0, np.maximum(last - first + 1, 0))
     face = np.repeat(np.arange(len(corners)), rows)
     row = first[face] + np.arange(len(face)) - (np.cumsum(rows) - rows)[face]
     left, right = _between_edges(corners[face], row)

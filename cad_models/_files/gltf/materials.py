@@ -83,15 +83,15 @@ def material_of(document: Document, index: int) -> Material:
 def left_out(document: Document, index: int) -> set[str]:
     """What of a material is not shown, in words."""
     fields = document.item("materials", index)
-    found = set()
+    looks = set()
     if document.numbers(fields, "emissiveFactor", [0.0, 0.0, 0.0]).max() > 0:
-        found.add("emission")
+        looks.add("emission")
     if "normalTexture" in fields:
-        found.add("normal maps")
+        looks.add("normal maps")
     for name in document.fields(fields, "extensions"):
         if name in _OTHER_LOOKS:
-            found.add(_OTHER_LOOKS[name])
-    return found
+            looks.add(_OTHER_LOOKS[name])
+    return looks
 
 
 _OTHER_LOOKS = {

@@ -97,7 +97,7 @@ def surface_of(
     document: Document,
     primitive: Primitive,
     material: Material | None,
-    shown: Shown,
+    instance: Shown,
     scene: Scene,
 ) -> Surface:
     """The triangles of a part as a node shows them, before the node's transform.
@@ -112,9 +112,9 @@ def surface_of(
         )
     attributes = _Attributes(document, primitive, rows)
     vertices, normals = primitive.positions.numbers(rows), attributes.values("NORMAL", "VEC3")
-    vertices, normals = _morphed(document, primitive, shown, rows, vertices, normals)
-    if shown.skin is not None:
-        vertices, normals = _skinned(document, shown.skin, scene, attributes, vertices, normals)
+    vertices, normals = _morphed(document, primitive, instance, rows, vertices, normals)
+    if instance.skin is not None:
+        vertices, normals = _skinned(document, instance.skin, scene, attributes, vertices, normals)
     if not np.isfinite(vertices).all():
         raise _not_finite(document)
     if normals is not None and not np.isfinite(normals).all():
@@ -172,7 +172,7 @@ def _corners(primitive: Primitive) -> NDArray[np.int64]:
 def _morphed(
     document: Document,
     primitive: Primitive,
-    shown: Shown,
+    instance: Shown,
     rows: NDArray[np.int64],
     vertices: NDArray[np.float64],
     normals: NDArray[np.float64] | None,
@@ -181,8 +181,8 @@ def _morphed(
     targets = document.entries(primitive.fields, "targets")
     if not targets:
         return vertices, normals
-    mesh = document.item("meshes", shown.mesh)
-    weights = shown.weights
+    mesh = document.item("meshes", instance.mesh)
+    weights = instance.weights
     if weights is None:
         weights = document.numbers(mesh, "weights", [0.0] * len(targets)).tolist()
     if len(weights) != len(targets):
@@ -231,11 +231,13 @@ def _skinned(
     if joint.min() < 0 or joint.max() >= len(matrices):
         document.bad("a skin has not as many joints as its vertices name")
     for start in range(0, len(vertices), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        blend = np.einsum("vk,vkij->vij", weight[some] / total[some], matrices[joint[some]])
-        vertices[some] = np.einsum("vij,vj->vi", blend[:, :3, :3], vertices[some]) + blend[:, :3, 3]
+        chunk = slice(start, start + _AT_ONCE)
+        blend = np.einsum("vk,vkij->vij", weight[chunk] / total[chunk], matrices[joint[chunk]])
+        vertices[chunk] = (
+            np.einsum("vij,vj->vi", blend[:, :3, :3], vertices[chunk]) + blend[:, :3, 3]
+        )
         if normals is not None:
-            normals[some] = np.einsum("vij,vj->vi", blend[:, :3, :3], normals[some])
+            normals[chunk] = np.einsum("vij,vj->vi", blend[:, :3, :3], normals[chunk])
     return vertices, normals
 
 

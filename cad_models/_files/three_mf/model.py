@@ -225,20 +225,22 @@ class ModelPart:
         self._faces += 1
         if self._faces > MAX_FACES:
             raise too_many(self._label, self._faces, self._vertices)
-        shown = self._shown()
-        shown.corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
+        object_ = self._shown()
+        object_.corners.extend(
+            (int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"]))
+        )
         if len(attributes) > 3:
-            self._add_look(shown, attributes)
-        elif shown.looks:
-            shown.looks.extend(_NO_LOOK)
+            self._add_look(object_, attributes)
+        elif object_.looks:
+            object_.looks.extend(_NO_LOOK)
 
-    def _add_look(self, shown: Object, attributes: dict[str, str]) -> None:
+    def _add_look(self, object_: Object, attributes: dict[str, str]) -> None:
         look = tuple(int(attributes.get(key, -1)) for key in ("pid", "p1", "p2", "p3"))
         if len(attributes) - 3 > sum(number != -1 for number in look):
             self._note_paint(attributes)
-        if not shown.looks:
-            shown.looks.extend(_NO_LOOK * (len(shown.corners) // 3 - 1))
-        shown.looks.extend(look)
+        if not object_.looks:
+            object_.looks.extend(_NO_LOOK * (len(object_.corners) // 3 - 1))
+        object_.looks.extend(look)
 
     def _note_paint(self, attributes: dict[str, str]) -> None:
         if any(name.endswith(_PAINT) for name in attributes):

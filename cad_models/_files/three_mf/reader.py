@@ -97,7 +97,11 @@ class _Reader:
                 transforms[key].append(transform)
         looks: dict[Key, list[RawMesh]] = {key: self._parts(key) for key in transforms}
         parts = by_texture(
-            [placed(part, transforms[key]) for key, found in looks.items() for part in found]
+            [
+                placed(part, transforms[key])
+                for key, parts_of_mesh in looks.items()
+                for part in parts_of_mesh
+            ]
         )
         if not parts:
             raise ModelError(
@@ -122,11 +126,14 @@ class _Reader:
     def _check_sizes(self) -> None:
         """Refuse what is too much before memory is taken for it."""
         sizes: dict[Key, _Size] = {}
-        shown = [
+        item_sizes = [
             self._size(self._target(self._root, item), sizes, ()) for item in self._root_model.items
         ]
-        faces, vertices = sum(size.faces for size in shown), sum(size.vertices for size in shown)
-        if sum(size.instances for size in shown) > MOST_INSTANCES:
+        faces, vertices = (
+            sum(size.faces for size in item_sizes),
+            sum(size.vertices for size in item_sizes),
+        )
+        if sum(size.instances for size in item_sizes) > MOST_INSTANCES:
             raise too_often(self._label)
         if faces > MAX_FACES or vertices > MAX_VERTICES:
             raise too_many(self._label, faces, vertices)
@@ -151,10 +158,10 @@ class _Reader:
         self, key: Key, transform: NDArray[np.float64]
     ) -> Iterator[tuple[Key, NDArray[np.float64]]]:
         """Every mesh of an object that is shown, and how it is placed."""
-        shown = self._object(key)
-        if shown.corners and shown.kind in _SHOWN:
+        object_ = self._object(key)
+        if object_.corners and object_.kind in _SHOWN:
             yield key, transform
-        for component in shown.components:
+        for component in object_.components:
             target = self._target(key[0], component)
             unit = self._model(target[0]).millimetres / self._model(key[0]).millimetres
             inner = transform @ component.transform @ np.diag([unit, unit, unit, 1.0])
@@ -162,15 +169,15 @@ class _Reader:
 
     def _parts(self, key: Key) -> list[RawMesh]:
         """An object's mesh, apart for each texture that it has."""
-        shown = self._object(key)
-        vertices = np.array(shown.coordinates).reshape(-1, 3)
-        faces = np.array(shown.corners).reshape(-1, 3)
+        object_ = self._object(key)
+        vertices = np.array(object_.coordinates).reshape(-1, 3)
+        faces = np.array(object_.corners).reshape(-1, 3)
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise ModelError(
                 f"{self._label} has faces that name vertices it does not have; export the mesh "
                 "again"
             )
-        groups, entries = _looks(shown)
+        groups, entries = _looks(object_)
         if key[0] == self._root and key[1] in self._volumes:
             kept = np.ones(len(faces), dtype=bool)
             for first, last in self._volumes[key[1]]:
@@ -192,20 +199,22 @@ class _Reader:
         flat = np.ones(len(groups), dtype=bool)
         for number in np.unique(groups[groups >= 0]).tolist():
             rows = np.flatnonzero(groups == number)
-            group, found = _uppermost(model, number, entries[rows])
+            group, corner_entries = _uppermost(model, number, entries[rows])
             if isinstance(group, Colors):
                 palette = np.frombuffer(bytes(group.rgba), np.uint8).reshape(-1, 4)[:, :3]
-                found = found if group.blend else np.repeat(found[:, :1], 3, axis=1)
-                rows, found = self._existing(rows, found, len(palette))
-                colors[rows] = palette[found]
+                corner_entries = (
+                    corner_entries if group.blend else np.repeat(corner_entries[:, :1], 3, axis=1)
+                )
+                rows, corner_entries = self._existing(rows, corner_entries, len(palette))
+                colors[rows] = palette[corner_entries]
             elif isinstance(group, TextureCoordinates):
                 points = np.array(group.uv).reshape(-1, 2)
-                rows, found = self._existing(rows, found, len(points))
+                rows, corner_entries = self._existing(rows, corner_entries, len(points))
                 if len(rows):
-                    yield self._textured(plain, model, group.texture, rows, points[found])
+                    yield self._textured(plain, model, group.texture, rows, points[corner_entries])
                 flat[rows] = False
             else:
-                self._existing(rows, found, 0)
+                self._existing(rows, corner_entries, 0)
         if flat.any():
             yield _colored(replace(plain, faces=plain.faces[flat]), colors[flat])
 
@@ -267,17 +276,17 @@ def _part_name(name: str) -> str:
     return name.lstrip("/").lower()
 
 
-def _looks(shown: Object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _looks(object_: Object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(F,) the group of each triangle's look or -1, and (F, 3) its entries at the corners."""
-    count = len(shown.corners) // 3
+    count = len(object_.corners) // 3
     looks = np.full((count, 4), -1, dtype=np.int64)
-    given = np.array(shown.looks, dtype=np.int64).reshape(-1, 4)
-    looks[: len(given)] = given
-    own = looks[:, 1] >= 0
-    groups = np.where(own & (looks[:, 0] >= 0), looks[:, 0], shown.group)
-    first = np.where(own, looks[:, 1], shown.index)
-    others = np.where(own[:, None] & (looks[:, 2:] >= 0), looks[:, 2:], first[:, None])
-    return groups, np.column_stack([first, others])
+    stated = np.array(object_.looks, dtype=np.int64).reshape(-1, 4)
+    looks[: len(stated)] = stated
+    has_look = looks[:, 1] >= 0
+    groups = np.where(has_look & (looks[:, 0] >= 0), looks[:, 0], object_.group)
+    first = np.where(has_look, looks[:, 1], object_.index)
+    other_corners = np.where(has_look[:, None] & (looks[:, 2:] >= 0), looks[:, 2:], first[:, None])
+    return groups, np.column_stack([first, other_corners])
 
 
 def _uppermost(

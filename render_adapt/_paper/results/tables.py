@@ -101,12 +101,12 @@ class Row:
 
 def rows(table: Table, preset: PresetName, seeds: int, states: Mapping[Job, JobState]) -> list[Row]:
     """A table's figures: a pure function of the jobs' states."""
-    found = []
+    figures = []
     for line in table.lines:
         of_line = [states[line.job(preset, seed)] for seed in range(seeds)]
         for metric in line.metrics:
-            found += [_row(line, metric, selection, of_line) for selection in SELECTIONS]
-    return found
+            figures += [_row(line, metric, selection, of_line) for selection in SELECTIONS]
+    return figures
 
 
 def _row(line: Line, metric: str, selection: Selection, states: Sequence[JobState]) -> Row:

@@ -112,20 +112,20 @@ def training_systems(
 ) -> Iterator[System]:
     """Our training step: the paper's networks, and the preset for processors."""
     paper, fast = PRESETS["mnistm"], dataclasses.replace(PRESETS["fast"], task="digits")
-    named: list[tuple[str, TrainConfig]] = [
+    configs: list[tuple[str, TrainConfig]] = [
         ("PixelDA, the paper's networks", paper),
         ("PixelDA, the paper's networks", dataclasses.replace(paper, precision="bf16")),
         ("PixelDA, the fast preset", fast),
     ]
     if device == "cuda":
         compiled = dataclasses.replace(paper, precision="bf16", device="cuda", compile=True)
-        named.append(("PixelDA, the paper's networks, compiled", compiled))
+        configs.append(("PixelDA, the paper's networks, compiled", compiled))
     for batch in batches:
-        for what, config in named:
+        for name, config in configs:
             config = dataclasses.replace(config, batch=batch, device=device, threads=threads)
             steps = training_steps(source, target, config)
             yield System(
-                what=what,
+                what=name,
                 task="training",
                 batch=batch,
                 size=source.images.shape[-1],

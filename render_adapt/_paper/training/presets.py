@@ -136,10 +136,14 @@ def _narrower(scenario: str) -> str:
         ),
         "crops in a batch": (ours.batch, paper.batch),
     }
-    less = [
-        f"{mine} {what} for {theirs}" for what, (mine, theirs) in numbers.items() if mine != theirs
+    differences = [
+        f"{our_number} {part} for {paper_number}"
+        for part, (our_number, paper_number) in numbers.items()
+        if our_number != paper_number
     ]
-    return ", ".join([*less, *(["blocks at half the resolution"] if ours.half_resolution else [])])
+    return ", ".join(
+        [*differences, *(["blocks at half the resolution"] if ours.half_resolution else [])]
+    )
 
 
 NARROWER: dict[PresetName, str] = {

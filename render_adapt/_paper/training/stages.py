@@ -140,10 +140,10 @@ def stages(system: str, scenario: str, preset: PresetName, variant: str) -> tupl
 def canonical(system: str, scenario: str, preset: PresetName, variant: str) -> tuple[str, str]:
     """The system and variant under which trainings that have several names are run, once."""
     wanted = stages(system, scenario, preset, variant)
-    others = [(system, MAIN[preset])]
+    names = [(system, MAIN[preset])]
     if system == "pixelda-task-after":
-        others.append(("pixelda", variant))
-    for other in others:
-        if stages(other[0], scenario, preset, other[1]) == wanted:
-            return other
+        names.append(("pixelda", variant))
+    for name in names:
+        if stages(name[0], scenario, preset, name[1]) == wanted:
+            return name
     return system, variant

@@ -160,9 +160,9 @@ class _SceneRenderer(pyrender.Renderer):
         width, height = self._main_fb_dims
         image = np.empty((height, width, count), kind)
         GL.glReadBuffer(GL.GL_COLOR_ATTACHMENT0 + attachment)
-        what = GL.GL_UNSIGNED_BYTE if kind is np.uint8 else GL.GL_FLOAT
+        component = GL.GL_UNSIGNED_BYTE if kind is np.uint8 else GL.GL_FLOAT
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
-        GL.glReadPixels(0, 0, width, height, channels, what, image)
+        GL.glReadPixels(0, 0, width, height, channels, component, image)
         return image[::-1]
 
     def _sorted_mesh_nodes(self, scene: pyrender.Scene) -> list[pyrender.Node]:

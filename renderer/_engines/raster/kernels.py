@@ -743,10 +743,10 @@ def _write_visible(crop, window, samples, images):
 
 
 @compiled
-def _widen(window, other):
+def _widen(window, added):
     """Make a window hold another."""
-    window[0], window[1] = min(window[0], other[0]), max(window[1], other[1])
-    window[2], window[3] = min(window[2], other[2]), max(window[3], other[3])
+    window[0], window[1] = min(window[0], added[0]), max(window[1], added[1])
+    window[2], window[3] = min(window[2], added[2]), max(window[3], added[3])
 
 
 @compiled

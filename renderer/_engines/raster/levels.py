@@ -141,9 +141,11 @@ class Levels:
             from fast_simplification import simplify
 
             # Seams of colour or texture are no edges of the surface.
-            points, which = np.unique(self._mesh.vertices, axis=0, return_inverse=True)
+            points, point_of_vertex = np.unique(self._mesh.vertices, axis=0, return_inverse=True)
             points = points.astype(np.float64)
-            faces = _without_degenerate(which.reshape(-1)[self._mesh.faces].astype(np.int32))
+            faces = _without_degenerate(
+                point_of_vertex.reshape(-1)[self._mesh.faces].astype(np.int32)
+            )
             count = len(faces) / _STEP
             while count > _FEWEST_FACES / _STEP:
                 points, simplified = simplify(points, faces, target_count=int(count))
@@ -258,8 +260,8 @@ def _looks_near(
     second = np.cross(normals, first)
     total, count = looks[:, 3:].copy(), np.ones(len(points))
     for angle in np.arange(6) * np.pi / 3:
-        beside = points + 0.5 * spacing * (np.cos(angle) * first + np.sin(angle) * second)
-        _, face, weights = model(beside, facing)
+        around = points + 0.5 * spacing * (np.cos(angle) * first + np.sin(angle) * second)
+        _, face, weights = model(around, facing)
         total += _looks_at(mesh, mesh.faces[face], weights)[:, 3:] * (face >= 0)[:, None]
         count += face >= 0
     looks[:, 3:] = total / count[:, None]

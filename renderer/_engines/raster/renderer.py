@@ -201,9 +201,9 @@ class RasterRenderer(Renderer):
         if (nearest > NEAR).all():
             return
         row, place = np.argwhere(~(nearest > NEAR))[0]
-        which = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
+        model = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
         raise RenderError(
-            f"crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
+            f"crop {plans.index[row]}: {self._shelf.models[model].name} reaches to "
             f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
             "put it farther away (`distance`)"
         )

@@ -95,11 +95,11 @@ def environment_world(name: str, file: str) -> bpy.types.World:
     tree.link(tree.add("ShaderNodeTexCoord").outputs["Generated"], turned.inputs["Vector"])
     radiance = tree.add("ShaderNodeTexEnvironment", image=image)
     tree.link(turned.outputs[0], radiance.inputs["Vector"])
-    shown = tree.add("ShaderNodeGamma")
-    tree.link(radiance.outputs["Color"], shown.inputs["Color"])
-    shown.inputs["Gamma"].default_value = 1 / 2.2
+    tone = tree.add("ShaderNodeGamma")
+    tree.link(radiance.outputs["Color"], tone.inputs["Color"])
+    tone.inputs["Gamma"].default_value = 1 / 2.2
     scaled = tree.add("ShaderNodeVectorMath", operation="MULTIPLY", name="scale")
-    tree.link(shown.outputs[0], scaled.inputs[0])
+    tree.link(tone.outputs[0], scaled.inputs[0])
     background = tree.add("ShaderNodeBackground")
     tree.link(scaled.outputs[0], background.inputs["Color"])
     background.inputs["Strength"].default_value = 1 / _mean_radiance(image)
@@ -231,7 +231,7 @@ def _mean_radiance(image: bpy.types.Image) -> float:
     width, height = image.size
     pixels = np.empty(height * width * 4, np.float32)
     image.pixels.foreach_get(pixels)
-    shown = np.maximum(pixels.reshape(height, width, 4)[..., :3], 0) ** (1 / 2.2)
+    tones = np.maximum(pixels.reshape(height, width, 4)[..., :3], 0) ** (1 / 2.2)
     # Rows near the poles are of less of the sphere.
     weight = np.sin(np.pi * (np.arange(height) + 0.5) / height)
-    return max(float(weight @ shown.mean(axis=(1, 2), dtype=np.float64) / weight.sum()), 1e-6)
+    return max(float(weight @ tones.mean(axis=(1, 2), dtype=np.float64) / weight.sum()), 1e-6)
