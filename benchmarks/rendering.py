@@ -41,7 +41,7 @@ _OURS = "raster"
 
 
 @dataclass(frozen=True)
-class System:
+class Contender:
     """A renderer, and how many of it run at once."""
 
     name: str
@@ -51,20 +51,20 @@ class System:
     """Above these it would take the whole run's time."""
 
 
-SYSTEMS = (
-    System(_OURS, peers.Raster),
-    System("raster, every face", partial(peers.Raster, levels=False)),
-    System(_PYRENDER, peers.Pyrender),
-    System(_PYRENDER_BEST, partial(peers.Pyrender, multisampling=False)),
-    System("moderngl atlas", peers.ModernglAtlas),
-    System("embree, no shading", peers.Embree),
-    System("blender (Cycles)", peers.Blender, most_faces=10_000),
-    System(f"{_OURS}, 2", peers.Raster, processes=2),
-    System(f"{_OURS}, 2 threads", partial(peers.Raster, threads=2)),
-    System(f"{_PYRENDER}, 2", peers.Pyrender, processes=2),
-    System(f"{_PYRENDER_BEST}, 2", partial(peers.Pyrender, multisampling=False), processes=2),
-    System("moderngl atlas, 2", peers.ModernglAtlas, processes=2),
-    System("embree, no shading, 2", peers.Embree, processes=2),
+CONTENDERS = (
+    Contender(_OURS, peers.Raster),
+    Contender("raster, every face", partial(peers.Raster, levels=False)),
+    Contender(_PYRENDER, peers.Pyrender),
+    Contender(_PYRENDER_BEST, partial(peers.Pyrender, multisampling=False)),
+    Contender("moderngl atlas", peers.ModernglAtlas),
+    Contender("embree, no shading", peers.Embree),
+    Contender("blender (Cycles)", peers.Blender, most_faces=10_000),
+    Contender(f"{_OURS}, 2", peers.Raster, processes=2),
+    Contender(f"{_OURS}, 2 threads", partial(peers.Raster, threads=2)),
+    Contender(f"{_PYRENDER}, 2", peers.Pyrender, processes=2),
+    Contender(f"{_PYRENDER_BEST}, 2", partial(peers.Pyrender, multisampling=False), processes=2),
+    Contender("moderngl atlas, 2", peers.ModernglAtlas, processes=2),
+    Contender("embree, no shading, 2", peers.Embree, processes=2),
 )
 TARGETS = {f"{_PYRENDER}, 2": 50.0, f"{_PYRENDER_BEST}, 2": 10.0, "moderngl atlas, 2": 5.0}
 """How many times as fast ours is to be on two cores at 10,000 faces."""
@@ -76,11 +76,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--faces", type=int, nargs="+", default=FACES)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each system's turn")
-    parser.add_argument("--only", default="", help="systems whose name has this in it")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each contender's turn")
+    parser.add_argument("--only", default="", help="contenders whose name has this in it")
     parser.add_argument("--growth", action="store_true", help="with the number of crops and pixels")
     arguments = parser.parse_args()
-    systems = [system for system in SYSTEMS if arguments.only in system.name]
+    contenders = [contender for contender in CONTENDERS if arguments.only in contender.name]
     report: dict[str, Any] = {
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg()[0],
@@ -88,7 +88,7 @@ def main() -> None:
         "left out": {},
     }
     for faces in arguments.faces:
-        rates, left_out = compare(systems, faces, arguments.turns, arguments.seconds)
+        rates, left_out = compare(contenders, faces, arguments.turns, arguments.seconds)
         report["crops/s"][faces] = rates
         report["left out"] |= left_out
         _print(faces, rates)
@@ -104,12 +104,14 @@ def main() -> None:
 
 
 def compare(
-    systems: Sequence[System], faces: int, turns: int, seconds: float
+    contenders: Sequence[Contender], faces: int, turns: int, seconds: float
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Crops/s of each system in each turn, and why some have none."""
+    """Crops/s of each contender in each turn, and why some have none."""
     rates: dict[str, list[float]] = {}
     left_out = {}
-    with _crews([system for system in systems if faces <= system.most_faces], faces) as crews:
+    with _crews(
+        [contender for contender in contenders if faces <= contender.most_faces], faces
+    ) as crews:
         for name, crew in list(crews.items()):
             if crew.problem:
                 left_out[name] = crew.problem
@@ -122,16 +124,16 @@ def compare(
 
 
 class Crew:
-    """The processes of one system, waiting for their turn."""
+    """The processes of one contender, waiting for their turn."""
 
-    def __init__(self, system: System, faces: int) -> None:
+    def __init__(self, contender: Contender, faces: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(system.processes):
+        for _ in range(contender.processes):
             our_end, worker_end = context.Pipe()
             process = context.Process(
-                target=_work, args=(system.make, faces, worker_end), daemon=True
+                target=_work, args=(contender.make, faces, worker_end), daemon=True
             )
             process.start()
             worker_end.close()
@@ -171,8 +173,8 @@ class Crew:
 
 
 @contextmanager
-def _crews(systems: Sequence[System], faces: int) -> Iterator[dict[str, Crew]]:
-    crews = {system.name: Crew(system, faces) for system in systems}
+def _crews(contenders: Sequence[Contender], faces: int) -> Iterator[dict[str, Crew]]:
+    crews = {contender.name: Crew(contender, faces) for contender in contenders}
     everybody = list(crews.values())
     try:
         yield crews

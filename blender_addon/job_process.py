@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .messages import Failed, Message, decode
+from .messages import Failed, Message, decode_message
 
 PATIENCE = 1.25
 """Seconds that a job has to end by itself when it is asked to."""
@@ -132,7 +132,7 @@ class JobProcess:
             for line in stream:
                 text = line.decode("utf-8", errors="replace")
                 try:
-                    message = decode(text)
+                    message = decode_message(text)
                 except (ValueError, KeyError, TypeError):
                     message = Failed(
                         "The job speaks another version's language: bring the extension and the "

@@ -255,7 +255,7 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
     )  # fmt: skip
 
 
-def label(name: str, kind: str | None) -> str:
+def shown_name(name: str, kind: str | None) -> str:
     """What the interface calls a setting of a job; the job's own name if it has none.
 
     Args:

@@ -1,7 +1,8 @@
 """Work for a user interface, in a process of its own: `python -m render_adapt.jobs JOB.json`.
 
 Also what Blender's background process runs (`blender_addon`). The process tells how it goes on
-standard output, as lines of JSON that `decode` reads; it stops when its standard input ends.
+standard output, as lines of JSON that `decode_message` reads; it stops when its standard input
+ends.
 
 Exit codes: 0 done; 1 it cannot be done, and the last message says why; 130 it was stopped.
 """
@@ -31,9 +32,9 @@ from checked_settings import (
 from render_adapt._config import RunConfig
 from render_adapt._jobs.messages import (
     Checked,
-    Crops,
-    Dataset,
     Failed,
+    Generated,
+    Generating,
     Job,
     Learned,
     Learning,
@@ -41,8 +42,8 @@ from render_adapt._jobs.messages import (
     Preview,
     Target,
     Working,
-    decode,
-    encode,
+    decode_message,
+    encode_message,
     read_job,
     write_job,
 )
@@ -52,9 +53,9 @@ from render_adapt._runs.studio import Studio
 
 __all__ = [
     "Checked",
-    "Crops",
-    "Dataset",
     "Failed",
+    "Generated",
+    "Generating",
     "Job",
     "Learned",
     "Learning",
@@ -62,8 +63,8 @@ __all__ = [
     "Preview",
     "Target",
     "Working",
-    "decode",
-    "encode",
+    "decode_message",
+    "encode_message",
     "main",
     "read_job",
     "write_job",
@@ -82,7 +83,7 @@ def main(job_file: str) -> None:
     os.dup2(2, 1)
 
     def tell(message: Message) -> None:
-        messages.write(encode(message) + "\n")
+        messages.write(encode_message(message) + "\n")
         messages.flush()
 
     code = 1
@@ -123,7 +124,7 @@ def _generate(job: Job, tell: Callable[[Message], None]) -> None:
     tell(Working("Reading the objects"))
     summary = generate(config, _CropsMeter(tell))
     tell(
-        Dataset(
+        Generated(
             folder=str(summary.folder), crops=summary.crops, redrawn=summary.redrawn,
             dropped=summary.dropped, seconds=summary.seconds,
             stage_seconds=summary.stage_seconds, contact_sheet=str(summary.contact_sheet),
@@ -150,7 +151,7 @@ class _CropsMeter:
         self._told = now
         rate = (done - before) / (now - since) if done > before else 0.0
         left = (total - done) / rate if rate else None
-        self._tell(Crops(done, total, rate, left))
+        self._tell(Generating(done, total, rate, left))
 
 
 def _preview(job: Job, tell: Callable[[Message], None]) -> None:

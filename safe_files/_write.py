@@ -100,7 +100,7 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def hash_file(file: io.BufferedReader) -> str:
+def hash_open_file(file: io.BufferedReader) -> str:
     """SHA-256 of the rest of an open file."""
     return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -69,7 +69,7 @@ def check_square(shape: tuple[int, ...], file: Path) -> None:
         )
 
 
-def check_alike(file: Path, depth: tuple[int, ...], rgb: tuple[int, ...]) -> None:
+def check_same_size(file: Path, depth: tuple[int, ...], rgb: tuple[int, ...]) -> None:
     """Refuse depth of another size than its picture.
 
     Raises:

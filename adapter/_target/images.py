@@ -10,7 +10,7 @@ from adapter._errors import AdapterError
 from adapter._target.crops import (
     Crop,
     DepthCrop,
-    check_alike,
+    check_same_size,
     check_square,
     range_of,
     resized,
@@ -19,7 +19,7 @@ from adapter._target.crops import (
 from adapter._target.depth import check_depth_numbers, measured, middle_of
 from adapter._target.files import Listing
 from adapter._target.names import crop_name, says_depth_alone
-from adapter._target.pictures import Stored, Unreadable, colours, is_binary, read_stored, turned
+from adapter._target.pictures import Stored, Unreadable, colours, is_binary, read_stored, upright
 from adapter._target.report import (
     DEPTH_ALONE,
     DEPTH_DAMAGED,
@@ -102,7 +102,7 @@ class _Reader:
         yield Crop(
             name=name,
             folder=str(file.parent),
-            rgb=resized(turned(picture.rgb, stored.orientation), self.size),
+            rgb=resized(upright(picture.rgb, stored.orientation), self.size),
             source_size=(stored.pixels.shape[1], stored.pixels.shape[0]),
             depth=depth,
             has_depth=bool(depth_files) if not self.settings.is_read else depth is not None,
@@ -120,9 +120,9 @@ class _Reader:
             return None
         file, stored = measurement
         check_depth_numbers(stored, self.folder / file, self.settings.scale)
-        check_alike(self.folder / file, stored.pixels.shape, colour.pixels.shape)
+        check_same_size(self.folder / file, stored.pixels.shape, colour.pixels.shape)
         orientation = stored.orientation
-        values = turned(measured(stored), colour.orientation if orientation == 1 else orientation)
+        values = upright(measured(stored), colour.orientation if orientation == 1 else orientation)
         centre = self.settings.centres.get(name)
         return DepthCrop(
             values=resized_depth(values, self.size),

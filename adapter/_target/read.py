@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adapter._crop_tensor import encode
 from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError
+from adapter._target.bop_scenes import bop_scene_crops, bop_scenes_of
 from adapter._target.crops import Crop, DepthCrop, picture_notes
 from adapter._target.depth import step_of
 from adapter._target.files import Listing, list_files
@@ -20,7 +21,6 @@ from adapter._target.images import DepthSettings, image_crops
 from adapter._target.json_files import numbers, read_json
 from adapter._target.pictures import bits_of, eight_bits
 from adapter._target.report import Tally, TargetReport
-from adapter._target.scenes import scene_crops, scenes_of
 
 FEWEST = 16
 """A domain cannot be learnt from fewer crops than this."""
@@ -102,7 +102,7 @@ def read_target(
         raise AdapterError(f"{folder} is not a folder; `target` takes a folder of real crops")
     tally = Tally()
     listing = list_files(folder, tally)
-    are_scenes = bool(scenes_of(listing))
+    are_scenes = bool(bop_scenes_of(listing))
     stated = _Stated() if are_scenes else _read_stated(listing)
     window = window_mm or (stated.cut.window_mm if stated.cut else WINDOW)
     if not are_scenes:
@@ -110,7 +110,7 @@ def read_target(
         settings = DepthSettings(channels != 3, scale, stated.centres)
         crops = image_crops(listing, size, settings, tally)
     elif depth_scale is None:
-        crops = scene_crops(listing, size, window, channels != 3, tally)
+        crops = bop_scene_crops(listing, size, window, channels != 3, tally)
     else:
         raise AdapterError(
             f"{folder} is a BOP dataset, whose scene_camera.json has depth_scale; leave out "

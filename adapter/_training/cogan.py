@@ -33,7 +33,7 @@ from adapter._training.descent import descend
 from adapter._training.device import to_device
 from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.monitor import with_accuracies
-from adapter._training.weighted import task_loss
+from adapter._training.weighted import weighted_task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -181,7 +181,7 @@ class CoGan(Training):
             outputs = discriminator.predict(real_source)
         adversarial = losses.discriminator_loss(real, fake)
         distance = feature_distance(fake_source.float(), fake_target.float())
-        task = task_loss(outputs, source, config)
+        task = weighted_task_loss(outputs, source, config)
         loss = adversarial + task + config.feature_weight * distance
         descend(self.optimizers["discriminator"], loss)
         return {

@@ -158,10 +158,12 @@ def _symmetries(object_id: int, facts: dict[str, Any], source: Path) -> Symmetri
     )
 
 
-def _numbers(values: Any, count: int, source: Path, label: str) -> list[float]:
+def _numbers(values: Any, count: int, source: Path, subject: str) -> list[float]:
     numbers = numbers_of(values, count, most=_MOST_MM)
     if numbers is None:
-        raise _malformed(source, f"{label} is not {count} finite number{'s' if count > 1 else ''}")
+        raise _malformed(
+            source, f"{subject} is not {count} finite number{'s' if count > 1 else ''}"
+        )
     return numbers
 
 

@@ -158,11 +158,11 @@ class _Shown:
 
 class _Reader:
     def __init__(self, files: SourceFiles, document: Any) -> None:
-        self._label = str(files.path)
+        self._subject = str(files.path)
         self._document = document
         # Of an URI in a ROS package the end counts, as of all names of files.
         self._textures = NamedTextures(
-            self._label, lambda name: files.named(unquote(name.rpartition("://")[2]))
+            self._subject, lambda name: files.named(unquote(name.rpartition("://")[2]))
         )
         self._notes: dict[str, None] = {}
         unit = document.assetInfo.unitmeter if document.assetInfo else None
@@ -192,9 +192,9 @@ class _Reader:
             self._notes[f"what cannot be read is left out ({reason})"] = None
         if not parts:
             reason = "".join(f" ({note})" for note in self._notes)
-            raise ModelError(f"{self._label} has no triangles{reason}; export it as a surface")
-        notes = tuple(f"{self._label}: {note}" for note in self._notes)
-        return replace(joined(by_texture(parts), self._label), notes=notes)
+            raise ModelError(f"{self._subject} has no triangles{reason}; export it as a surface")
+        notes = tuple(f"{self._subject}: {note}" for note in self._notes)
+        return replace(joined(by_texture(parts), self._subject), notes=notes)
 
     def _roots(self) -> list[Any]:
         from collada.scene import GeometryNode
@@ -210,11 +210,11 @@ class _Reader:
         root_sizes = [self._size(root, sizes, 0) for root in roots]
         if sum(size.instances for size in root_sizes) > _MOST_INSTANCES:
             raise ModelError(
-                f"{self._label} shows its parts more than {_MOST_INSTANCES} times; simplify it "
+                f"{self._subject} shows its parts more than {_MOST_INSTANCES} times; simplify it "
                 "first"
             )
         if (faces := sum(size.faces for size in root_sizes)) > MAX_FACES:
-            raise too_many(self._label, faces, 3 * faces)
+            raise too_many(self._subject, faces, 3 * faces)
 
     def _size(self, node: Any, sizes: dict[int, _Size], depth: int) -> _Size:
         if depth > _DEEPEST:

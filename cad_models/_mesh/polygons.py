@@ -18,7 +18,10 @@ _MOST_STARTS = 64
 
 
 def triangulated(
-    vertices: NDArray[np.float64], counts: NDArray[np.int64], corners: NDArray[np.int64], label: str
+    vertices: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    corners: NDArray[np.int64],
+    subject: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Triangles of polygons.
 
@@ -26,7 +29,7 @@ def triangulated(
         vertices: (V, 3).
         counts: (P,), how many corners each polygon has; those with fewer than 3 give no triangle.
         corners: (sum of counts,), the polygons' vertices, one polygon after the other.
-        label: what messages begin with.
+        subject: what messages begin with.
 
     Returns:
         (T, 3) places in `corners`, and (T,) the polygon of each; in the order of the polygons.
@@ -37,10 +40,10 @@ def triangulated(
     """
     triangles = int(np.maximum(counts - 2, 0).sum())
     if triangles > MAX_FACES:
-        raise too_many(label, triangles, len(vertices))
+        raise too_many(subject, triangles, len(vertices))
     if len(corners) and (corners.min() < 0 or corners.max() >= len(vertices)):
         raise ModelError(
-            f"{label} has faces that name vertices it does not have; export the mesh again"
+            f"{subject} has faces that name vertices it does not have; export the mesh again"
         )
     starts = np.cumsum(counts) - counts
     corner_rows, owners, clipping = [np.empty((0, 3), np.int64)], [np.empty(0, np.int64)], 0
@@ -51,7 +54,7 @@ def triangulated(
         clipping += len(rest) * count**2
         if clipping > _MOST_CLIPPING:
             raise ModelError(
-                f"{label} has concave faces of too many corners; export it as triangles"
+                f"{subject} has concave faces of too many corners; export it as triangles"
             )
         for number in rest.tolist():
             fans[number] = _clipped(vertices[corners[places[number]]])

@@ -61,7 +61,7 @@ class CropsBar:
         )
 
 
-class JobLines:
+class ExperimentLines:
     """A line of progress for each training that runs; in a log file a line every minute."""
 
     def __init__(self, progress: Progress) -> None:
@@ -70,16 +70,16 @@ class JobLines:
         self.printed = time.monotonic()
 
     def __call__(self, running: Mapping[Any, Any], done: int, total: int) -> None:
-        for job in [job for job in self.tasks if job not in running]:
-            self.progress.remove_task(self.tasks.pop(job))
+        for experiment in [experiment for experiment in self.tasks if experiment not in running]:
+            self.progress.remove_task(self.tasks.pop(experiment))
         lines = []
-        for job, state in running.items():
-            if job not in self.tasks:
-                self.tasks[job] = self.progress.add_task("")
+        for experiment, state in running.items():
+            if experiment not in self.tasks:
+                self.tasks[experiment] = self.progress.add_task("")
             losses = ", ".join(f"{name} {value:.2f}" for name, value in state.losses.items())
-            line = f"{job.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
+            line = f"{experiment.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
             self.progress.update(
-                self.tasks[job], description=line, completed=state.step, total=state.steps
+                self.tasks[experiment], description=line, completed=state.step, total=state.steps
             )
             lines.append(line)
         if not errors.is_terminal and time.monotonic() - self.printed >= 60.0:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from checked_settings import MissingDependency
-from render_adapt._cli.bars import JobLines, errors, output, steps_bar
+from render_adapt._cli.bars import ExperimentLines, errors, output, steps_bar
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 
@@ -92,7 +92,7 @@ def reproduce(
         **given,
     )
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
-        outcome = run_experiments(run, JobLines(progress))
+        outcome = run_experiments(run, ExperimentLines(progress))
     for name, message in outcome.failed.items():
         errors.print(in_flags(f"failed: {name}: {message}"), soft_wrap=True)
     if outcome.unfinished:

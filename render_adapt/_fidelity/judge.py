@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from adapter import SHIPPED_ADAPTER, Adapter, AdapterError, open_network
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
-    Label,
+    LabelView,
     colors_at_side,
-    label_of,
     label_planes,
+    label_view_of,
     picture_planes,
     values_at_side,
 )
@@ -167,18 +167,18 @@ def measure_parts(
     crops: CropBatch, renders: CropBatch, session: Any
 ) -> dict[str, NDArray[np.float64]]:
     """The parts' plain numbers, (N,) each, the greater the better; NaN for hidden targets."""
-    label = label_of(renders)
+    label = label_view_of(renders)
     rgb = colors_at_side(crops.rgb)
     values = {
         "edges": edge_agreement(rgb, label),
         "depth": depth_agreement(values_at_side(crops.depth), label),
         "judge": _verdicts(rgb, label, session),
     }
-    hidden = label.seen.sum(axis=(1, 2)) < FEWEST_PIXELS
+    hidden = label.visible.sum(axis=(1, 2)) < FEWEST_PIXELS
     return {part: np.where(hidden, np.nan, value) for part, value in values.items()}
 
 
-def _verdicts(rgb: NDArray[np.uint8], label: Label, session: Any) -> NDArray[np.float64]:
+def _verdicts(rgb: NDArray[np.uint8], label: LabelView, session: Any) -> NDArray[np.float64]:
     """(N,), the network's log-odds that the label's pose is true, plus those that its object is."""
     planes = np.concatenate([picture_planes(rgb), label_planes(label)], axis=1)
     result = np.empty(len(planes))

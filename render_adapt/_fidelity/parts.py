@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._fidelity.label_view import Label
+from render_adapt._fidelity.label_view import LabelView
 
 _SOFT = 30.0
 """Gradient (of 255, by Sobel's sums) that counts as little among stronger ones."""
@@ -31,7 +31,7 @@ _ALL_COLORS = np.ones((1, 3))
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-def edge_agreement(rgb: NDArray[np.uint8], label: Label) -> NDArray[np.float64]:
+def edge_agreement(rgb: NDArray[np.uint8], label: LabelView) -> NDArray[np.float64]:
     """Whether edges run along the target's outline, and inside it where its render has some.
 
     An edge counts by its direction, not by which side is brighter, and against the edges around
@@ -45,7 +45,7 @@ def edge_agreement(rgb: NDArray[np.uint8], label: Label) -> NDArray[np.float64]:
     Returns:
         (N,).
     """
-    crops = zip(rgb, label.rgb, label.seen, strict=True)
+    crops = zip(rgb, label.rgb, label.visible, strict=True)
     return np.array([_edge_agreement(*crop) for crop in crops])
 
 
@@ -99,7 +99,7 @@ def _sum(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return xx + 2 * xy + yy
 
 
-def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.float64]:
+def depth_agreement(depth: NDArray[np.float32], label: LabelView) -> NDArray[np.float64]:
     """Minus how far depth is off the pose's, in windows, on the outline and on the surface.
 
     The outline counts most: where a target has moved, its label's outline lies on what is behind
@@ -114,8 +114,8 @@ def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.floa
     """
     relative = (depth - label.centre_depth[:, None, None]) / label.window[:, None, None]
     off = np.minimum(np.abs(relative - label.depth), _FARTHEST)
-    surface = np.stack([_surface(visible) for visible in label.seen])
-    outline = label.seen & ~surface
+    surface = np.stack([_surface(visible) for visible in label.visible])
+    outline = label.visible & ~surface
     missing = depth <= 0
     on_outline = _mean(np.where(missing, _MISSING, off), outline)
     on_surface = _mean(np.where(missing, _FARTHEST, off), surface)

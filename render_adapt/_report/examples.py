@@ -14,7 +14,7 @@ from adapter import encode, nearest_neighbours, read_target
 from checked_settings import RenderAdaptError
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
-from render_adapt._report.index import Dataset, Index
+from render_adapt._report.index import Index, ReportedDataset
 from render_adapt._report.pictures import (
     as_data_uri,
     open_crops,
@@ -31,7 +31,7 @@ PICTURE_SIDE = {"crop": 128, "frame": 240}
 """Pixels of a picture's shorter side, at most."""
 
 
-def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
+def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, Any]:
     """The crops that are shown with their pictures, and notes on what could not be.
 
     Raises:
@@ -40,7 +40,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
     """
     rows = _chosen(dataset.index)
     reader, index = open_crops(dataset), dataset.index
-    crops = [reader.read(int(index.scene[row]), int(index.image[row])) for row in rows]
+    crops = [reader.read(int(index.scene_id[row]), int(index.im_id[row])) for row in rows]
     sources, notes = None, []
     if dataset.is_adapted:
         try:
@@ -110,12 +110,12 @@ def _in_turn(lists: Sequence[NDArray[np.int64]]) -> list[int]:
     return merged[:MOST_SHOWN]
 
 
-def _colored(dataset: Dataset, row: int, crop: LabelledCrop) -> NDArray[np.uint8]:
+def _colored(dataset: ReportedDataset, row: int, crop: LabelledCrop) -> NDArray[np.uint8]:
     centre = float(dataset.index.centre_depth[row])
     return color_depth(crop.depth, centre, dataset.planner.depth_reach)
 
 
-def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
+def _facts(dataset: ReportedDataset, row: int) -> dict[str, Any]:
     """What the page says of a crop."""
     index = dataset.index
     parts = {name: column[row] for name, column in index.parts.items()}
@@ -123,8 +123,8 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
     return {
         "number": int(index.number[row]),
         "object": int(index.object_index[row]),
-        "scene": int(index.scene[row]),
-        "image": int(index.image[row]),
+        "scene": int(index.scene_id[row]),
+        "image": int(index.im_id[row]),
         "fidelity": None if np.isnan(fidelity) else float(f"{fidelity:.4g}"),
         "parts": {
             name.replace("_", " "): round(float(value), 4)
@@ -139,7 +139,7 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
 
 
 def _nearest(
-    dataset: Dataset, crops: Sequence[LabelledCrop], target: Path
+    dataset: ReportedDataset, crops: Sequence[LabelledCrop], target: Path
 ) -> list[tuple[NDArray[np.uint8], dict[str, Any]]]:
     """For each crop the nearest real one, its file and how far it is in RMS grey levels."""
     size = crops[0].rgb.shape[0]

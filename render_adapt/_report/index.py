@@ -44,12 +44,12 @@ class Index:
 
     number: NDArray[np.int64]
     """(N,), each crop's number in the run."""
-    scene: NDArray[np.int64]
+    scene_id: NDArray[np.int64]
     """(N,), `scene_id`."""
-    image: NDArray[np.int64]
+    im_id: NDArray[np.int64]
     """(N,), `im_id`."""
     object_index: NDArray[np.int64]
-    """(N,), position in `Dataset.models`."""
+    """(N,), position in `ReportedDataset.models`."""
     rotation: NDArray[np.float64]
     """(N, 3, 3)."""
     quaternion: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ReportedDataset:
     """A dataset on disk, as far as a report needs it."""
 
     folder: Path
@@ -108,7 +108,7 @@ class Dataset:
         return self.manifest["adapter"] is not None
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(folder: Path) -> ReportedDataset:
     """Read what a report needs of a dataset; no picture is opened.
 
     Raises:
@@ -139,7 +139,7 @@ def read_dataset(folder: Path) -> Dataset:
             "take the dataset from a copy"
         )
     models = load_models(names, models=folder / "models", units="mm")
-    return Dataset(
+    return ReportedDataset(
         folder=folder,
         manifest=manifest,
         models=models,
@@ -229,8 +229,8 @@ def _index(columns: dict[str, NDArray[Any]], names: list[str]) -> Index:
         fidelity = None
     return Index(
         number=columns["index"].astype(np.int64),
-        scene=columns["scene_id"].astype(np.int64),
-        image=columns["im_id"].astype(np.int64),
+        scene_id=columns["scene_id"].astype(np.int64),
+        im_id=columns["im_id"].astype(np.int64),
         object_index=np.array([position[name] for name in columns["object"]], dtype=np.int64),
         rotation=matrix_from_quaternion(columns["quaternion"]),
         quaternion=columns["quaternion"],

@@ -15,7 +15,7 @@ from render_adapt._files import writing
 from render_adapt._printable import printable
 from render_adapt._report.adapter import adapter_card, shown_value
 from render_adapt._report.examples import choose_examples
-from render_adapt._report.index import RINGS, Dataset, Index, read_dataset, view_cells
+from render_adapt._report.index import RINGS, Index, ReportedDataset, read_dataset, view_cells
 from safe_files import write_file
 
 REPORT = "report.html"
@@ -97,7 +97,7 @@ def _hash_source(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _summary(dataset: Dataset) -> dict[str, Any]:
+def _summary(dataset: ReportedDataset) -> dict[str, Any]:
     """What the page's head, counts and settings say."""
     index, manifest = dataset.index, dataset.manifest
     known = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
@@ -151,7 +151,7 @@ def _settings(manifest: dict[str, Any]) -> list[list[str]]:
     return [[name.replace("_", " "), shown_value(value)] for name, value in rows.items()]
 
 
-def _points(dataset: Dataset) -> dict[str, Any]:
+def _points(dataset: ReportedDataset) -> dict[str, Any]:
     """What charts and filters count: a few small numbers for each crop, as base64 columns."""
     index = dataset.index
     rows = np.linspace(0, len(index) - 1, min(len(index), MOST_POINTS)).round().astype(np.int64)

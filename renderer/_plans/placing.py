@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, Mesh
 from renderer._crops import Instances, Plans
 from renderer._plans.cutting import target_points, turn_towards
-from renderer._plans.draws import MOST_OCCLUDERS, SceneDraws, whole_between
+from renderer._plans.draws import MOST_OCCLUDERS, SurroundingDraws, whole_between
 from renderer._plans.randomization import Randomization
 from renderer._plans.rotations import rotation_about
 from renderer._plans.symmetry import canonical_pose
@@ -54,7 +54,7 @@ class Extents:
     """(M, P, 3), from the centre to the vertices that lie farthest out in many directions."""
 
 
-def measure(models: Sequence[CadModel]) -> Extents:
+def measure_extents(models: Sequence[CadModel]) -> Extents:
     """How much room each model takes."""
     columns = zip(*(_measure(model.mesh) for model in models), strict=True)
     return Extents(*(np.array(column) for column in columns))
@@ -111,7 +111,7 @@ def place_around(
     randomization: Randomization,
     models: Sequence[CadModel],
     plans: Plans,
-    scene: SceneDraws,
+    surroundings: SurroundingDraws,
     middle: NDArray[np.float64] | None = None,
     *,
     repeat_objects: bool = False,
@@ -131,7 +131,7 @@ def place_around(
         randomization: `occluders`, `occlusion` and `neighbours`.
         models: what the plans' `object_index` counts.
         plans: N crops.
-        scene: their numbers of stream 3.
+        surroundings: their numbers of stream 3.
         middle: (N, 3), the centres of the targets' bounding boxes, camera frame; on the optical
             axis at `centre_depth` if not given.
         repeat_objects: objects may show more than once, whether or not others are left.
@@ -140,7 +140,7 @@ def place_around(
         The others (K is the greatest numbers of occluders and of neighbours together), and
         (N, 1 + K), which set of draws decides what each looks like (`draw_surfaces`).
     """
-    extents = measure(models)
+    extents = measure_extents(models)
     view = None
     if middle is not None:
         # All is placed as a camera sees it that looks straight at the target.
@@ -155,9 +155,9 @@ def place_around(
     up, foot = board_under(plans, models)
     most = randomization.occluders[1], randomization.neighbours[1]
     placed = _Placed(extents, plans, sum(most), view, repeat_objects=repeat_objects)
-    count = whole_between(randomization.occluders, scene.occluder_count)
+    count = whole_between(randomization.occluders, surroundings.occluder_count)
     for number in range(most[0]):
-        draws = scene.occluders[:, number]
+        draws = surroundings.occluders[:, number]
         object_index, rotation = placed.choose(draws[:, 0]), uniform_rotation(draws[:, 1:4])
         spots, good = _spots_before(
             placed, 1 + number, object_index, rotation, draws, randomization.occlusion
@@ -167,9 +167,9 @@ def place_around(
         placed.put(1 + number, number < count, object_index, rotation, spots, good)
     board = np.stack([plans.rotation[:, :, 0], np.cross(up, plans.rotation[:, :, 0]), up], axis=2)
     nearest_edge = _GAP + extents.footprint[plans.object_index]
-    count = whole_between(randomization.neighbours, scene.neighbour_count)
+    count = whole_between(randomization.neighbours, surroundings.neighbour_count)
     for number in range(most[1]):
-        draws = scene.neighbours[:, number]
+        draws = surroundings.neighbours[:, number]
         object_index = placed.choose(draws[:, 0])
         start = nearest_edge + extents.footprint[object_index] + _FARTHEST_BESIDE * draws[:, 3]
         spots = _free_spots(placed, 1 + most[0], object_index, board, foot, draws[:, 2], start)
@@ -212,7 +212,7 @@ def place_on_board(
     Returns:
         The plans with their targets' poses and others, and (N, places), as for `place_around`.
     """
-    extents = measure(models)
+    extents = measure_extents(models)
     placed = _Placed(extents, plans, places - 1, repeat_objects=repeat_objects)
     placed.object_index[:, 0] = -1
     everywhere = np.ones(len(plans), bool)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer._crops import Plans
 from renderer._plans.cutting import target_points
-from renderer._plans.placing import Extents, board_under, measure
+from renderer._plans.placing import Extents, board_under, measure_extents
 
 _GRID = 256
 """Squares across the picture of a partly hidden target: its box is found to half of one."""
@@ -27,7 +27,7 @@ def visible_middles(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.floa
         models: what `object_index` counts.
     """
     middles = np.empty((len(plans), 2))
-    extents = measure(models)
+    extents = measure_extents(models)
     before = _stands_before(plans, models, extents)
     for row in range(len(plans)):
         points = _seen_from_camera(

@@ -207,7 +207,7 @@ class Document:
             self.bad(f"{name} is neither true nor false")
         return value
 
-    def label(self, kind: str, index: int) -> str:
+    def name_of(self, kind: str, index: int) -> str:
         """What to call an entry of one of the lists in a message."""
         name = self.item(kind, index).get("name")
         return name[:40] if isinstance(name, str) and name else f"{kind.rstrip('s')} {index}"

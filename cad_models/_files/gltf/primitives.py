@@ -121,7 +121,7 @@ def surface_of(
         normals = None
     coordinates = _coordinates(document, attributes, material)
     part = RawMesh(vertices, faces.reshape(-1, 3), normals, texture_coordinates=coordinates)
-    lacks = coordinates is None and material is not None and material.picture is not None
+    lacks = coordinates is None and material is not None and material.texture is not None
     return Surface(part, _tint(document, attributes), material, lacks)
 
 
@@ -263,7 +263,7 @@ def _coordinates(
     document: Document, attributes: _Attributes, material: Material | None
 ) -> NDArray[np.float64] | None:
     """(V, 2), in the material's picture; None where there is none or nothing is said."""
-    if material is None or material.picture is None:
+    if material is None or material.texture is None:
         return None
     values = attributes.values(f"TEXCOORD_{material.coordinates}", "VEC2")
     if values is None:

@@ -90,7 +90,7 @@ def _check_extensions(document: Document) -> None:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _PlacedSurface:
     """A surface, and where it is shown."""
 
     surface: Surface
@@ -113,7 +113,7 @@ class _Reader:
             raise ModelError(
                 f"{document.path} has no triangles in its scene{lines}; export it as a surface"
             )
-        self._groups: dict[Material | None, list[_Placed]] = {}
+        self._groups: dict[Material | None, list[_PlacedSurface]] = {}
         for surface in placed_surfaces:
             self._groups.setdefault(_look(surface.surface), []).append(surface)
         cut_places = sum(
@@ -125,7 +125,7 @@ class _Reader:
         self._most_cut = MOST_CUT_FACES // max(cut_places, 1)
         self._most_baked = _MOST_BAKED_TEXELS // len(placed_surfaces)
 
-    def _placed(self, scene: Scene) -> Iterator[_Placed]:
+    def _placed(self, scene: Scene) -> Iterator[_PlacedSurface]:
         document = self._document
         places: dict[tuple[int, int | None, tuple[float, ...] | None], list[Shown]] = {}
         for instance in scene.shown:
@@ -146,7 +146,7 @@ class _Reader:
             material = self._material(primitive)
             surface = _evenly_tinted(surface_of(document, primitive, material, instance, scene))
             self._remember(primitive, instance, surface)
-            yield _Placed(surface, matrices)
+            yield _PlacedSurface(surface, matrices)
 
     def _material(self, primitive: Primitive) -> Material | None:
         if "material" not in primitive.fields:
@@ -210,12 +210,12 @@ class _Reader:
         """
         pictures: dict[int, list[Material]] = {}
         for look in self._groups:
-            if look is not None and look.picture is not None:
-                pictures.setdefault(look.picture.image, []).append(look)
+            if look is not None and look.texture is not None:
+                pictures.setdefault(look.texture.image, []).append(look)
         plain = [
             part
             for look, group in self._groups.items()
-            if look is None or look.picture is None
+            if look is None or look.texture is None
             for part in self._plain(look, group)
         ]
         if plain:
@@ -268,7 +268,7 @@ class _Reader:
         if self._texels > MAX_PIXELS:
             raise self._too_many_pixels()
 
-    def _plain(self, look: Material | None, group: Sequence[_Placed]) -> Iterator[RawMesh]:
+    def _plain(self, look: Material | None, group: Sequence[_PlacedSurface]) -> Iterator[RawMesh]:
         for placed in group:
             part, tint = placed.surface.part, placed.surface.tint
             if look is not None:
@@ -307,17 +307,17 @@ class _Reader:
             yield joined(shared, str(self._document.path))
 
     def _prepared(
-        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
-    ) -> tuple[NDArray[np.uint8], list[_Placed]]:
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_PlacedSurface]
+    ) -> tuple[NDArray[np.uint8], list[_PlacedSurface]]:
         """A picture that looks right repeated, and the surfaces with their places in it."""
-        assert look.picture is not None
+        assert look.texture is not None
         if look.mode != "OPAQUE":
             rgba = reduced(rgba, _LARGEST_CUT_SIDE / max(rgba.shape))
-        if look.picture.sharp:
+        if look.texture.sharp:
             rgba = sharpened(rgba, look.mode != "OPAQUE")
         coordinates_of_all = np.concatenate([_coordinates(placed.surface.part) for placed in group])
         rgba, scale, offset, as_it_was = extended(
-            rgba, look.picture.wraps, coordinates_of_all.min(axis=0), coordinates_of_all.max(axis=0)
+            rgba, look.texture.wraps, coordinates_of_all.min(axis=0), coordinates_of_all.max(axis=0)
         )
         if as_it_was:
             self._note("a texture is repeated where it should be clamped or mirrored")
@@ -329,7 +329,7 @@ class _Reader:
         return rgba, moved
 
     def _alpha(
-        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_PlacedSurface]
     ) -> Alpha | None:
         """What the picture hides of surfaces that have no alpha of their own."""
         if look.mode == "OPAQUE":
@@ -426,7 +426,7 @@ def _look(surface: Surface) -> Material | None:
         # The format's own, white and opaque, takes the place of none where there are colours.
         return None
     if surface.lacks_coordinates:
-        material = replace(material, picture=None)
+        material = replace(material, texture=None)
     return replace(
         material,
         coordinates=0,

@@ -175,7 +175,7 @@ def _library_names(line: str, files: SourceFiles) -> list[str]:
 
 
 def _triangles(statements: _Statements, files: SourceFiles) -> _Triangles:
-    label = str(files.path)
+    subject = str(files.path)
     points, colors = _points(statements.v, files)
     coordinates = _rows(statements.vt, 2, files, missing=0.0)
     normals = _rows(statements.vn, 3, files)
@@ -183,10 +183,10 @@ def _triangles(statements: _Statements, files: SourceFiles) -> _Triangles:
     limits = np.array([len(points), len(coordinates), len(normals)])
     if (corners >= limits).any() or (corners[:, 0] < 0).any():
         raise ModelError(
-            f"{label} has faces that name vertices it does not have; export the mesh again"
+            f"{subject} has faces that name vertices it does not have; export the mesh again"
         )
     counts = np.array(statements.counts, dtype=np.int64)
-    places, owners = triangulated(points, counts, corners[:, 0], label)
+    places, owners = triangulated(points, counts, corners[:, 0], subject)
     materials = [statements.materials[face] for face in owners.tolist()]
     return _Triangles(points, colors, coordinates, normals, corners[places], materials)
 

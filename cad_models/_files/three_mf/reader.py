@@ -78,10 +78,10 @@ class _Size:
 
 class _Reader:
     def __init__(self, files: SourceFiles) -> None:
-        self._label = str(files.path)
+        self._subject = str(files.path)
         self._archive = Archive(files)
         self._models: dict[str, ModelPart] = {}
-        self._textures = NamedTextures(self._label, self._archive.read)
+        self._textures = NamedTextures(self._subject, self._archive.read)
         self._root = _root_of(self._archive)
         self._root_model = self._model(self._root)
         self._volumes = triangles_left_out(self._archive)
@@ -105,13 +105,13 @@ class _Reader:
         )
         if not parts:
             raise ModelError(
-                f"{self._label} has no triangles in what its build shows; export it as a surface"
+                f"{self._subject} has no triangles in what its build shows; export it as a surface"
             )
-        return replace(joined(parts, self._label), notes=tuple(self._all_notes(parts)))
+        return replace(joined(parts, self._subject), notes=tuple(self._all_notes(parts)))
 
     def _model(self, path: str) -> ModelPart:
         if path not in self._models:
-            self._models[path] = ModelPart(self._archive.chunks(path), self._label)
+            self._models[path] = ModelPart(self._archive.chunks(path), self._subject)
         return self._models[path]
 
     def _target(self, path: str, reference: Reference) -> Key:
@@ -134,14 +134,14 @@ class _Reader:
             sum(size.vertices for size in item_sizes),
         )
         if sum(size.instances for size in item_sizes) > MOST_INSTANCES:
-            raise too_often(self._label)
+            raise too_often(self._subject)
         if faces > MAX_FACES or vertices > MAX_VERTICES:
-            raise too_many(self._label, faces, vertices)
+            raise too_many(self._subject, faces, vertices)
 
     def _size(self, key: Key, sizes: dict[Key, _Size], within: tuple[Key, ...]) -> _Size:
         if key in within or len(within) > _DEEPEST:
             raise ModelError(
-                f"{self._label} has an object that is part of itself, or parts more than "
+                f"{self._subject} has an object that is part of itself, or parts more than "
                 f"{_DEEPEST} levels deep; export it again"
             )
         if key not in sizes:
@@ -174,7 +174,7 @@ class _Reader:
         faces = np.array(object_.corners).reshape(-1, 3)
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise ModelError(
-                f"{self._label} has faces that name vertices it does not have; export the mesh "
+                f"{self._subject} has faces that name vertices it does not have; export the mesh "
                 "again"
             )
         groups, entries = _looks(object_)
@@ -252,7 +252,7 @@ class _Reader:
         bare = all(part.colors is None and part.texture is None for part in parts)
         if bare and any(name in self._archive for name in _SLICERS):
             notes["colours of the slicer's filaments are left out"] = None
-        return (f"{self._label}: {note}" for note in notes)
+        return (f"{self._subject}: {note}" for note in notes)
 
 
 def _root_of(archive: Archive) -> str:

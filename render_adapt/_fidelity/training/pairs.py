@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh, Symmetries
-from render_adapt._fidelity.label_view import SIDE, label_of, label_planes
+from render_adapt._fidelity.label_view import SIDE, label_planes, label_view_of
 from render_adapt._fidelity.training.faults import erased, swapped, turned
 from renderer import (
     RANDOMIZATIONS,
@@ -125,7 +125,7 @@ def _either(where: NDArray[np.bool_], first: Plans, second: Plans) -> Plans:
 
 
 def _label(crops: CropBatch) -> NDArray[np.int8]:
-    return np.rint(127 * np.clip(label_planes(label_of(crops)), -1, 1)).astype(np.int8)
+    return np.rint(127 * np.clip(label_planes(label_view_of(crops)), -1, 1)).astype(np.int8)
 
 
 def _hardly_visible(crops: CropBatch) -> NDArray[np.bool_]:

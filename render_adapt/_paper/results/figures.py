@@ -16,8 +16,8 @@ from render_adapt._paper.files import make_folder, write
 from render_adapt._paper.results.looks import (
     Generate,
     adapt_in_batches,
-    draw_noise,
     style_and_content,
+    uniform_noise,
 )
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import take
@@ -126,7 +126,7 @@ def write_figures(
     make_folder(out)
     rows = _spread(scenario.source, crops, seed)
     source = scenario.source.images[rows]
-    noise = draw_noise((len(rows), noise_dimension), seed, _NOISE)
+    noise = uniform_noise((len(rows), noise_dimension), seed, _NOISE)
     adapted = adapt_in_batches(generate, source, noise)
     held_out = scenario.target_test.images[_spread(scenario.target_test, crops, seed)]
     copies = memorisation(adapted, scenario.target, held_out)
@@ -155,9 +155,9 @@ def _write_pictures(
     nearest = target[nearest_neighbours(adapted[first], target).index]
     _write(out / "neighbours.png", neighbours_figure(source[first], adapted[first], nearest))
     few = source[:5]
-    ends = draw_noise((2, noise_dimension), seed, _SAMPLE)
+    ends = uniform_noise((2, noise_dimension), seed, _SAMPLE)
     _write(out / "interpolation.png", interpolation_figure(generate, few, *ends))
-    looks = draw_noise((len(few), 8, noise_dimension), seed, _SAMPLE)
+    looks = uniform_noise((len(few), 8, noise_dimension), seed, _SAMPLE)
     _write(out / "samples.png", samples_figure(generate, few, looks))
 
 
@@ -188,14 +188,14 @@ def _tiles(crop: NDArray[Any]) -> list[NDArray[np.uint8]]:
 
 def _grid(
     rows: Sequence[Sequence[NDArray[np.uint8]]],
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
 ) -> NDArray[np.uint8]:
     """Tiles in rows and columns, with labels at the left and above."""
     height, width = rows[0][0].shape[:2]
-    left = _MARGIN + max(_text_width(label) for label in row_labels)
-    left += _MARGIN if any(row_labels) else 0
-    top = _MARGIN + (2 * _MARGIN if any(column_labels) else 0)
+    left = _MARGIN + max(_text_width(label) for label in row_titles)
+    left += _MARGIN if any(row_titles) else 0
+    top = _MARGIN + (2 * _MARGIN if any(column_titles) else 0)
     page = np.full(
         (
             top + len(rows) * (height + _GAP) - _GAP + _MARGIN,
@@ -205,13 +205,13 @@ def _grid(
         _PAPER,
         np.uint8,
     )
-    for row, (tiles, label) in enumerate(zip(rows, row_labels, strict=True)):
+    for row, (tiles, label) in enumerate(zip(rows, row_titles, strict=True)):
         y = top + row * (height + _GAP)
         _write_text(page, label, _MARGIN, y + height // 2 + 5)
         for column, tile in enumerate(tiles):
             x = left + column * (width + _GAP)
             page[y : y + height, x : x + width] = tile
-    for column, label in enumerate(column_labels):
+    for column, label in enumerate(column_titles):
         x = left + column * (width + _GAP) + (width - _text_width(label)) // 2
         _write_text(page, label, x, top - _MARGIN + 4)
     return page

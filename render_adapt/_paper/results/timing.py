@@ -37,7 +37,7 @@ Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class System:
+class TimedSystem:
     """Something to be timed."""
 
     what: str
@@ -52,7 +52,7 @@ class System:
     """One training step, or one batch adapted."""
 
 
-def measure(
+def time_systems(
     data: Path,
     seconds: float,
     threads: int,
@@ -109,7 +109,7 @@ def training_systems(
     threads: int,
     device: Device,
     batches: Sequence[int],
-) -> Iterator[System]:
+) -> Iterator[TimedSystem]:
     """Our training step: the paper's networks, and the preset for processors."""
     paper, fast = PRESETS["mnistm"], dataclasses.replace(PRESETS["fast"], task="digits")
     configs: list[tuple[str, TrainConfig]] = [
@@ -124,7 +124,7 @@ def training_systems(
         for name, config in configs:
             config = dataclasses.replace(config, batch=batch, device=device, threads=threads)
             steps = training_steps(source, target, config)
-            yield System(
+            yield TimedSystem(
                 what=name,
                 task="training",
                 batch=batch,
@@ -143,12 +143,12 @@ def peer_systems(
     device: Device,
     batches: Sequence[int],
     peer: Path | None,
-) -> Iterator[System]:
+) -> Iterator[TimedSystem]:
     """The PyTorch-GAN script's networks in its training step; none without its checkout."""
     if peer is None:
         return
     for batch in batches:
-        yield System(
+        yield TimedSystem(
             what="PyTorch-GAN's PixelDA networks",
             task="training",
             batch=batch,
@@ -160,7 +160,9 @@ def peer_systems(
         )
 
 
-def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> Iterator[System]:
+def inference_systems(
+    threads: int, device: Device, batches: Sequence[int]
+) -> Iterator[TimedSystem]:
     """The paper's LineMod generator, 64x64 RGB-D, in torch and ONNX Runtime."""
     config = PRESETS["linemod"]
     generator = architecture_of(config).build(4, 64, config).eval()
@@ -182,7 +184,7 @@ def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> I
 
         runtimes = {"torch": (device, by_torch), "ONNX Runtime": ("cpu", by_onnx)}
         for runtime, (runs_on, step) in runtimes.items():
-            yield System(
+            yield TimedSystem(
                 what=f"generator of LineMod, {runtime}",
                 task="inference",
                 batch=batch,
@@ -194,7 +196,9 @@ def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> I
             )
 
 
-def take_turns(systems: Sequence[System], seconds: float, turns: int = 5) -> list[dict[str, Any]]:
+def take_turns(
+    systems: Sequence[TimedSystem], seconds: float, turns: int = 5
+) -> list[dict[str, Any]]:
     """Time the systems in turns: A B C A B C ...
 
     Args:
@@ -217,7 +221,7 @@ def take_turns(systems: Sequence[System], seconds: float, turns: int = 5) -> lis
     ]
 
 
-def _timed_steps(system: System, seconds: float) -> tuple[int, float]:
+def _timed_steps(system: TimedSystem, seconds: float) -> tuple[int, float]:
     """Steps done within about as many seconds, one at least, and the seconds that they took."""
     _wait(system.device)
     done, started = 0, time.perf_counter()
@@ -235,7 +239,7 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _row(system: System, rates: Sequence[float], steps: int) -> dict[str, Any]:
+def _row(system: TimedSystem, rates: Sequence[float], steps: int) -> dict[str, Any]:
     about = {
         field.name: getattr(system, field.name)
         for field in dataclasses.fields(system)

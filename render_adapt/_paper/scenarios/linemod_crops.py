@@ -171,7 +171,7 @@ def estimate_rays(
         points = depth[row] * np.concatenate([tried, np.ones((len(tried), 1))], axis=1)
         turned = np.broadcast_to(rotation[row], (len(tried), 3, 3))
         drawn = raster.render(plans_of(model, turned, points), surface_maps=True)
-        agreement = edge_agreement(picture_edges(picture), drawn_edges(drawn))
+        agreement = edge_correlation(picture_edges(picture), drawn_edges(drawn))
         weight = likely * np.exp(_SHARPNESS * (agreement - agreement.max()))
         rays[row] = np.tan(np.radians(weight @ degrees / weight.sum()))
     return rays
@@ -199,7 +199,9 @@ def drawn_edges(crops: CropBatch) -> NDArray[np.float32]:
     return np.stack(edges).astype(np.float32)
 
 
-def edge_agreement(picture: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float64]:
+def edge_correlation(
+    picture: NDArray[np.float32], drawn: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """(N,), the correlation of (H, W) edges with each of (N, H, W), -1 to 1."""
     first = picture.ravel() - picture.mean()
     second = drawn.reshape(len(drawn), -1)

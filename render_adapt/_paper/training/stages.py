@@ -33,7 +33,7 @@ _CROPS_SETTINGS = ("labelled", "labelled_alone", "objects", "adapted_source", "w
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of a job."""
+    """One training of an experiment."""
 
     name: str
     """Its folder."""
@@ -52,7 +52,7 @@ class Stage:
     with_source: bool = False
     """Train on the source as it is, beside the adapted one."""
     shared: bool = False
-    """Train it once for all jobs that begin with the same stage."""
+    """Train it once for all experiments that begin with the same stage."""
 
     def changed(self, **settings: Any) -> Stage:
         """The same with other settings, of which those that it does not have are left out."""

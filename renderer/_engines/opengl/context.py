@@ -52,7 +52,7 @@ class Context:
         self._meshes = [_mesh(mesh, faces) for mesh, faces in meshes]
         self._pool: list[list[pyrender.Node]] = [[] for _ in meshes]
         self._scene = pyrender.Scene(bg_color=np.zeros(4))
-        self._camera = _Camera()
+        self._camera = _ExactCamera()
         self._scene.add(self._camera, pose=_FLIP)
         self.description = f"OpenGL on {GL.glGetString(GL.GL_RENDERER).decode()}"
         self._renderer = _SceneRenderer(pictures)
@@ -227,7 +227,7 @@ class _SceneRenderer(pyrender.Renderer):
         GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb)
 
 
-class _Camera(pyrender.Camera):
+class _ExactCamera(pyrender.Camera):
     """A camera with any K, and planes that hold what is before it."""
 
     def frame(self, scene: Scene) -> None:

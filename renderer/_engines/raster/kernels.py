@@ -89,7 +89,7 @@ class Scenes(NamedTuple):
     texture_period: Any
 
 
-class Images(NamedTuple):
+class CropArrays(NamedTuple):
     """What is drawn: the fields of `CropBatch`, zero on entry."""
 
     rgb: Any

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines.raster import kernels
-from renderer._engines.raster.kernels import Images, Meshes, Scenes, Scratch
+from renderer._engines.raster.kernels import CropArrays, Meshes, Scenes, Scratch
 from renderer._engines.raster.meshes import MeshShelf
 from renderer._refusals import NEAR, refuse_unknown
 
@@ -228,11 +228,11 @@ def _as_compiled(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
     return np.require(values, kind, ["C", "W"])
 
 
-def _empty_images(plans: Plans, surface_maps: bool) -> Images:
+def _empty_images(plans: Plans, surface_maps: bool) -> CropArrays:
     shape = (len(plans), plans.height, plans.width)
     others = (shape[0], plans.others.object_index.shape[1], *shape[1:])
     maps = (*shape, 3) if surface_maps else (0, 0, 0, 3)
-    return Images(
+    return CropArrays(
         rgb=np.zeros((*shape, 3), np.uint8),
         depth=np.zeros(shape, np.float32),
         object_depth=np.zeros(shape, np.float32),

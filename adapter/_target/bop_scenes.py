@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from adapter._target.crops import Crop, DepthCrop, check_alike, range_of, resized, resized_depth
+from adapter._target.crops import Crop, DepthCrop, check_same_size, range_of, resized, resized_depth
 from adapter._target.depth import check_depth_numbers, measured
 from adapter._target.files import Listing
 from adapter._target.json_files import numbers, read_json
@@ -23,7 +23,7 @@ VISIBLE = 0.1
 """Objects of a BOP dataset that are seen less than this are left out, as BOP does."""
 
 
-def scene_crops(
+def bop_scene_crops(
     listing: Listing, size: int, window_mm: float, depth: bool, tally: Tally
 ) -> list[Crop]:
     """Read the crops of all BOP scenes in a folder.
@@ -43,10 +43,10 @@ def scene_crops(
         AdapterError: a scene's files are malformed or missing, or depth is not like its picture.
     """
     reader = _Reader(listing, size, window_mm, depth, tally)
-    return [crop for scene in scenes_of(listing) for crop in reader.scene(scene)]
+    return [crop for scene in bop_scenes_of(listing) for crop in reader.scene(scene)]
 
 
-def scenes_of(listing: Listing) -> list[Path]:
+def bop_scenes_of(listing: Listing) -> list[Path]:
     """The BOP scenes in a folder, by their paths within it."""
     return [folder for folder in listing.by_folder if listing.holds(folder / "scene_camera.json")]
 
@@ -142,7 +142,7 @@ class _Reader:
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
         check_depth_numbers(stored, path, frame.camera.depth_scale)
-        check_alike(path, stored.pixels.shape, shape)
+        check_same_size(path, stored.pixels.shape, shape)
         values = measured(stored)
         is_float = stored.pixels.dtype.kind == "f"
         return DepthCrop(
