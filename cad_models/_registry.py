@@ -195,12 +195,12 @@ def _parse_entry(entry: str) -> tuple[str, Path | None]:
 
 def _find(name: str, folder: dict[int, FolderObject], models: Path | None) -> FolderObject:
     """The object that `name` means."""
-    wanted = spelling(name)
-    if id_ := re.fullmatch(r"(?:obj)?0*([1-9]\d{0,8})", wanted):
+    spelled = spelling(name)
+    if id_ := re.fullmatch(r"(?:obj)?0*([1-9]\d{0,8})", spelled):
         entry = folder.get(int(id_[1]))
     else:
         by_name = {spelling(entry.name): entry for entry in folder.values() if entry.name}
-        entry = by_name.get(wanted)
+        entry = by_name.get(spelled)
     linemod = linemod_id(name)
     if entry is None and linemod in folder and folder[linemod].name is None:
         entry = folder[linemod]

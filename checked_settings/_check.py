@@ -59,22 +59,22 @@ def fit(settings: Any) -> None:
         object.__setattr__(settings, name, value)
 
 
-def fitted_to(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def fitted_to(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name, as a file or a message has them, as a settings class takes them.
 
     Args:
         kind: the class, a dataclass.
-        given: the values of some of its fields.
+        values: the values of some of its fields.
 
     Raises:
         WrongValue: as for `check`.
         SettingError: there is no such field.
     """
     hints = _hints(kind)
-    for name in given:
+    for name in values:
         if name not in hints:
             raise SettingError(f"there is no setting {name}: {', '.join(hints)} are known")
-    return {name: _fitted_setting(name, hints[name], value) for name, value in given.items()}
+    return {name: _fitted_setting(name, hints[name], value) for name, value in values.items()}
 
 
 @contextmanager
@@ -213,8 +213,8 @@ def _tuple_in_words(hints: tuple[Any, ...], rules: tuple[Rule, ...]) -> str:
     kind, of_each = _parts(hints[0])
     phrases = [rule.phrase for rule in rules]
     if get_origin(kind) is Literal:
-        each = alternatives(get_args(kind))
+        element = alternatives(get_args(kind))
     else:
-        each = f"{_MANY[kind]} {_bounds(kind, of_each) if of_each else ''}".rstrip()
+        element = f"{_MANY[kind]} {_bounds(kind, of_each) if of_each else ''}".rstrip()
     count = "a list of" if hints[-1] is ... else _COUNTS[len(hints)]
-    return ", ".join([f"{count} {each}", *phrases])
+    return ", ".join([f"{count} {element}", *phrases])

@@ -8,9 +8,9 @@ Convention:
     What cannot be used is an `OSError` whose `strerror` is a phrase to end a sentence with.
 """
 
-from ._decode import MOST_PIXELS, decode_picture, picture_size
-from ._lock import FolderLock
-from ._read import (
+from safe_files._decode import MOST_PIXELS, decode_picture, picture_size
+from safe_files._lock import FolderLock
+from safe_files._read import (
     UnusableFileError,
     list_folder,
     numbers_of,
@@ -19,7 +19,7 @@ from ._read import (
     parse_toml,
     read_file,
 )
-from ._write import (
+from safe_files._write import (
     append_to,
     create_file,
     flush_folder,

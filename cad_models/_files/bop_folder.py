@@ -82,9 +82,9 @@ def _hint(folder: Path) -> str:
     inner = sorted(path.parent for path in folder.glob("models*/obj_*.ply"))
     if inner:
         return f"did you mean {inner[0]}?"
-    others = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
-    if others:
-        return f"give each mesh a name of its own, such as `objects` widget={others[0]}"
+    other_meshes = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
+    if other_meshes:
+        return f"give each mesh a name of its own, such as `objects` widget={other_meshes[0]}"
     return "BOP calls them obj_000001.ply and so on"
 
 

@@ -347,8 +347,10 @@ def _input(primitive: Any, kind: str, set_name: str | None = None) -> tuple[int,
     """The offset of an input among a corner's numbers, and its values; of several the first, or
     that of the set."""
     inputs = primitive.sources.get(kind) or []
-    chosen = [entry for entry in inputs if set_name is not None and entry[3] == set_name] or inputs
-    return (chosen[0][0], chosen[0][4].data) if chosen else None
+    matching = [
+        entry for entry in inputs if set_name is not None and entry[3] == set_name
+    ] or inputs
+    return (matching[0][0], matching[0][4].data) if matching else None
 
 
 def _set_of(paint: Any, node: Any) -> str | None:

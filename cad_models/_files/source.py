@@ -87,10 +87,12 @@ class SourceFiles:
             step for step in name.strip().replace("\\", "/").split("/") if step not in ("", ".")
         ]
         ends = [Path(*steps[begin:]) for begin in range(max(0, len(steps) - 8), len(steps))]
-        own = self.path.parent
-        places = [(own, Path(os.path.normpath(Path(folder) / end))) for end in ends]
-        places += [(own, end) for end in ends]
-        places += [(own.parent / subfolder, ends[-1]) for subfolder in _PICTURES_BESIDE if ends]
+        own_folder = self.path.parent
+        places = [(own_folder, Path(os.path.normpath(Path(folder) / end))) for end in ends]
+        places += [(own_folder, end) for end in ends]
+        places += [
+            (own_folder.parent / subfolder, ends[-1]) for subfolder in _PICTURES_BESIDE if ends
+        ]
         for alike in (_as_it_is, _whatever_case):
             for root, below in places:
                 with contextlib.suppress(OSError):

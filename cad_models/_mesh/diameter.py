@@ -76,8 +76,8 @@ def _smallest_ball(
     """Centre and radius of the smallest ball around up to five points, and those on its surface."""
     best = points[0], np.inf, points
     for count in range(1, min(len(points), 4) + 1):
-        for chosen in itertools.combinations(range(len(points)), count):
-            corners = points[list(chosen)]
+        for subset in itertools.combinations(range(len(points)), count):
+            corners = points[list(subset)]
             arms = corners[1:] - corners[0]
             squares = np.einsum("ij,ij->i", arms, arms)
             centre = corners[0] + np.linalg.lstsq(2 * arms, squares, rcond=None)[0]
@@ -91,13 +91,13 @@ def _smallest_ball(
 def _long_pair(points: NDArray[np.float64]) -> float:
     """Length of a pair that going to the farthest point, again and again, ends at."""
     longest = -1.0
-    here = points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmax()]
+    point = points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmax()]
     while True:
-        distances = np.linalg.norm(points - here, axis=1)
+        distances = np.linalg.norm(points - point, axis=1)
         if distances.max() <= longest:
             return longest
         longest = float(distances.max())
-        here = points[distances.argmax()]
+        point = points[distances.argmax()]
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,12 @@ class _Search:
             # The first alone raises what is found, and spares most of the others.
             limit = _MOST_PAIRS if at else 1000
             stop = max(at + 1, int(np.searchsorted(ends, before + limit, side="right")))
-            wanted = bounds[at:stop] * (1 + _ROUNDING) > self._found * self._slack
+            may_be_longer = bounds[at:stop] * (1 + _ROUNDING) > self._found * self._slack
             self._descend(
-                level + 1, *_products(first_child, first[at:stop][wanted], second[at:stop][wanted])
+                level + 1,
+                *_products(
+                    first_child, first[at:stop][may_be_longer], second[at:stop][may_be_longer]
+                ),
             )
             at = stop
 

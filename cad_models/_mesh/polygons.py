@@ -85,11 +85,11 @@ def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.in
         # Two corners in one place, as at the poles of balls.
         starts += [(start, -least) for start in range(4)]
     for start, limit in starts:
-        chosen = (first + start) % count
-        a, b, c = (centred[rest][:, chosen[:, k]] for k in range(3))
+        fan = (first + start) % count
+        a, b, c = (centred[rest][:, fan[:, k]] for k in range(3))
         facing = np.einsum("ptd,pd->pt", np.cross(b - a, c - a), normals[rest])
         sees_all = (facing >= limit[rest, None]).all(axis=1)
-        fans[rest[sees_all]] = chosen
+        fans[rest[sees_all]] = fan
         rest = rest[~sees_all]
     return fans, rest
 
@@ -123,9 +123,15 @@ def _is_ear(flat: NDArray[np.float64], left: list[int], at: int) -> bool:
     a, b, c = flat[left[at - 1]], flat[left[at]], flat[left[(at + 1) % len(left)]]
     if _side(a, b, c) <= 0:
         return False
-    others = flat[left]
-    others = others[~((others == a) | (others == b) | (others == c)).all(axis=1)]
-    inside = (_side(a, b, others) >= 0) & (_side(b, c, others) >= 0) & (_side(c, a, others) >= 0)
+    other_corners = flat[left]
+    other_corners = other_corners[
+        ~((other_corners == a) | (other_corners == b) | (other_corners == c)).all(axis=1)
+    ]
+    inside = (
+        (_side(a, b, other_corners) >= 0)
+        & (_side(b, c, other_corners) >= 0)
+        & (_side(c, a, other_corners) >= 0)
+    )
     return not inside.any()
 
 

@@ -139,8 +139,10 @@ class _Attributes:
     rows: NDArray[np.int64]
     """Of the vertices that are used."""
 
-    def accessor(self, name: str, *kinds: str, of: Fields | None = None) -> Accessor | None:
-        attributes = self.document.fields(self.primitive.fields, "attributes") if of is None else of
+    def accessor(self, name: str, *kinds: str, holder: Fields | None = None) -> Accessor | None:
+        attributes = (
+            self.document.fields(self.primitive.fields, "attributes") if holder is None else holder
+        )
         if name not in attributes:
             return None
         accessor = self.document.accessor(attributes[name], *kinds)
@@ -149,9 +151,9 @@ class _Attributes:
         return accessor
 
     def values(
-        self, name: str, *kinds: str, of: Fields | None = None, fractions: bool = False
+        self, name: str, *kinds: str, holder: Fields | None = None, fractions: bool = False
     ) -> NDArray[np.float64] | None:
-        accessor = self.accessor(name, *kinds, of=of)
+        accessor = self.accessor(name, *kinds, holder=holder)
         return None if accessor is None else accessor.numbers(self.rows, fractions=fractions)
 
 
@@ -193,7 +195,7 @@ def _morphed(
             continue
         if not isinstance(target, dict):
             document.bad("a morph target is not an object")
-        moved = attributes.values("POSITION", "VEC3", of=target)
+        moved = attributes.values("POSITION", "VEC3", holder=target)
         if moved is not None:
             vertices, normals = vertices + weight * moved, None
     return vertices, normals

@@ -198,8 +198,8 @@ class _Reader:
         looks = sorted(self._left_out)
         if looks:
             words = " and ".join([", ".join(looks[:-1]), looks[-1]] if looks[1:] else looks)
-            several = len(looks) > 1 or words.endswith("s")
-            self._note(f"{words} {'are' if several else 'is'} left out")
+            is_plural = len(looks) > 1 or words.endswith("s")
+            self._note(f"{words} {'are' if is_plural else 'is'} left out")
         return list(self._notes)
 
     def parts(self) -> Iterator[RawMesh]:
@@ -363,9 +363,9 @@ class _Reader:
         if look.mode == "OPAQUE":
             return part, tint
         if look.mode == "BLEND":
-            own = np.ones(len(part.vertices)) if tint is None else tint[:, 3]
-            kept = (own * look.factor[3] > 0)[part.faces].any(axis=1)
-            part = replace(part, faces=part.faces[kept])
+            vertex_alpha = np.ones(len(part.vertices)) if tint is None else tint[:, 3]
+            is_visible = (vertex_alpha * look.factor[3] > 0)[part.faces].any(axis=1)
+            part = replace(part, faces=part.faces[is_visible])
             if tint is not None:
                 tint = np.column_stack([tint[:, :3], np.ones(len(tint))])
         if alpha is None:

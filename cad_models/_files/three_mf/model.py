@@ -324,8 +324,8 @@ class ModelPart:
         if not isinstance(self._group, Colors):
             raise XmlError("a mixture outside a group of them")
         shares = np.zeros(len(self._mixed))
-        given = np.array(_words(attributes["values"]), dtype=np.float64)[: len(shares)]
-        shares[: len(given)] = given
+        stated = np.array(_words(attributes["values"]), dtype=np.float64)[: len(shares)]
+        shares[: len(stated)] = stated
         if not 0 < shares.sum() < np.inf or shares.min() < 0:
             raise XmlError("a mixture of nothing")
         mean = np.rint(shares @ self._mixed / shares.sum())

@@ -145,9 +145,9 @@ class _Reader:
                 f"{_DEEPEST} levels deep; export it again"
             )
         if key not in sizes:
-            own = self._object(key)
-            faces, vertices, instances = len(own.corners) // 3, len(own.coordinates) // 3, 1
-            for component in own.components:
+            object_ = self._object(key)
+            faces, vertices, instances = len(object_.corners) // 3, len(object_.coordinates) // 3, 1
+            for component in object_.components:
                 inner = self._size(self._target(key[0], component), sizes, (*within, key))
                 faces, vertices = faces + inner.faces, vertices + inner.vertices
                 instances += inner.instances
@@ -179,10 +179,10 @@ class _Reader:
             )
         groups, entries = _looks(object_)
         if key[0] == self._root and key[1] in self._volumes:
-            kept = np.ones(len(faces), dtype=bool)
+            is_kept = np.ones(len(faces), dtype=bool)
             for first, last in self._volumes[key[1]]:
-                kept[first : last + 1] = False
-            faces, groups, entries = faces[kept], groups[kept], entries[kept]
+                is_kept[first : last + 1] = False
+            faces, groups, entries = faces[is_kept], groups[is_kept], entries[is_kept]
         plain = RawMesh(vertices, faces)
         if not len(faces) or (groups < 0).all():
             return [plain] if len(faces) else []
@@ -265,8 +265,8 @@ def _root_of(archive: Archive) -> str:
 
     if "_rels/.rels" in archive:
         read_elements(archive.chunks("_rels/.rels"), find)
-    others = sorted(name for name in archive.names() if name.endswith(".model"))
-    for name in (*targets, _USUAL_ROOT, *others):
+    model_names = sorted(name for name in archive.names() if name.endswith(".model"))
+    for name in (*targets, _USUAL_ROOT, *model_names):
         if name in archive:
             return _part_name(name)
     raise ArchiveError("it has no model file")
