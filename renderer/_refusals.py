@@ -22,7 +22,7 @@ def refuse_unknown(
         numbers: (N, ...), positions in a list of `count`.
         least: the least number allowed; -1 where it stands for none.
         count: how many there are.
-        what: "model" or "texture".
+        kind: "model" or "texture".
 
     Raises:
         RenderError: a number is out of range.

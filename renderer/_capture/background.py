@@ -101,8 +101,10 @@ def _photograph(photographs: Pictures, u: NDArray[np.float64], plans: Plans) -> 
     top, left = u[3] * (height - part_height), u[4] * (width - part_width)
     rows = slice(round(top), max(round(top + part_height), round(top) + 1))
     columns = slice(round(left), max(round(left + part_width), round(left) + 1))
-    how = cv2.INTER_AREA if part_height > plans.height else cv2.INTER_LINEAR
-    part = cv2.resize(photograph[rows, columns], (plans.width, plans.height), interpolation=how)
+    interpolation = cv2.INTER_AREA if part_height > plans.height else cv2.INTER_LINEAR
+    part = cv2.resize(
+        photograph[rows, columns], (plans.width, plans.height), interpolation=interpolation
+    )
     return np.asarray(part, np.uint8)
 
 
@@ -212,18 +214,18 @@ def _sample(
         colors: what to fill.
     """
     size = colors.shape[1], colors.shape[0]
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     levels = np.clip(levels, 0, len(pyramid) - 1)
     for level in range(int(levels.min()), int(levels.max()) + 1):
         # OpenCV counts from the first pixel's centre.
         to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         scale = 0.5**level
         from_corner = np.array([[scale, 0, -0.5], [0, scale, -0.5], [0, 0, 1]])
-        here = cv2.warpPerspective(
+        sampled = cv2.warpPerspective(
             pyramid[level], from_corner @ matrix @ to_corner, size,
-            flags=how, borderMode=cv2.BORDER_WRAP,
+            flags=flags, borderMode=cv2.BORDER_WRAP,
         )  # fmt: skip
-        np.copyto(colors, here, where=(levels == level)[..., None])
+        np.copyto(colors, sampled, where=(levels == level)[..., None])
 
 
 def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:

@@ -32,7 +32,7 @@ class FakeRenderer(Renderer):
 
     def render(self, plans: Plans, *, surface_maps: bool = False) -> CropBatch:
         """Render every plan."""
-        count, others = len(plans), plans.others.object_index.shape[1]
+        count, other_count = len(plans), plans.others.object_index.shape[1]
         image = (count, plans.height, plans.width)
         maps = np.zeros((2, *image, 3), np.float32) if surface_maps else (None, None)
         batch = CropBatch(
@@ -42,8 +42,8 @@ class FakeRenderer(Renderer):
             object_depth=np.zeros(image, np.float32),
             mask=np.zeros(image, bool),
             mask_visib=np.zeros(image, bool),
-            others_mask=np.zeros((count, others, *image[1:]), bool),
-            others_mask_visib=np.zeros((count, others, *image[1:]), bool),
+            others_mask=np.zeros((count, other_count, *image[1:]), bool),
+            others_mask_visib=np.zeros((count, other_count, *image[1:]), bool),
             normals=maps[0],
             object_coordinates=maps[1],
         )
@@ -115,6 +115,6 @@ def _color(
         between /= np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-12)
         facing = np.maximum(0, (normal * between).sum(axis=1))[:, None]
         highlight += (cosine > 0) * color * facing ** surfaces.shininess[row, place]
-    own = 127.5 * (1 + on_model) * surfaces.gain[row, place]
-    reflected = own * reaching + 255 * surfaces.specular[row, place] * highlight
+    own_color = 127.5 * (1 + on_model) * surfaces.gain[row, place]
+    reflected = own_color * reaching + 255 * surfaces.specular[row, place] * highlight
     return np.asarray(np.rint(np.clip(reflected, 0, 255)))

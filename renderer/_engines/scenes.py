@@ -116,7 +116,7 @@ class SceneRenderer(Renderer):
                 closer than 10 mm to the camera's plane or behind it.
         """
         self._refuse_misfits(plans)
-        count, others = len(plans), plans.others.object_index.shape[1]
+        count, other_count = len(plans), plans.others.object_index.shape[1]
         shape = (plans.height, plans.width)
         batch = CropBatch(
             plans=plans,
@@ -125,8 +125,8 @@ class SceneRenderer(Renderer):
             object_depth=np.zeros((count, *shape), np.float32),
             mask=np.zeros((count, *shape), bool),
             mask_visib=np.zeros((count, *shape), bool),
-            others_mask=np.zeros((count, others, *shape), bool),
-            others_mask_visib=np.zeros((count, others, *shape), bool),
+            others_mask=np.zeros((count, other_count, *shape), bool),
+            others_mask_visib=np.zeros((count, other_count, *shape), bool),
             normals=np.zeros((count, *shape, 3), np.float32) if surface_maps else None,
             object_coordinates=np.zeros((count, *shape, 3), np.float32) if surface_maps else None,
         )

@@ -256,12 +256,12 @@ def _rotations(
         viewpoints = hemisphere_viewpoints(config.subdivisions)
         if config.in_plane_steps:
             pose = number % config.poses
-            chosen = viewpoints[pose // config.in_plane_steps]
+            viewpoint = viewpoints[pose // config.in_plane_steps]
             turn = _even_turns(config)[pose % config.in_plane_steps]
         else:
-            chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+            viewpoint = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
             turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
-        rotations = in_plane(turn) @ look_at(chosen)
+        rotations = in_plane(turn) @ look_at(viewpoint)
     return look_at(-rotations[:, 2]) if config.rectified else rotations
 
 

@@ -248,7 +248,7 @@ class _Placed:
         self,
         extents: Extents,
         plans: Plans,
-        others: int,
+        other_count: int,
         view: NDArray[np.float64] | None = None,
         *,
         repeat_objects: bool,
@@ -259,11 +259,11 @@ class _Placed:
         self.view = view
         """(N, 3, 3), how the camera is turned against the frame in which objects are placed; not
         at all if None."""
-        self.object_index = np.full((count, 1 + others), -1, np.int64)
+        self.object_index = np.full((count, 1 + other_count), -1, np.int64)
         self.object_index[:, 0] = plans.object_index
-        self.rotation = np.broadcast_to(np.eye(3), (count, 1 + others, 3, 3)).copy()
+        self.rotation = np.broadcast_to(np.eye(3), (count, 1 + other_count, 3, 3)).copy()
         self.rotation[:, 0] = plans.rotation
-        self.centre = np.zeros((count, 1 + others, 3))
+        self.centre = np.zeros((count, 1 + other_count, 3))
         """Of the bounding boxes, camera frame."""
         self.centre[:, 0, 2] = plans.centre_depth
 
@@ -281,14 +281,14 @@ class _Placed:
     def put(
         self,
         place: int,
-        wanted: NDArray[np.bool_],
+        is_wanted: NDArray[np.bool_],
         object_index: NDArray[np.int64],
         rotation: NDArray[np.float64],
         spots: NDArray[np.float64],
         good: NDArray[np.bool_],
     ) -> None:
         """Put objects on the first good of their (N, T, 3) spots, where one is wanted."""
-        rows = np.flatnonzero(wanted & good.any(axis=1))
+        rows = np.flatnonzero(is_wanted & good.any(axis=1))
         self.object_index[rows, place] = object_index[rows]
         self.rotation[rows, place] = rotation[rows]
         self.centre[rows, place] = spots[rows, np.argmax(good[rows], axis=1)]

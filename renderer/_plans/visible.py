@@ -115,9 +115,9 @@ def _between_edges(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(S,) twice, from where to where (S, 3, 2) triangles reach in (S,) rows."""
     left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
-    for here, there in ((0, 1), (1, 2), (2, 0)):
-        x, y = corners[:, here].T
-        across, down = (corners[:, there] - corners[:, here]).T
+    for start_corner, end_corner in ((0, 1), (1, 2), (2, 0)):
+        x, y = corners[:, start_corner].T
+        across, down = (corners[:, end_corner] - corners[:, start_corner]).T
         with np.errstate(divide="ignore", invalid="ignore"):
             share = (row - y) / down
         crosses = (share >= 0) & (share <= 1)
@@ -139,15 +139,17 @@ def _stands_before(plans: Plans, models: Sequence[CadModel], extents: Extents) -
         return np.zeros(others.object_index.shape, bool)
     first = plans.object_index.astype(np.int64)
     second = np.maximum(others.object_index, 0).astype(np.int64)
-    here = target_points(plans, models, "box")
-    there = (others.rotation @ extents.centre[second][..., None])[..., 0] + others.translation
-    apart = np.linalg.norm(there - here[:, None], axis=2)
-    balls = apart >= extents.radius[first][:, None] + extents.radius[second]
+    target_centre = target_points(plans, models, "box")
+    other_centres = (others.rotation @ extents.centre[second][..., None])[
+        ..., 0
+    ] + others.translation
+    distances = np.linalg.norm(other_centres - target_centre[:, None], axis=2)
+    balls = distances >= extents.radius[first][:, None] + extents.radius[second]
     up, _ = board_under(plans, models)
     nearer = []
     for centre, to_target, sizes in (
-        (there, here, extents.radius),
-        (_flat(there, up[:, None]), _flat(here, up), extents.footprint),
+        (other_centres, target_centre, extents.radius),
+        (_flat(other_centres, up[:, None]), _flat(target_centre, up), extents.footprint),
     ):
         of_target = (to_target**2).sum(axis=1) - sizes[first] ** 2
         of_others = (centre**2).sum(axis=2) - sizes[second] ** 2

@@ -58,8 +58,8 @@ def job_fields() -> tuple[str, ...]:
 
 def pack_job(values: Mapping[str, torch.Tensor | int]) -> bytes:
     """A kernel's argument: addresses of tensors, and numbers; 0 for what is not given."""
-    given = (values.get(name, 0) for name in job_fields())
-    numbers = [value if isinstance(value, int) else value.data_ptr() for value in given]
+    values_by_field = (values.get(name, 0) for name in job_fields())
+    numbers = [value if isinstance(value, int) else value.data_ptr() for value in values_by_field]
     return np.array(numbers, np.int64).tobytes()
 
 
@@ -120,12 +120,12 @@ def _find(device: str) -> torch.device:
             "machine with an NVIDIA GPU and a torch that is built for CUDA"
         )
     try:
-        wanted = torch.device(device)
+        asked_device = torch.device(device)
     except RuntimeError as error:
         raise RenderError(f"device is {device!r}: give 'cuda' or 'cuda:0'") from error
     count = torch.cuda.device_count()
-    number = torch.cuda.current_device() if wanted.index is None else wanted.index
-    if wanted.type != "cuda" or number >= count:
+    number = torch.cuda.current_device() if asked_device.index is None else asked_device.index
+    if asked_device.type != "cuda" or number >= count:
         raise RenderError(
             f"device is {device!r}, and the GPUs here are cuda:0 to cuda:{count - 1}: "
             "give one of them"

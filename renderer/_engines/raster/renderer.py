@@ -230,7 +230,7 @@ def _as_compiled(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
 
 def _empty_images(plans: Plans, surface_maps: bool) -> CropArrays:
     shape = (len(plans), plans.height, plans.width)
-    others = (shape[0], plans.others.object_index.shape[1], *shape[1:])
+    others_shape = (shape[0], plans.others.object_index.shape[1], *shape[1:])
     maps = (*shape, 3) if surface_maps else (0, 0, 0, 3)
     return CropArrays(
         rgb=np.zeros((*shape, 3), np.uint8),
@@ -238,11 +238,11 @@ def _empty_images(plans: Plans, surface_maps: bool) -> CropArrays:
         object_depth=np.zeros(shape, np.float32),
         mask=np.zeros(shape, bool),
         mask_visib=np.zeros(shape, bool),
-        others_mask=np.zeros(others, bool),
-        others_mask_visib=np.zeros(others, bool),
+        others_mask=np.zeros(others_shape, bool),
+        others_mask_visib=np.zeros(others_shape, bool),
         normals=np.zeros(maps, np.float32),
         object_coordinates=np.zeros(maps, np.float32),
-        nearest=np.empty((shape[0], 1 + others[1])),
+        nearest=np.empty((shape[0], 1 + others_shape[1])),
     )
 
 

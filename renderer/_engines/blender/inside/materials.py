@@ -34,7 +34,7 @@ def image_of(name: str, picture: NDArray[np.uint8], *, encoded: bool = False) ->
 
 def surface_material(
     name: str,
-    own: bpy.types.Image | None,
+    own_texture: bpy.types.Image | None,
     swapped: tuple[bpy.types.Image, float] | None,
     glossy: bool,
 ) -> bpy.types.Material:
@@ -42,7 +42,7 @@ def surface_material(
 
     Args:
         name: the material's.
-        own: the model's texture, None for vertex colours.
+        own_texture: the model's texture, None for vertex colours.
         swapped: the picture that takes their place, if any, and its height by width.
         glossy: whether there are highlights.
     """
@@ -51,9 +51,9 @@ def surface_material(
     tree = _Tree(material.node_tree)
     if swapped is not None:
         color = _swapped_in(tree, *swapped)
-    elif own is not None:
+    elif own_texture is not None:
         place = tree.add("ShaderNodeUVMap", uv_map=COORDINATES).outputs["UV"]
-        color = _picture(tree, own, place)
+        color = _picture(tree, own_texture, place)
     else:
         color = tree.add("ShaderNodeAttribute", attribute_name=COLOR).outputs["Color"]
     gain = tree.add("ShaderNodeAttribute", attribute_type="OBJECT", attribute_name=GAIN)
@@ -62,10 +62,10 @@ def surface_material(
     tree.link(color, surface.inputs["Color"])
     shader = surface.outputs["BSDF"]
     if glossy:
-        both = tree.add("ShaderNodeAddShader")
-        tree.link(shader, both.inputs[0])
-        tree.link(_highlight(tree), both.inputs[1])
-        shader = both.outputs[0]
+        added = tree.add("ShaderNodeAddShader")
+        tree.link(shader, added.inputs[0])
+        tree.link(_highlight(tree), added.inputs[1])
+        shader = added.outputs[0]
     tree.link(shader, tree.add("ShaderNodeOutputMaterial").inputs["Surface"])
     return material
 

@@ -143,12 +143,12 @@ def _from_memory(result: Any) -> Passes:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Blender's progress lines out of standard output, which it writes past Python."""
-    kept = os.dup(1)
+    stdout = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(stdout, 1)
+        os.close(stdout)
         os.close(nowhere)

@@ -216,12 +216,12 @@ class BlenderScene:
         return copy
 
     def _material(self, model: int, texture: int, glossy: bool) -> bpy.types.Material:
-        own = None if self._own_surfaces else self._own[model]
+        own_texture = None if self._own_surfaces else self._own[model]
         # All models without a texture of their own look into their vertices in the same way.
-        key = (model if own is not None and texture < 0 else -1, texture, glossy)
+        key = (model if own_texture is not None and texture < 0 else -1, texture, glossy)
         if key not in self._materials:
             self._materials[key] = materials.surface_material(
-                f"render-adapt {key}", own if texture < 0 else None,
+                f"render-adapt {key}", own_texture if texture < 0 else None,
                 self._textures[texture] if texture >= 0 else None, glossy,
             )  # fmt: skip
         return self._materials[key]
@@ -329,10 +329,10 @@ def _sound(faces: NDArray[np.int32]) -> NDArray[np.int32]:
     """Faces without those that Blender's meshes must not have: lines, and the same one twice."""
     ordered = np.sort(faces, axis=1)
     _, first = np.unique(ordered, axis=0, return_index=True)
-    kept = np.zeros(len(faces), bool)
-    kept[first] = True
-    kept &= (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
-    return faces[kept]
+    is_kept = np.zeros(len(faces), bool)
+    is_kept[first] = True
+    is_kept &= (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
+    return faces[is_kept]
 
 
 def _pose(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Matrix:
