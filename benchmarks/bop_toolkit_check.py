@@ -160,8 +160,8 @@ def compare(dataset: Path, our_scenes: Path, their_scenes: Path) -> dict[str, in
 
     Args:
         dataset: as we wrote it; its models and its COCO files are ours.
-        ours: its images and labels, or what was read of its tar files.
-        theirs: the same after the toolkit's scripts.
+        our_scenes: its images and labels, or what was read of its tar files.
+        their_scenes: the same after the toolkit's scripts.
     """
     casts = _Casts(dataset)
     table = dict.fromkeys(_COUNTED, 0)
@@ -228,13 +228,19 @@ def _contradicts(image: _Image, number: int) -> bool:
     )
 
 
-def _explained(our_info: dict[str, Any], their_info: dict[str, Any], own: int, near: int) -> bool:
+def _explained(
+    our_info: dict[str, Any], their_info: dict[str, Any], undecided: int, undecided_near: int
+) -> bool:
     """Whether counts differ by no more than there are undecided pixels, boxes by one pixel."""
-    limits = {"px_count_all": own, "px_count_valid": own, "px_count_visib": near}
+    limits = {
+        "px_count_all": undecided,
+        "px_count_valid": undecided,
+        "px_count_visib": undecided_near,
+    }
     boxes = np.array([[entry["bbox_obj"], entry["bbox_visib"]] for entry in (our_info, their_info)])
     return all(
         abs(our_info[name] - their_info[name]) <= limit for name, limit in limits.items()
-    ) and (np.abs(np.diff(boxes, axis=0)).max() <= (1 if near + own else 0))
+    ) and (np.abs(np.diff(boxes, axis=0)).max() <= (1 if undecided_near + undecided else 0))
 
 
 def _different(

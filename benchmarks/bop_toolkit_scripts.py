@@ -96,9 +96,9 @@ def describe(dataset: Path) -> None:
     camera = json.loads((dataset / "camera.json").read_text())
 
     def moved(params: dict[str, Any]) -> dict[str, Any]:
-        there, here = f"{os.sep}lm{os.sep}", f"{os.sep}{dataset.name}{os.sep}"
+        their_folder, our_folder = f"{os.sep}lm{os.sep}", f"{os.sep}{dataset.name}{os.sep}"
         return {
-            key: value.replace(there, here) if isinstance(value, str) else value
+            key: value.replace(their_folder, our_folder) if isinstance(value, str) else value
             for key, value in params.items()
         }
 

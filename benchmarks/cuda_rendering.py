@@ -166,11 +166,11 @@ def compare(
 ) -> dict[str, float]:
     """How far the crops are from those of the processor."""
     crops, expected = renderer.render(plans), reference.render(plans)
-    both = crops.mask & expected.mask
-    levels = np.abs(crops.rgb.astype(int) - expected.rgb)[both]
+    in_both = crops.mask & expected.mask
+    levels = np.abs(crops.rgb.astype(int) - expected.rgb)[in_both]
     return {
         "pixels of the masks": float((crops.mask != expected.mask).sum()),
-        "depth, mm at most": float(np.abs(crops.depth - expected.depth)[both].max()),
+        "depth, mm at most": float(np.abs(crops.depth - expected.depth)[in_both].max()),
         "colour, levels at most": float(levels.max()),
     }
 

@@ -111,11 +111,11 @@ def _steps(images: Images) -> Rows:
     """Focal length x baseline that best makes all depths whole numbers of eighths of a pixel."""
     values = np.unique(np.concatenate([image.ravel() for image in images]))
     values = values[(values > 1000) & (values < 2500)].astype(np.float64)
-    tried = np.arange(41000.0, 45000.0, 2.0)
-    agreement = np.abs(np.exp(2j * np.pi * 8 * tried[:, None] / values).mean(axis=1))
+    candidates = np.arange(41000.0, 45000.0, 2.0)
+    agreement = np.abs(np.exp(2j * np.pi * 8 * candidates[:, None] / values).mean(axis=1))
     best = int(np.argmax(agreement))
     return {
-        "focal length x baseline, mm px": float(tried[best]),
+        "focal length x baseline, mm px": float(candidates[best]),
         "  how well it makes all depths steps, 0 to 1": float(agreement[best]),
     }
 
@@ -177,8 +177,8 @@ def _object_noise(images: Images, truths: Sequence[Truth]) -> Rows:
     gap, slope, lost = map(np.concatenate, (gaps, slopes, missing))
     rows: Rows = {}
     for least, greatest in SLOPES:
-        chosen = gap[(slope >= least) & (slope < greatest) & ~lost]
-        deviation = 1.4826 * np.median(np.abs(chosen - np.median(chosen)))
+        in_range = gap[(slope >= least) & (slope < greatest) & ~lost]
+        deviation = 1.4826 * np.median(np.abs(in_range - np.median(in_range)))
         rows[f"object noise at a slope of {least}-{greatest} degrees, steps"] = float(deviation)
     rows["missing on smooth parts of the object, %"] = 100 * float(lost.mean())
     return rows
@@ -225,10 +225,10 @@ def _gaps(images: Images) -> Rows:
     rows: Rows = {}
     for side, sign in (("shadow side", 1), ("other side", -1)):
         for least, greatest in JUMPS:
-            chosen = gaps[(sign * jumps > least) & (sign * jumps <= greatest)]
+            in_range = gaps[(sign * jumps > least) & (sign * jumps <= greatest)]
             name = f"{side}, jumps of {least}-{greatest} px of disparity"
-            rows[f"{name}: with a gap, %"] = 100 * float((chosen > 0).mean())
-            wide = chosen[chosen > 0]
+            rows[f"{name}: with a gap, %"] = 100 * float((in_range > 0).mean())
+            wide = in_range[in_range > 0]
             rows[f"{name}: its median width, px"] = float(np.median(wide)) if len(wide) else 0.0
     return rows
 

@@ -160,11 +160,11 @@ def _depth_differences(reference: CropBatch, batch: CropBatch) -> list[NDArray[n
     """Grey where they agree, red where the second is farther, blue where it is nearer."""
     pictures = []
     for a, b in zip(reference.depth, batch.depth, strict=True):
-        both = (a > 0) & (b > 0)
+        in_both = (a > 0) & (b > 0)
         change = np.clip((b.astype(np.float64) - a) / FULL_DEPTH_DIFFERENCE, -1, 1)
         red, blue = 60 + 195 * np.maximum(change, 0), 60 + 195 * np.maximum(-change, 0)
         picture = np.stack([red, np.full_like(red, 60), blue], axis=-1)
-        picture = np.where(both[..., None], picture, 255 * ((a > 0) != (b > 0))[..., None])
+        picture = np.where(in_both[..., None], picture, 255 * ((a > 0) != (b > 0))[..., None])
         pictures.append(picture.astype(np.uint8))
     return pictures
 

@@ -283,11 +283,11 @@ def run_pieces(numbers: Iterable[int], minutes: float, folders: Folders) -> list
         The commands that failed.
     """
     deadline = time.monotonic() + 60.0 * minutes if minutes else float("inf")
-    done = _read_done(folders)
+    done_names = _read_done(folders)
     failures: list[str] = []
     for number in numbers:
         piece = PIECES[number]
-        open_commands = [c for c in piece.commands if not _is_done(c, folders, done)]
+        open_commands = [c for c in piece.commands if not _is_done(c, folders, done_names)]
         print(f"piece {number + 1} of {len(PIECES)}, {piece.title}:", flush=True)
         if not open_commands:
             print("  done before", flush=True)
@@ -303,9 +303,9 @@ def run_pieces(numbers: Iterable[int], minutes: float, folders: Folders) -> list
             if status != "succeeded":
                 failures.append(command.name)
             elif command.finished is None:
-                done.append(command.name)
+                done_names.append(command.name)
                 folders.work.mkdir(parents=True, exist_ok=True)
-                _done_file(folders).write_text(json.dumps(done))
+                _done_file(folders).write_text(json.dumps(done_names))
             elif not command.finished(folders):
                 print(f"  not finished; next: --piece {number + 1}", flush=True)
                 return failures
@@ -325,8 +325,8 @@ def _run(arguments: Sequence[str], seconds: float) -> tuple[float, str]:
     return time.monotonic() - started, status
 
 
-def _is_done(command: PieceCommand, folders: Folders, done: Sequence[str]) -> bool:
-    return command.name in done if command.finished is None else command.finished(folders)
+def _is_done(command: PieceCommand, folders: Folders, done_names: Sequence[str]) -> bool:
+    return command.name in done_names if command.finished is None else command.finished(folders)
 
 
 def _done_file(folders: Folders) -> Path:

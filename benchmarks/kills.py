@@ -210,9 +210,9 @@ def commits(out: Path, began: int) -> bool:
 def half_committed(out: Path) -> list[str]:
     """Shards of which something is in its place, but not the entry that makes it count."""
     try:
-        there = {path.stem for path in out.glob("index/*.parquet")}
-        there |= {path.name for path in out.glob("train/*")}
-        return sorted(there - {path.stem for path in out.glob("shards/*.json")})
+        names = {path.stem for path in out.glob("index/*.parquet")}
+        names |= {path.name for path in out.glob("train/*")}
+        return sorted(names - {path.stem for path in out.glob("shards/*.json")})
     except FileNotFoundError:
         return []
 

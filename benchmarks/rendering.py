@@ -224,11 +224,11 @@ def bumpy_ball(faces: int) -> CadModel:
     waves = np.sin(5 * towards[:, 0]) * np.sin(4 * towards[:, 1]) * np.sin(6 * towards[:, 2] + 1)
     vertices = (55 + 20 * waves)[:, None] * towards
     ring, place = np.divmod(np.arange((rings - 2) * around), around)
-    here, right = ring * around + place, ring * around + (place + 1) % around
+    vertex, right_vertex = ring * around + place, ring * around + (place + 1) % around
     sides = np.concatenate(
         [
-            np.stack([here, here + around, right], 1),
-            np.stack([right, here + around, right + around], 1),
+            np.stack([vertex, vertex + around, right_vertex], 1),
+            np.stack([right_vertex, vertex + around, right_vertex + around], 1),
         ]
     )
     edge = np.arange(around)

@@ -76,9 +76,9 @@ def new_generator(channels: int, size: int, config: TrainConfig) -> nn.Module:
     return generator.train()
 
 
-def _depends(result: torch.Tensor, given: torch.Tensor) -> bool:
+def _depends(result: torch.Tensor, source: torch.Tensor) -> bool:
     """Whether any of what was given went into the result."""
     if not result.requires_grad:
         return False
-    (gradient,) = torch.autograd.grad(result.sum(), given, allow_unused=True)
+    (gradient,) = torch.autograd.grad(result.sum(), source, allow_unused=True)
     return gradient is not None

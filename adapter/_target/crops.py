@@ -94,8 +94,8 @@ def resized(image: NDArray[Any], size: int) -> NDArray[Any]:
     """(size, size, 3), averaged where it shrinks."""
     if image.shape[0] == size:
         return image
-    how = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=how).astype(image.dtype)
+    interpolation = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=interpolation).astype(image.dtype)
 
 
 def resized_depth(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -139,7 +139,7 @@ class _Reader:
             stored = [(file, read_stored(file, self.folder)) for file in files]
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
-        flat = sorted((each for each in stored if each[1].is_flat), key=lambda each: _rank(each[1]))
+        flat = sorted((pair for pair in stored if pair[1].is_flat), key=lambda pair: _rank(pair[1]))
         if not flat:
             self.drawn += files
             return None

@@ -141,10 +141,10 @@ class CoGan(Training):
 
     def __init__(self, crops: Crops, config: CoGanConfig) -> None:
         super().__init__(config)
-        self.crops, about = crops, crops.describe()
+        self.crops, description = crops, crops.describe()
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
-        self.generator = _build_generator(about, config).to(config.device)
-        self.discriminator = _build_discriminator(about, config).to(config.device)
+        self.generator = _build_generator(description, config).to(config.device)
+        self.discriminator = _build_discriminator(description, config).to(config.device)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         if config.ema > 0:
             self.averages["average"] = MovingAverage(self.discriminator, config.ema)

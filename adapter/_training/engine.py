@@ -254,12 +254,12 @@ class _Run:
         numbers: dict[str, float] = dict(zip(report, values, strict=True))
         for name, value in numbers.items():
             if not math.isfinite(value):
-                kept = "none was saved yet"
+                checkpoint_note = "none was saved yet"
                 if self.saved >= 0:
-                    kept = f"the checkpoint of step {self.saved} is kept"
+                    checkpoint_note = f"the checkpoint of step {self.saved} is kept"
                 raise TrainingDiverged(
                     f"training diverged at step {self.step}: the {name} loss is not a finite "
-                    f"number; lower `learning_rate` or use `precision` fp32 ({kept})"
+                    f"number; lower `learning_rate` or use `precision` fp32 ({checkpoint_note})"
                 )
         return numbers
 
