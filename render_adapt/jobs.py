@@ -141,17 +141,17 @@ class _CropsMeter:
         self._start: tuple[float, int] | None = None
         self._told = 0.0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, crops_done: int, total: int) -> None:
         now = time.perf_counter()
         if self._start is None:
-            self._start = now, done
-        since, before = self._start
-        if done < total and done > before and now - self._told < _EVERY:
+            self._start = now, crops_done
+        since, crops_before = self._start
+        if crops_done < total and crops_done > crops_before and now - self._told < _EVERY:
             return
         self._told = now
-        rate = (done - before) / (now - since) if done > before else 0.0
-        left = (total - done) / rate if rate else None
-        self._tell(Generating(done, total, rate, left))
+        rate = (crops_done - crops_before) / (now - since) if crops_done > crops_before else 0.0
+        left = (total - crops_done) / rate if rate else None
+        self._tell(Generating(crops_done, total, rate, left))
 
 
 def _preview(job: Job, tell: Callable[[Message], None]) -> None:

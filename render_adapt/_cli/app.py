@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print(in_flags(f"render-adapt: {error}"), style="red", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
-        kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
-        errors.print(f"render-adapt: interrupted{kept}", soft_wrap=True)
+        hint = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
+        errors.print(f"render-adapt: interrupted{hint}", soft_wrap=True)
         sys.exit(130)
 
 
@@ -107,24 +107,26 @@ def run(
     """
     if preset not in RUN_PRESETS:
         raise WrongValue("preset", preset, alternatives(RUN_PRESETS))
-    given = {**RUN_PRESETS[preset], **given_settings(settings)}
-    if given.get("n") == 0:
+    run_settings = {**RUN_PRESETS[preset], **given_settings(settings)}
+    if run_settings.get("n") == 0:
         raise WrongValue("n", 0, "at least 1")
     if only is not None:
-        out = Path(given.pop("out", RunConfig.out))
+        out = Path(run_settings.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
-        own = None
+        models = None
         if began:
             manifest = read_manifest(out)
-            config = where_files_are(config_of(manifest, out, **given), out)
-            own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
+            config = where_files_are(config_of(manifest, out, **run_settings), out)
+            models = (
+                None if {"objects", "models"} & run_settings.keys() else own_models(out, manifest)
+            )
         else:
-            config = RunConfig(**{"objects": (), **given, "out": out})
-        folder = make_only(config, only, own)
+            config = RunConfig(**{"objects": (), **run_settings, "out": out})
+        folder = make_only(config, only, models)
         output.print(f"crop {only}: {folder}", soft_wrap=True)
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
-    config = RunConfig(**{"objects": (), **given})
+    config = RunConfig(**{"objects": (), **run_settings})
     with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)

@@ -78,7 +78,7 @@ def reproduce(
         "peer": peer,
     }
     # `ReproduceRun` checks each of them.
-    given: dict[str, Any] = {
+    run_settings: dict[str, Any] = {
         "what": what, "preset": preset, "device": device, "precision": precision,
         **{name: Path(folder) for name, folder in folders.items() if folder},
     }  # fmt: skip
@@ -89,7 +89,7 @@ def reproduce(
         only=tuple(part for names in only for part in names.split(",")),
         steps=steps,
         command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
-        **given,
+        **run_settings,
     )
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
         outcome = run_experiments(run, ExperimentLines(progress))

@@ -65,9 +65,9 @@ class FidelityScores:
         (docs/fidelity.md).
         """
         parts = np.stack([self.edges, self.depth, self.judge])
-        known = np.isfinite(parts)
-        count = known.sum(axis=0)
-        surprise = -np.log(np.maximum(np.where(known, parts, 1.0), _LEAST)).sum(axis=0)
+        is_known = np.isfinite(parts)
+        count = is_known.sum(axis=0)
+        surprise = -np.log(np.maximum(np.where(is_known, parts, 1.0), _LEAST)).sum(axis=0)
         terms = sum(np.where(count > j, surprise**j / math.factorial(j), 0.0) for j in range(3))
         return significant(np.where(count > 0, np.exp(-surprise) * terms, np.nan))
 
@@ -112,11 +112,11 @@ class Judge:
             renders: the same crops as rendered from their plans, with their labels.
         """
         values = measure_parts(crops, renders, self._session)
-        known = self.calibration.quantiles
+        calibrated = self.calibration.quantiles
         nothing = np.full(len(crops), np.nan)
         return FidelityScores(
             *(
-                significant(self.calibration.share(p, values[p])) if p in known else nothing
+                significant(self.calibration.share(p, values[p])) if p in calibrated else nothing
                 for p in PARTS
             )
         )
@@ -159,8 +159,8 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
 
 
 def _without_depth(calibration: Calibration) -> Calibration:
-    kept = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
-    return replace(calibration, quantiles=kept)
+    quantiles = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
+    return replace(calibration, quantiles=quantiles)
 
 
 def measure_parts(

@@ -50,8 +50,8 @@ class Place:
 
 def places_of(plans: Plans, row: int) -> list[Place]:
     """The objects in a crop, its target first: the order of `scene_gt.json` and of mask files."""
-    others = np.flatnonzero(plans.others.object_index[row] >= 0)
-    return [Place(row, 0), *(Place(row, 1 + int(number)) for number in others)]
+    other_numbers = np.flatnonzero(plans.others.object_index[row] >= 0)
+    return [Place(row, 0), *(Place(row, 1 + int(number)) for number in other_numbers)]
 
 
 def pose_of(plans: Plans, place: Place) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
@@ -134,8 +134,10 @@ def box_corners(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]
 
 def _all_places(plans: Plans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(P,) twice: `Place.row` and `Place.number` of every object in every crop, crop by crop."""
-    there = np.concatenate([plans.object_index[:, None], plans.others.object_index], axis=1) >= 0
-    row, number = np.nonzero(there)
+    is_filled = (
+        np.concatenate([plans.object_index[:, None], plans.others.object_index], axis=1) >= 0
+    )
+    row, number = np.nonzero(is_filled)
     return row, number
 
 

@@ -187,6 +187,6 @@ def decode_message(line: str) -> Message | None:
         return None
     content = json.loads(line)
     kind = _KINDS[content.pop("render-adapt")]
-    known = {entry.name for entry in fields(kind)}
-    message: Message = kind(**{name: value for name, value in content.items() if name in known})
+    names = {entry.name for entry in fields(kind)}
+    message: Message = kind(**{name: value for name, value in content.items() if name in names})
     return message

@@ -84,8 +84,8 @@ class ReproduceRun:
     def place(self) -> Workplace:
         """Where the experiments train."""
         overrides = {"steps": self.steps, "device": self.device, "precision": self.precision}
-        given = {name: value for name, value in overrides.items() if value is not None}
-        return Workplace(self.work, self.data, overrides=given)
+        set_overrides = {name: value for name, value in overrides.items() if value is not None}
+        return Workplace(self.work, self.data, overrides=set_overrides)
 
     @property
     def processes(self) -> int:
@@ -149,30 +149,30 @@ def _time(run: ReproduceRun, origin: PageOrigin) -> Outcome:
 def _reproduce_table(
     run: ReproduceRun, name: TableName, origin: PageOrigin, on_look: OnLook | None
 ) -> Outcome:
-    wanted, place = table(name, run.preset), run.place
-    seeds = run.seeds or wanted.seeds
-    experiments = experiments_of(wanted, run.preset, seeds)
-    chosen = [
+    asked_table, place = table(name, run.preset), run.place
+    seeds = run.seeds or asked_table.seeds
+    experiments = experiments_of(asked_table, run.preset, seeds)
+    selected = [
         experiment
         for experiment in experiments
         if not run.only or any(part in experiment.name for part in run.only)
     ]
-    if not chosen:
+    if not selected:
         raise SettingError(
             f"`only` {','.join(run.only)} leaves no training: names are like {experiments[0].name}"
         )
-    _train(chosen, run, on_look)
+    _train(selected, run, on_look)
     states = {experiment: state_of(experiment, place) for experiment in experiments}
-    figures = rows(wanted, run.preset, seeds, states)
+    figures = rows(asked_table, run.preset, seeds, states)
     return Outcome(
-        files=write_table(wanted, run.preset, figures, run.out, origin),
+        files=write_table(asked_table, run.preset, figures, run.out, origin),
         failed={
             experiment.name: states[experiment].message
-            for experiment in chosen
+            for experiment in selected
             if states[experiment].message
         },
         unfinished=sum(
-            states[experiment].status in ("not run", "unfinished") for experiment in chosen
+            states[experiment].status in ("not run", "unfinished") for experiment in selected
         ),
     )
 

@@ -83,13 +83,15 @@ def _chosen(index: Index) -> list[int]:
     if index.fidelity is not None:
         scored = np.flatnonzero(~np.isnan(index.fidelity))
         ranked = scored[np.argsort(index.fidelity[scored], kind="stable")]
-        each = [
+        ranked_by_object = [
             ranked[index.object_index[ranked] == object_index]
             for object_index in np.unique(index.object_index)
         ]
         rows_shown |= dict.fromkeys([*ranked[:12].tolist(), *ranked[::-1][:12].tolist()])
-        rows_shown |= dict.fromkeys(_in_turn(each)[: MOST_SHOWN // 4])
-        rows_shown |= dict.fromkeys(_in_turn([rows[::-1] for rows in each])[: MOST_SHOWN // 8])
+        rows_shown |= dict.fromkeys(_in_turn(ranked_by_object)[: MOST_SHOWN // 4])
+        rows_shown |= dict.fromkeys(
+            _in_turn([rows[::-1] for rows in ranked_by_object])[: MOST_SHOWN // 8]
+        )
     share = -(-(MOST_SHOWN - len(rows_shown)) // len(by_object))
     spread = _in_turn([rows[_evenly(len(rows), share)] for rows in by_object])
     return list(dict.fromkeys([*rows_shown, *spread]))[:MOST_SHOWN]

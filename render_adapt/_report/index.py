@@ -169,9 +169,9 @@ def view_cells(direction: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
     """The manifest, if all that a report takes from it is of the right kind."""
-    wanted = {"n": int, "seed": int, "objects": dict, "order": list, "plan": dict}
+    kinds = {"n": int, "seed": int, "objects": dict, "order": list, "plan": dict}
     if (
-        any(type(manifest.get(name)) is not kind for name, kind in wanted.items())
+        any(type(manifest.get(name)) is not kind for name, kind in kinds.items())
         or not (manifest.get("adapter", "") is None or _is_hashes(manifest.get("adapter")))
         or not all(isinstance(name, str) for name in manifest["order"])
         or sorted(manifest["order"]) != sorted(manifest["objects"])
@@ -204,9 +204,9 @@ def _read_table(folder: Path, shard: int) -> dict[str, NDArray[Any]]:
         raise DatasetError(
             f"{path} is damaged ({reason}): render-adapt verify says what else is"
         ) from None
-    known = [*_NUMBERS, *_VECTORS]
+    names = [*_NUMBERS, *_VECTORS]
     if (
-        not all(np.isfinite(columns[name]).all() for name in known)
+        not all(np.isfinite(columns[name]).all() for name in names)
         or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in columns["object"])
         or not _has_length(columns["quaternion"]).all()
         or not are_of_shard(columns, shard)

@@ -100,7 +100,7 @@ def _hash_source(text: str) -> str:
 def _summary(dataset: ReportedDataset) -> dict[str, Any]:
     """What the page's head, counts and settings say."""
     index, manifest = dataset.index, dataset.manifest
-    known = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
+    scores = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
     counts = np.bincount(index.object_index, minlength=len(dataset.models))
     return {
         "name": printable(dataset.folder.resolve().name),
@@ -125,10 +125,10 @@ def _summary(dataset: ReportedDataset) -> dict[str, Any]:
             }
             for place, (model, count) in enumerate(zip(dataset.models, counts, strict=True))
         ],
-        "fidelity": None if known is None else {
-            "median": float(np.median(known)),
-            "doubtful": int((known < _DOUBTFUL).sum()),
-            "scored": len(known),
+        "fidelity": None if scores is None else {
+            "median": float(np.median(scores)),
+            "doubtful": int((scores < _DOUBTFUL).sum()),
+            "scored": len(scores),
         },
         "visible": float(np.median(index.visible)),
         "settings": _settings(manifest),

@@ -28,9 +28,9 @@ def open_crops(dataset: ReportedDataset) -> CropReader:
     Raises:
         DatasetError: the manifest names no format of ours.
     """
-    formats, known = dataset.manifest.get("format"), known_formats()
-    if isinstance(formats, list) and formats and formats[0] in known:
-        return known[formats[0]].reader(dataset.folder)
+    formats, all_formats = dataset.manifest.get("format"), known_formats()
+    if isinstance(formats, list) and formats and formats[0] in all_formats:
+        return all_formats[formats[0]].reader(dataset.folder)
     raise DatasetError(f"the manifest of {dataset.folder} names no format that can be read")
 
 

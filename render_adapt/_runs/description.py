@@ -210,8 +210,8 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
         settings = _without_defaults(settings)
     randomize = asdict(config.randomization)
     randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
-    kept = {name: getattr(config, name) for name in _BEFORE}
-    return settings | kept | {"randomize": randomize}
+    earlier_settings = {name: getattr(config, name) for name in _BEFORE}
+    return settings | earlier_settings | {"randomize": randomize}
 
 
 def _without_folder(entry: str) -> str:

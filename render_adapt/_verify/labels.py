@@ -229,8 +229,8 @@ class LabelChecker:
         }  # fmt: skip
         for name in ("bbox_obj", "bbox_visib", "visib_fract"):
             expected[name] = index[name], np.array([getattr(crop, name)[0] for crop in crops])
-        for name, (there, here) in expected.items():
-            differs = ~np.isclose(there, here, rtol=1e-6, atol=_TURN_ROUNDING)
+        for name, (in_index, in_crops) in expected.items():
+            differs = ~np.isclose(in_index, in_crops, rtol=1e-6, atol=_TURN_ROUNDING)
             for row in np.flatnonzero(differs.reshape(len(crops), -1).any(axis=1)):
                 raise WrongLabelError(
                     "index", int(row), 0, f"has a {name} that the other files do not have"
@@ -297,17 +297,18 @@ class LabelChecker:
         labels = label_crops(stored, self._renderer, self._models)
         for row, (crop, of_crop) in enumerate(zip(crops, labels, strict=True)):
             for instance, label in enumerate(of_crop):
-                few = 2 + label.px_count_all // 100
-                slack = {"bbox_obj": 1, "px_count_all": few}
+                off = 2 + label.px_count_all // 100
+                slack = {"bbox_obj": 1, "px_count_all": off}
                 for name, expected in asdict(label).items():
-                    there = getattr(crop, name)[instance]
+                    stored_value = getattr(crop, name)[instance]
                     if name == "visib_fract":
                         most = int(crop.px_count_all[instance])
                         expected = label.px_count_visib / most if most else 0.0
-                    if not (np.abs(there - np.array(expected)) <= slack.get(name, 0)).all():
+                    if not (np.abs(stored_value - np.array(expected)) <= slack.get(name, 0)).all():
                         raise WrongLabelError(
                             "gt_info", row, instance,
-                            f"has {name} {there.tolist()}, and masks and pose show {expected}",
+                            f"has {name} {stored_value.tolist()}, and masks and pose show "
+                            f"{expected}",
                         )  # fmt: skip
 
     def _around(self, plans: Plans) -> list[CropBatch]:

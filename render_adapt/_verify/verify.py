@@ -110,13 +110,13 @@ def verify(
     )
     crops = 0
     with closing(executor.map(make_checker, range(facts.shards))) as results:
-        for done, result in enumerate(results, 1):
+        for shards_done, result in enumerate(results, 1):
             if isinstance(result, BadFile):
                 bad.append(result)
             else:
                 crops += result
             if on_progress:
-                on_progress(min(done * facts.shard_size, facts.crops), facts.crops)
+                on_progress(min(shards_done * facts.shard_size, facts.crops), facts.crops)
     bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
     seconds = time.perf_counter() - started
     return Verification(folder, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256)
@@ -152,10 +152,10 @@ def repair(
     refuse_changed_manifest(folder)
     manifest = read_manifest(folder)
     changes = {"workers": workers, "adapter": adapter}
-    given = {name: value for name, value in changes.items() if value is not None}
-    config = where_files_are(config_of(manifest, folder, **given), folder)
-    again = {file.shard for file in verification.bad if file.shard is not None}
-    return make_dataset(config, on_progress, again, own_models(folder, manifest))
+    changed = {name: value for name, value in changes.items() if value is not None}
+    config = where_files_are(config_of(manifest, folder, **changed), folder)
+    bad_shards = {file.shard for file in verification.bad if file.shard is not None}
+    return make_dataset(config, on_progress, bad_shards, own_models(folder, manifest))
 
 
 def _refuse_what_is_no_damage(verification: Verification) -> None:

@@ -133,10 +133,10 @@ def write_figures(
     _write_pictures(out, generate, source, adapted, scenario.target, noise_dimension, seed)
     unseen = scenario.source_validation
     part = take(unseen, _spread(unseen, crops, seed))
-    kept = style_and_content(generate, predict, part, noise_dimension, seed=seed)
+    style_figures = style_and_content(generate, predict, part, noise_dimension, seed=seed)
     return {
         "memorisation": dataclasses.asdict(copies),
-        "style_and_content": dataclasses.asdict(kept),
+        "style_and_content": dataclasses.asdict(style_figures),
         "crops": {"adapted": len(rows), "held_out": len(held_out), "looked_at": len(part)},
     }
 
@@ -154,11 +154,11 @@ def _write_pictures(
     first = slice(0, 10)
     nearest = target[nearest_neighbours(adapted[first], target).index]
     _write(out / "neighbours.png", neighbours_figure(source[first], adapted[first], nearest))
-    few = source[:5]
+    first_crops = source[:5]
     ends = uniform_noise((2, noise_dimension), seed, _SAMPLE)
-    _write(out / "interpolation.png", interpolation_figure(generate, few, *ends))
-    looks = uniform_noise((len(few), 8, noise_dimension), seed, _SAMPLE)
-    _write(out / "samples.png", samples_figure(generate, few, looks))
+    _write(out / "interpolation.png", interpolation_figure(generate, first_crops, *ends))
+    looks = uniform_noise((len(first_crops), 8, noise_dimension), seed, _SAMPLE)
+    _write(out / "samples.png", samples_figure(generate, first_crops, looks))
 
 
 def _looks_figure(
@@ -166,8 +166,8 @@ def _looks_figure(
 ) -> NDArray[np.uint8]:
     """A row for each source crop: it, and its looks from noise (looks, Z) or (N, looks, Z)."""
     rows: list[list[NDArray[np.uint8]]] = []
-    every = np.broadcast_to(noise, (len(source), *noise.shape[-2:]))
-    for crop, z in zip(source, every, strict=True):
+    noise_of_crops = np.broadcast_to(noise, (len(source), *noise.shape[-2:]))
+    for crop, z in zip(source, noise_of_crops, strict=True):
         looks = adapt_in_batches(generate, np.repeat(crop[None], len(z), axis=0), z)
         tiles = [_tiles(picture) for picture in (crop, *looks)]
         rows += [list(row) for row in zip(*tiles, strict=True)]
@@ -237,6 +237,6 @@ def _spread(crops: LabelledCrops, n: int, seed: int) -> NDArray[np.int64]:
     classes = crops.class_index[order]
     turn = np.empty(len(order), np.int64)  # How many of its class come before each.
     for class_index in np.unique(classes):
-        here = classes == class_index
-        turn[here] = np.arange(here.sum())
+        of_class = classes == class_index
+        turn[of_class] = np.arange(of_class.sum())
     return np.asarray(order[np.lexsort((classes, turn))][:n], np.int64)

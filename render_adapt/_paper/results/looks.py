@@ -95,8 +95,8 @@ def _mean_angle_between_looks(poses: NDArray[np.float32], crops: LabelledCrops) 
     first, second = (torch.from_numpy(part).flatten(0, 1) for part in (poses[:-1], poses[1:]))
     symmetries = None
     if crops.symmetries is not None:
-        own = crops.symmetries[crops.class_index]
-        symmetries = torch.from_numpy(np.tile(own, (pairs, 1, 1)))
+        crop_symmetries = crops.symmetries[crops.class_index]
+        symmetries = torch.from_numpy(np.tile(crop_symmetries, (pairs, 1, 1)))
     counts = np.ones(len(crops), bool) if crops.pose_weight is None else crops.pose_weight > 0
     angles = angle_degrees(second, first, symmetries).numpy()[np.tile(counts, pairs)]
     return float(angles.mean()) if angles.size else None

@@ -112,9 +112,9 @@ def rows(
 
 
 def _row(line: Line, metric: str, selection: Selection, states: Sequence[ExperimentState]) -> Row:
-    done = [state for state in states if state.status == "done"]
+    finished = [state for state in states if state.status == "done"]
     key = f"{line.crops}_{metric}"
-    values = [float(select(state, selection, line)[key]) for state in done]
+    values = [float(select(state, selection, line)[key]) for state in finished]
     begun = [state for state in states if state.history]
     return Row(
         label=line.label or line.system,
@@ -128,11 +128,11 @@ def _row(line: Line, metric: str, selection: Selection, states: Sequence[Experim
         std=statistics.stdev(values) if len(values) > 1 else None,
         seeds=len(values),
         seeds_asked=len(states),
-        so_far=float(select(begun[0], selection, line)[key]) if begun and not done else None,
-        steps=max(state.steps for state in done or states),
-        minutes=statistics.fmean(s.seconds for s in done) / 60.0 if done else None,
-        hardware="; ".join(dict.fromkeys(s.hardware for s in done or begun)),
-        commit="; ".join(dict.fromkeys(s.commit for s in done or begun)),
+        so_far=float(select(begun[0], selection, line)[key]) if begun and not finished else None,
+        steps=max(state.steps for state in finished or states),
+        minutes=statistics.fmean(s.seconds for s in finished) / 60.0 if finished else None,
+        hardware="; ".join(dict.fromkeys(s.hardware for s in finished or begun)),
+        commit="; ".join(dict.fromkeys(s.commit for s in finished or begun)),
         paper=line.paper.get(metric),
         paper_std=line.paper_std.get(metric),
         status=_status(states),
@@ -174,9 +174,10 @@ def experiments_of(table: Table, preset: PresetName, seeds: int) -> list[Experim
 
     PixelDA takes longest: begun last, it would train alone in the end.
     """
-    every = [line.experiment(preset, seed) for seed in range(seeds) for line in table.lines]
+    experiments = [line.experiment(preset, seed) for seed in range(seeds) for line in table.lines]
     first = sorted(
-        every, key=lambda experiment: (experiment.seed, not experiment.system.startswith("pixelda"))
+        experiments,
+        key=lambda experiment: (experiment.seed, not experiment.system.startswith("pixelda")),
     )
     return list(dict.fromkeys(first))
 

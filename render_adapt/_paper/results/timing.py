@@ -212,26 +212,26 @@ def take_turns(
     steps = [0] * len(systems)
     for _ in range(turns):
         for number, system in enumerate(systems):
-            done, spent = _timed_steps(system, seconds / turns)
-            rates[number].append(done / spent)
-            steps[number] += done
+            step_count, spent = _timed_steps(system, seconds / turns)
+            rates[number].append(step_count / spent)
+            steps[number] += step_count
     return [
-        _row(system, of_system, done)
-        for system, of_system, done in zip(systems, rates, steps, strict=True)
+        _row(system, of_system, step_count)
+        for system, of_system, step_count in zip(systems, rates, steps, strict=True)
     ]
 
 
 def _timed_steps(system: TimedSystem, seconds: float) -> tuple[int, float]:
     """Steps done within about as many seconds, one at least, and the seconds that they took."""
     _wait(system.device)
-    done, started = 0, time.perf_counter()
-    while done == 0 or time.perf_counter() - started < seconds:
+    step_count, started = 0, time.perf_counter()
+    while step_count == 0 or time.perf_counter() - started < seconds:
         system.step()
-        done += 1
-        if done % 10 == 0:
+        step_count += 1
+        if step_count % 10 == 0:
             _wait(system.device)  # else steps would be counted that a GPU has not done
     _wait(system.device)
-    return done, time.perf_counter() - started
+    return step_count, time.perf_counter() - started
 
 
 def _wait(device: str) -> None:
@@ -240,13 +240,13 @@ def _wait(device: str) -> None:
 
 
 def _row(system: TimedSystem, rates: Sequence[float], steps: int) -> dict[str, Any]:
-    about = {
+    facts = {
         field.name: getattr(system, field.name)
         for field in dataclasses.fields(system)
         if field.name != "step"
     }
     rate = statistics.median(rates)
-    return about | {
+    return facts | {
         "hardware": hardware(system.device),
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -166,14 +166,14 @@ def settings_of(planned: tuple[Stage, ...]) -> list[dict[str, Any]]:
     return plain
 
 
-def _differences(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+def _differences(stored: list[dict[str, Any]], asked: list[dict[str, Any]]) -> str:
     """What differs between the settings in a folder and those asked for; empty for nothing."""
-    if len(before) != len(now):
-        return f"{len(before)} trainings there, {len(now)} now"
+    if len(stored) != len(asked):
+        return f"{len(stored)} trainings there, {len(asked)} now"
     # A setting that the folder does not know is newer than it, and had no effect then.
     changed = [
         f"{name} {old[name]} there, {new[name]} now"
-        for old, new in zip(before, now, strict=True)
+        for old, new in zip(stored, asked, strict=True)
         for name in new
         if name in old and old[name] != new[name]
     ]
@@ -257,9 +257,9 @@ class _Training:
                 return
             limited = stage if math.isinf(left) else stage.changed(max_minutes=left)
             with _threads(stage.config.threads):
-                done = self._run_stage(limited)
+                is_done = self._run_stage(limited)
             self.write_progress()
-            if not done:
+            if not is_done:
                 return
         self._finish()
 
@@ -291,23 +291,23 @@ class _Training:
         clock = folder / _CLOCK
         refusal = DatasetError(f"another process trains in {folder}: try again when it is done")
         with FolderLock(folder / "lock", refusal, patience=math.inf):
-            before, started = read_json(clock) or 0.0, time.monotonic()
+            seconds_before, started = read_json(clock) or 0.0, time.monotonic()
 
             def progressed(progress: AnyProgress) -> None:
                 self.started = time.monotonic()  # it is not this experiment's own time
                 if time.monotonic() - self.written >= _PROGRESS_SECONDS:
-                    write_json(clock, before + time.monotonic() - started)
+                    write_json(clock, seconds_before + time.monotonic() - started)
                 self._progressed(progress)
 
             checkpoint = train_stage(
                 stage, self.scenario, None, folder, progressed, lambda path: None
             )
-            write_json(clock, before + time.monotonic() - started)
-            done = checkpoint_step(checkpoint) >= stage.config.steps
+            write_json(clock, seconds_before + time.monotonic() - started)
+            is_done = checkpoint_step(checkpoint) >= stage.config.steps
         self.previous = checkpoint
         self.first_step += stage.config.steps
         self.started = time.monotonic()
-        return done
+        return is_done
 
     def write_progress(self, message: str = "", *, is_final: bool = False) -> None:
         """Say in the folder how far the experiment is."""
@@ -349,8 +349,8 @@ class _Training:
         self.step = self.first_step + step
         # Where a run was stopped by time is chance, and no part of its history.
         due = step % config.checkpoint_every == 0 or step >= config.steps
-        known = {record["step"] for record in self.history}
-        if self.stage.name != self.planned[-1].name or not due or self.step in known:
+        measured_steps = {record["step"] for record in self.history}
+        if self.stage.name != self.planned[-1].name or not due or self.step in measured_steps:
             return
         from render_adapt._paper.training.systems import measure_stage
 
