@@ -225,7 +225,7 @@ def check_same_run(
     stored = defaults | json.loads(metadata["config"]) if "config" in metadata else asked
     free = set(free)
     changed = [
-        f"`{name}` {stored[name]} there, {value} now"
+        f"`{name}` {stored[name]!s:.40} there, {value} now"
         for name, value in asked.items()
         if name not in free and stored[name] != value
     ]
