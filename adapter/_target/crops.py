@@ -119,7 +119,7 @@ def picture_notes(crops: list[Crop], bits: int, distinct: int) -> tuple[str, ...
         (len(crops) - distinct, "the same as another, pixel by pixel"),
     ]
     return tuple(
-        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {done}"
-        for number, done in counts
+        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {treatment}"
+        for number, treatment in counts
         if number
     )
