@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adapter import AdapterError, read_target
 from render_adapt import DatasetError
-from render_adapt._formats.bop_scenes import SceneReader
+from render_adapt._formats.bop_scenes import BopSceneReader
 from render_adapt._formats.bop_webdataset import TarReader, _member
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
 
@@ -104,10 +104,10 @@ def test_damaged_dataset_scenes(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(files, folder / "train/000000")
-        reads_or_refuses(SceneReader(folder), folder)
+        reads_or_refuses(BopSceneReader(folder), folder)
 
 
-def reads_or_refuses(reader: SceneReader | TarReader, folder: Path) -> None:
+def reads_or_refuses(reader: BopSceneReader | TarReader, folder: Path) -> None:
     for image in (0, 1):
         try:
             crop = reader.read(0, image)

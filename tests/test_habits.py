@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -53,3 +54,19 @@ def test_each_python_that_is_promised_is_tested() -> None:
     assert matrix is not None
     assert re.findall(r'"(.*?)"', matrix.group(1)) == promised
     assert project["requires-python"] == f">={promised[0]}"
+
+
+def test_imports_are_absolute() -> None:
+    """But for the extension's, whose package Blender gives a name of its own choice."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    folders = {*settings["packages"], "benchmarks", "examples", "tests"} - {"blender_addon"}
+    assert {"safe_files", "adapter", "render_adapt"} <= folders
+    texts = {file: file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    relative = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file, text in texts.items()
+        if re.search(r"\bfrom\s*\.", text)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []

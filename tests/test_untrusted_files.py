@@ -25,11 +25,11 @@ from pyarrow import parquet
 from adapter import AdapterError, load_adapter, read_target
 from adapter._runtime.description import DESCRIPTION, ONNX
 from cad_models import ModelError, load_models
-from cad_models._files.pictures import decode_picture
+from cad_models._files.pictures import decode_rgb
 from checked_settings import SettingError
 from render_adapt import DatasetError
 from render_adapt._cli.app import main
-from render_adapt._formats.bop_scenes import SceneReader
+from render_adapt._formats.bop_scenes import BopSceneReader
 from render_adapt._formats.bop_webdataset import TarReader
 from render_adapt._printable import printable
 from render_adapt._report.index import _read_table
@@ -61,11 +61,11 @@ def png(width: int, height: int, rows: bytes = b"") -> bytes:
 class TestPictures:
     def test_what_is_decoded(self) -> None:
         picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
-        found = decode_picture(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        found = decode_rgb(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         np.testing.assert_array_equal(found, picture)
         smooth = cv2.GaussianBlur(picture, (0, 0), 3)
         content = cv2.imencode(".jpg", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
-        found = decode_picture(content.tobytes())
+        found = decode_rgb(content.tobytes())
         assert found is not None
         assert np.abs(found.astype(int) - smooth).max() <= 8
 
@@ -76,14 +76,14 @@ class TestPictures:
         picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
         lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == ".webp" else []
         content = cv2.imencode(kind, picture[..., ::-1], lossless)[1].tobytes()
-        np.testing.assert_array_equal(decode_picture(content), picture)
+        np.testing.assert_array_equal(decode_rgb(content), picture)
         monkeypatch.setattr("cad_models._files.pictures.MAX_PIXELS", 9 * 17 - 1)
-        assert decode_picture(content) is None
+        assert decode_rgb(content) is None
 
     def test_kinds_that_meshes_do_not_have_are_not(self) -> None:
         for kind in (".pgm", ".ras"):
             content = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1].tobytes()
-            assert decode_picture(content) is None
+            assert decode_rgb(content) is None
 
     def test_a_size_beyond_the_limit_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing is decoded: of a size that is said to be too large not one byte is taken."""
@@ -92,7 +92,7 @@ class TestPictures:
         jpeg[at : at + 4] = struct.pack(">HH", 40_000, 40_000)
         monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
         for content in (png(30_000, 30_000), png(2**31, 2**31), bytes(jpeg), b"\xff\xd8\xff", b""):
-            assert decode_picture(content) is None
+            assert decode_rgb(content) is None
 
     def test_pictures_beyond_opencvs_limit(self, tmp_path: Path) -> None:
         """OpenCV raises an error of its own for these."""
@@ -461,18 +461,18 @@ class TestDatasets:
         """numpy takes null for NaN."""
         self.write_scene(tmp_path, file, field, value)
         with pytest.raises(DatasetError, match="not of finite numbers"):
-            SceneReader(tmp_path).read(0, 0)
+            BopSceneReader(tmp_path).read(0, 0)
 
     @pytest.mark.parametrize("value", [0.3, float("nan"), [0], None, 10**400, "0"])
     def test_a_way_to_count_pixels_that_there_is_not(self, tmp_path: Path, value: object) -> None:
         self.write_scene(tmp_path, "scene_camera", "pixel_center", value)
         with pytest.raises(DatasetError, match=r"its pixel_center is .*, not 0 or 0\.5"):
-            SceneReader(tmp_path).read(0, 0)
+            BopSceneReader(tmp_path).read(0, 0)
 
     def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:
         self.write_scene(tmp_path, "scene_gt", "cam_t_m2c", [0, 0, 10**400])
         with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
-            SceneReader(tmp_path).read(0, 0)
+            BopSceneReader(tmp_path).read(0, 0)
 
     def write_scene(self, folder: Path, file: str, field: str, value: object) -> None:
         files = dict(scene())

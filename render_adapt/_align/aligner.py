@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._align.batches import pictures
-from render_adapt._align.evidence import Agreement, Evidence, SeenPoints, picture_edges
+from render_adapt._align.evidence import Agreement, Evidence, picture_edges
 from render_adapt._align.network import CoordinateNetwork
 from render_adapt._align.pnp import (
     FEWEST,
@@ -164,7 +164,7 @@ class Aligner:
         rows = np.flatnonzero(found)
         if not len(rows):
             return Aligned(poses, features, found)
-        evidence = self._evidence(view, seen, poses.object_index)[rows]
+        evidence = self._evidence(view, seen)[rows]
         better, agreed = self.search.improve(evidence, poses[rows], view.numbers[rows], self.seed)
         poses.rotation[rows], poses.translation[rows] = better.rotation, better.translation
         features[rows] = self.features(seen, poses, agreed, rows)
@@ -209,13 +209,10 @@ class Aligner:
             axis=1,
         )  # fmt: skip
 
-    def _evidence(self, view: TargetView, seen: Seen, objects: NDArray[np.int64]) -> Evidence:
+    def _evidence(self, view: TargetView, seen: Seen) -> Evidence:
         size = (self.size, self.size)
         mask = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in seen.mask]
-        points = tuple(
-            SeenPoints(*self._points(seen, row, int(which))) for row, which in enumerate(objects)
-        )
-        return Evidence(np.stack(mask), picture_edges(view.rgb), view.depth, points)
+        return Evidence(np.stack(mask), picture_edges(view.rgb), view.depth)
 
     def _points(
         self, seen: Seen, row: int, which: int

@@ -1,9 +1,7 @@
-"""What speaks for a pose: where the object and its points seem to be, the picture's edges, its
-depth."""
+"""What speaks for a pose: where the object seems to be, the picture's edges, its depth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from renderer import CropBatch
 
-EDGES_WEIGHT, DEPTH_WEIGHT, POINTS_WEIGHT = 0.6, 0.5, 0.5
+EDGES_WEIGHT, DEPTH_WEIGHT = 0.6, 0.5
 """Against 1 for the silhouette."""
 _CREASES = 0.7
 """How strong the edge between two faces is at most, against an outline's."""
@@ -22,8 +20,6 @@ _LEAST_STEEPNESS = 5.0
 """Of 255 from pixel to pixel: changes as weak as this are no edges, however plain the rest is."""
 _DEPTH_REACH = 20.0
 """Millimetres, beyond which depth speaks no more against a pose than there."""
-_POINTS_REACH = 1 / 16
-"""Of a crop's side, beyond which a point speaks no more against a pose than there."""
 _FEWEST_MEASURED = 20
 """Pixels with depth on the object, from which on it counts."""
 
@@ -39,26 +35,11 @@ class Evidence:
     depth: NDArray[np.float32] | None
     """(N, S, S), millimetres behind the crop's centre, NaN where nothing was measured; None where
     the crops have none."""
-    points: tuple[SeenPoints, ...] | None = None
-    """N, of the objects whose poses are compared."""
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Evidence:
         """That of some crops."""
-        points = self.points
-        if points is not None:
-            points = tuple(points[row] for row in np.arange(len(points))[rows])
         depth = None if self.depth is None else self.depth[rows]
-        return Evidence(self.mask[rows], self.edges[rows], depth, points)
-
-
-@dataclass(frozen=True)
-class SeenPoints:
-    """P points of an object in a crop, where they are seen."""
-
-    points: NDArray[np.float64]
-    """(P, 3), millimetres in the model's frame."""
-    pixels: NDArray[np.float64]
-    """(P, 2), in the coordinates of K."""
+        return Evidence(self.mask[rows], self.edges[rows], depth)
 
 
 @dataclass(frozen=True)
@@ -72,14 +53,11 @@ class Agreement:
     depth: NDArray[np.float64]
     """(N,), 1 where drawn and measured depth are alike but for one distance, 0 where they are 20 mm
     off or nothing was measured."""
-    points: NDArray[np.float64]
-    """(N,), 1 where all points are where they are seen, 0 where they are 4 pixels of 64 off."""
 
     @property
     def total(self) -> NDArray[np.float64]:
         """(N,), all together; the more, the better."""
-        surface = DEPTH_WEIGHT * self.depth + POINTS_WEIGHT * self.points
-        return self.silhouette + EDGES_WEIGHT * self.edges + surface
+        return self.silhouette + EDGES_WEIGHT * self.edges + DEPTH_WEIGHT * self.depth
 
 
 def picture_edges(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -147,7 +125,6 @@ def agreement(evidence: Evidence, drawn: CropBatch, centre_depth: NDArray[np.flo
         silhouette=(common / np.maximum(joint, 1e-6)).ravel().astype(np.float64),
         edges=(correlation / np.maximum(spread, 1e-6)).ravel().astype(np.float64),
         depth=depth.ravel(),
-        points=_points_agreement(evidence.points, drawn, shape[1]),
     )
 
 
@@ -159,24 +136,6 @@ def depth_offset(
     off = (measured - drawn)[mask]
     off = off[np.isfinite(off)]
     return float(np.median(off)) if len(off) >= _FEWEST_MEASURED else None
-
-
-def _points_agreement(
-    seen: Sequence[SeenPoints] | None, drawn: CropBatch, poses: int
-) -> NDArray[np.float64]:
-    """(N x K,), of K poses for each of N crops."""
-    plans, result = drawn.plans, np.zeros(len(drawn))
-    for crop, one in enumerate(seen or ()):
-        if not len(one.points):
-            continue
-        rows = slice(crop * poses, (crop + 1) * poses)
-        there = one.points @ np.swapaxes(plans.rotation[rows], 1, 2)
-        there = (there + plans.translation[rows, None]) @ np.swapaxes(
-            plans.camera_matrix[rows], 1, 2
-        )
-        off = np.linalg.norm(there[..., :2] / there[..., 2:] - one.pixels, axis=2)
-        result[rows] = np.clip(1 - off / (_POINTS_REACH * plans.size), 0, 1).mean(axis=1)
-    return result
 
 
 def _depth_agreement(
