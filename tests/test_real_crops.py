@@ -163,9 +163,18 @@ def test_pieces_leave_their_figures_and_are_done_once(
     text = (tmp_path / "page.md").read_text()
     assert "| dense | b | 1 |" in text
     assert "dense:c:0" in text.partition("Not measured")[2]
+    assert "## Real crops: test, 10 of them" in text
     before = (tmp_path / "work/pieces/dense-b-0/result.json").stat().st_mtime_ns
     main([*command, *only])
     assert (tmp_path / "work/pieces/dense-b-0/result.json").stat().st_mtime_ns == before
+    # Other real crops to test on need no training; figures of other steps are not these.
+    more = ["--only", "modern:mine:0", "--real", f"train={data_dir / 'linemod/crops/train'}"]
+    main([*command, *more])
+    (piece,) = json.loads((tmp_path / "page.json").read_text())["pieces"].values()
+    assert piece["real"]["test"] == pieces["modern:mine:0"]["real"]["test"]
+    assert piece["real"]["train"]["all"]["crops"] == 10
+    main([*command, "--steps", "4", "--only", "none"])
+    assert json.loads((tmp_path / "page.json").read_text())["pieces"] == {}
 
 
 def test_arguments_that_are_no_pairs_are_refused(tmp_path: Path) -> None:

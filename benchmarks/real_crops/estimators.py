@@ -175,9 +175,9 @@ class Recipe:
 
 RECIPES = {
     "dense": Recipe("dense coordinates, mask and PnP", 4000, 2e-3),
-    "resnet": Recipe("ResNet-18 for 64 pixels, 6-D rotation", 6000, 1e-3),
-    "modern": Recipe("the paper's tower with batch normalisation, no dropout", 6000, 1e-3),
-    "paper": Recipe("the paper's tower", 6000, 1e-3),
+    "resnet": Recipe("ResNet-18 for 64 pixels, 6-D rotation", 5000, 1e-3),
+    "modern": Recipe("the paper's tower with batch normalisation, no dropout", 5000, 1e-3),
+    "paper": Recipe("the paper's tower", 5000, 1e-3),
 }
 
 

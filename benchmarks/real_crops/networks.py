@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from adapter import TaskTower
 
-_MAPS = (64, 128, 256, 512)
+_MAPS, _STRIDES = (64, 128, 256, 512), (2, 2, 2, 1)
 
 
 class ResidualNetwork(nn.Module):
     """ResNet-18 (He et al., CVPR 2016) for crops of 64 pixels: 11 million weights.
 
-    The first convolution halves the crop and no pooling follows, so that the four stages see 32,
-    16, 8 and 4 pixels a side.
+    Its four stages are 16, 8, 4 and 4 pixels a side: as many at the end as a crop of 128 pixels
+    would have left.
 
     Args:
         classes: number of objects.
@@ -27,8 +27,8 @@ class ResidualNetwork(nn.Module):
             nn.Conv2d(3, _MAPS[0], 5, 2, 2, bias=False), nn.BatchNorm2d(_MAPS[0]), nn.ReLU()
         )
         blocks = []
-        for inputs, outputs in zip((_MAPS[0], *_MAPS), _MAPS, strict=False):
-            blocks += [Block(inputs, outputs), Block(outputs, outputs)]
+        for inputs, outputs, stride in zip((_MAPS[0], *_MAPS), _MAPS, _STRIDES, strict=False):
+            blocks += [Block(inputs, outputs, stride), Block(outputs, outputs, 1)]
         self.stages = nn.Sequential(*blocks)
         self.head = nn.Linear(_MAPS[-1], classes)
         self.turn = nn.Linear(_MAPS[-1], 6)
@@ -45,11 +45,10 @@ class ResidualNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut; where maps are more than before they are halved."""
+    """Two convolutions beside a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        stride = 1 if inputs == outputs else 2
         last = nn.BatchNorm2d(outputs)
         # The block begins as its shortcut alone.
         nn.init.zeros_(last.weight)
@@ -58,13 +57,13 @@ class Block(nn.Module):
             nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), last,
         )  # fmt: skip
         self.shortcut = nn.Sequential()
-        if stride != 1:
+        if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H, W), or half as high and wide."""
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         return torch.relu(self.inside(x) + self.shortcut(x))
 
 

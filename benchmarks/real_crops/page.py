@@ -66,7 +66,9 @@ def as_text(result: Mapping[str, Any], real: Sequence[str]) -> str:
     lines += [f"- *{name}*: {recipe['says']}" for name, recipe in result["recipes"].items()]
     trained = _by_set(result["pieces"])
     for name in real:
-        lines += ["", f"## Real crops: {name}", "", *_table(trained, name)]
+        counts = {one["real"][name]["all"]["crops"] for seeds in trained.values() for one in seeds}
+        crops = " or ".join(map(str, sorted(counts))) or "no"
+        lines += ["", f"## Real crops: {name}, {crops} of them", "", *_table(trained, name)]
         lines += ["", f"### By object: {name}, mean as labelled", "", *_objects(trained, name)]
     lines += ["", "## Sets beside real crops", "", *_against(result["pieces"])]
     missing = ", ".join(result["missing"]) or "nothing"
@@ -89,18 +91,17 @@ def _by_set(pieces: Mapping[str, Any]) -> Trained:
 
 def _table(trained: Trained, real: str) -> list[str]:
     columns = [
-        "estimator", "set", "seeds", "class", "mean", "median",
+        "estimator", "set", "seeds", "class", "no pose", "mean", "median",
         *(f"within {most}" for most in WITHIN), "cam, cat as labelled", "allocentric", "median",
         "own", "settled",
     ]  # fmt: skip
     lines = _head(columns)
     for (kind, which), seeds in trained.items():
-        tested = [one["real"][real]["all"] for one in seeds if real in one["real"]]
-        if not tested:
-            continue
+        tested = [one["real"][real]["all"] for one in seeds]
         last = [list(one["held_out"]["curve"].values())[-1]["mean"] for one in seeds]
         cells = [
             kind, which, str(len(tested)), _spread([one["class_percent"] for one in tested], " %"),
+            _spread([one["without_pose_percent"] for one in tested], " %"),
             *(_of(tested, "as_labelled", name) for name in ("mean", "median")),
             *(_of(tested, "as_labelled", f"within_{most}", " %") for most in WITHIN),
             _of(tested, "known_as_labelled", "mean"),
@@ -114,7 +115,7 @@ def _table(trained: Trained, real: str) -> list[str]:
 def _objects(trained: Trained, real: str) -> list[str]:
     lines = _head(["estimator", "set", *OBJECTS])
     for (kind, which), seeds in trained.items():
-        tested = [one["real"][real] for one in seeds if real in one["real"]]
+        tested = [one["real"][real] for one in seeds]
         cells = [
             _of([one[name] for one in tested if name in one], "as_labelled", "mean")
             for name in OBJECTS
@@ -127,7 +128,7 @@ def _against(pieces: Mapping[str, Any]) -> list[str]:
     rows = {name: one for name, one in pieces.items() if name.startswith("against:")}
     features = list(dict.fromkeys(name for one in rows.values() for name in one["kid"]))
     lines = [
-        "KID times 1000 on features that are standardised by real crops, against the real test "
+        "KID times 1000 on features whose scale is that of real crops, against the real test "
         "crops; a small network's share of right answers to whether a crop is real (50 is "
         "guessing); copies as `adapter.memorisation` has it, beside real test crops; mean change "
         "of a pixel, of 255, when noise alone changes.",

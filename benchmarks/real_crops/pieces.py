@@ -28,6 +28,8 @@ from safe_files import write_file
 
 FEATURES_FROM = "resnet:e:0"
 """The estimator of whose features KID is taken, where it is trained."""
+_DECISIVE = ("steps", "batch", "learning_rate")
+"""Settings by which figures are other figures."""
 
 
 class OutOfTime(Exception):
@@ -98,14 +100,20 @@ class Work:
                 return
 
     def is_done(self, name: str) -> bool:
-        """Whether a piece's figures are there, of the set as it is."""
+        """Whether a piece's figures are there: of the set as it is, trained as is asked for, on all
+        real crops that are asked for."""
         result = self.result(name)
         if result is None:
             return False
-        which = name.split(":")[1]
-        return self.plan.sets.is_made(which) and result["set_sha256"] == self.plan.sets.sha256(
-            which
-        )
+        kind, which, *seed = name.split(":")
+        sets = self.plan.sets
+        if not sets.is_made(which) or result["set_sha256"] != sets.sha256(which):
+            return False
+        if kind == "against":
+            return True
+        asked, done = asdict(self.settings(kind, int(*seed))), result["training"]
+        same = all(asked[setting] == done[setting] for setting in _DECISIVE)
+        return same and set(self.plan.real) <= set(result["real"])
 
     def result(self, name: str) -> dict[str, Any] | None:
         """A piece's figures, where they are there."""
@@ -127,7 +135,7 @@ class Work:
 
     def _do(self, name: str) -> None:
         kind, which, *seed = name.split(":")
-        self.plan.sets.make(which, self.models, self._shower(f"{name}, set {which}"))
+        self._make(name, which)
         result = self._against(which) if kind == "against" else self._trained(kind, which, *seed)
         result |= {
             "piece": name,
@@ -212,11 +220,19 @@ class Work:
         if time.monotonic() >= self.end:
             raise OutOfTime
 
+    def _make(self, name: str, which: str) -> None:
+        """Make what is missing of a set, until the minutes are over; finished shards stay."""
+        told = self._shower(f"{name}, set {which}")
+
+        def show(done: int, total: int) -> None:
+            told(done, total)
+            if done < total:
+                self._look_at_the_clock()
+
+        self.plan.sets.make(which, self.models, show)
+
     def _shower(self, what: str) -> Callable[[int, int], None]:
         def show(done: int, total: int) -> None:
-            # A training looks at the clock itself, and saves what it has.
-            if "set" in what and done < total:
-                self._look_at_the_clock()
             if time.monotonic() - self._told > 20 or done == total:
                 self._told = time.monotonic()
                 self.say(f"{what}: {done} of {total}")

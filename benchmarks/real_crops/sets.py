@@ -126,13 +126,17 @@ class Sets:
             RenderAdaptError: one sentence that says why.
         """
         for part in self.parts(name):
-            if part in MADE:
+            if part in MADE and not (self.is_made(part) and self._crops_in(part) == self.crops):
                 generate(self.run(part), show)
             elif part in LABELLED and not self.is_made(part):
                 write_labelled(
                     self.folder(part), self.data / "linemod", models, self.threads,
                     along_rays=part == "e_rays", each=self.real_crops,
                 )  # fmt: skip
+
+    def _crops_in(self, part: str) -> int:
+        manifest = json.loads((self.folder(part) / "manifest.json").read_text())
+        return int(manifest["n"])
 
     def run(self, part: str) -> RunConfig:
         """How a dataset of renders is made."""
