@@ -14,11 +14,14 @@ torch = pytest.importorskip("torch")
 
 from adapter import OtherTraining  # noqa: E402
 from benchmarks.real_crops.__main__ import main  # noqa: E402
-from benchmarks.real_crops.crops import LabelledCrops, held_out, joined, read_set  # noqa: E402
-from benchmarks.real_crops.estimators import RECIPES  # noqa: E402
+from benchmarks.real_crops.crops import LabelledCrops, held_out, joined, read_real, read_set  # noqa: E402
+from benchmarks.real_crops.estimators import RECIPES, Task, make_estimator  # noqa: E402
+from benchmarks.real_crops.estimators import Dense as DenseEstimator  # noqa: E402
+from benchmarks.real_crops.labelled import write_labelled  # noqa: E402
 from benchmarks.real_crops.training import EstimatorSettings, EstimatorTraining, train  # noqa: E402
 from cad_models import CadModel, load_models  # noqa: E402
 from render_adapt import DatasetError, RunConfig, generate, load  # noqa: E402
+from render_adapt._align.network import Dense  # noqa: E402
 from render_adapt._paper.scenarios.linemod_crops import OBJECTS  # noqa: E402
 from renderer import angle_between, matrix_from_quaternion  # noqa: E402
 
@@ -87,6 +90,53 @@ def test_sets_of_other_models_are_refused(dataset: Path, models: list[CadModel])
     others = [replace(models[0], sha256="0" * 64), *models[1:]]
     with pytest.raises(DatasetError, match="shows ape"):
         read_set(dataset, others, 5, 1)
+
+
+@pytest.mark.parametrize("along_rays", [False, True])
+def test_real_crops_as_a_set_have_their_labels(
+    along_rays: bool, data_dir: Path, tmp_path: Path
+) -> None:
+    linemod = data_dir / "linemod"
+    models = load_models(OBJECTS, models=linemod / "models")
+    write_labelled(tmp_path / "set", linemod, models, 1, along_rays=along_rays, each=2)
+    crops = read_set(tmp_path / "set", models, 100, 1)
+    real = read_real(linemod, linemod / "crops/train", 2)
+    np.testing.assert_array_equal(crops.dense.rgb, real.rgb)
+    np.testing.assert_array_equal(crops.dense.object_index, real.object_index)
+    assert crops.dense.mask.any(axis=(1, 2)).all()
+    off = angle_between(crops.rotation, real.rotation)
+    known = np.isfinite(real.straight[:, 0, 0])
+    assert known.sum() == 4
+    if along_rays:
+        straight = angle_between(crops.rotation[known], real.straight[known])
+        assert straight.max() < 0.1
+        assert off[known].min() > 1
+    else:
+        assert off.max() < 0.1
+
+
+def test_true_coordinates_give_the_poses_of_straight_cameras(
+    crops: LabelledCrops, models: list[CadModel]
+) -> None:
+    """Crops that lie off the axis, at any distance, as a network without faults sees them."""
+    dense = crops.dense
+    coordinates = torch.zeros(COUNT, len(OBJECTS), 3, 32, 32)
+    own = torch.from_numpy(dense.coordinates).permute(0, 3, 1, 2) / 255
+    coordinates[torch.arange(COUNT), torch.from_numpy(dense.object_index)] = own
+    classes = 9.0 * torch.eye(len(OBJECTS))[torch.from_numpy(dense.object_index)]
+    mask = torch.where(torch.from_numpy(dense.mask), 9.0, -9.0)
+    task = Task(models, torch.autocast("cpu", torch.bfloat16, enabled=False), "cpu", 1)
+    estimator = make_estimator("dense", task)
+    assert isinstance(estimator, DenseEstimator)
+    estimator.aligner.network = lambda x: Dense(classes, mask, coordinates)
+    said = estimator.estimate(dense.rgb)
+    np.testing.assert_array_equal(said.object_index, dense.object_index)
+    seen = dense.mask.sum(axis=(1, 2)) > 60
+    assert seen.sum() > 0.7 * COUNT
+    assert said.found[seen].all()
+    off = angle_between(said.rotation[seen], crops.rotation[seen])
+    assert np.median(off) < 1.5
+    assert off.max() < 8
 
 
 def test_what_is_held_out_is_not_learnt_from(crops: LabelledCrops) -> None:

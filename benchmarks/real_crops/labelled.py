@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.real_crops.crops import read_real
 from benchmarks.real_crops.estimators import DISTANCE
 from cad_models import CadModel
 from render_adapt._align.aligner import TargetView
@@ -36,7 +37,7 @@ def write_labelled(
     Args:
         out: the dataset's folder.
         linemod: the folder with `crops/`, `frames/` and `models/`.
-        models: LINEMOD's objects.
+        models: `OBJECTS`.
         threads: of the processor.
         along_rays: whether a crop's camera looks past it as LINEMOD's did, as far as that is known,
             and else as estimated from the label; if not, labels count as poses that a camera sees
@@ -47,16 +48,18 @@ def write_labelled(
         RenderAdaptError: crops cannot be read, or the dataset cannot be written.
     """
     labels = read_labels(linemod / "crops/train/poses.json")
-    labelled = {model.name: list(labels[model.name]) for model in models}
-    names: list[str] = []
-    rgb, plans = [], []
-    for number, model in enumerate(models):
-        random = np.random.default_rng([_SEED, number])
-        frames = labelled[model.name][:each]
-        real = read_real_crops(linemod, "train", model, random, frames)
-        names += [f"{model.name}_{frame}" for frame in real.frames]
-        rgb.append(real.rgb)
-        plans.append(real.plans if along_rays else straight_plans(model, real.plans.rotation))
+    frames = {model.name: list(labels[model.name])[:each] for model in models}
+    names = [f"{name}_{frame}" for name, some in frames.items() for frame in some]
+    if along_rays:
+        rgb, plans = _along_rays(linemod, models, frames)
+    else:
+        real = read_real(linemod, linemod / "crops/train", each)
+        rows = [real.object_index == number for number in range(len(models))]
+        rgb = [real.rgb[here] for here in rows]
+        plans = [
+            straight_plans(model, real.rotation[here])
+            for model, here in zip(models, rows, strict=True)
+        ]
     index = np.repeat(np.arange(len(models)), [len(one) for one in rgb])
     result = _as_found(tuple(names), np.concatenate(rgb), index, plans)
     described = {"labels": "of LINEMOD", "along_rays": along_rays, "each": each}
@@ -66,6 +69,19 @@ def write_labelled(
         out, result, models, PlanConfig(size=SIZE, window=WINDOW, centre="mean"), _SEED, described,
         {"crops": len(index)}, threads,
     )  # fmt: skip
+
+
+def _along_rays(
+    linemod: Path, models: Sequence[CadModel], frames: Mapping[str, Sequence[str]]
+) -> tuple[list[NDArray[np.uint8]], list[Plans]]:
+    """Pictures and plans of each object's frames."""
+    rgb, plans = [], []
+    for number, model in enumerate(models):
+        random = np.random.default_rng([_SEED, number])
+        real = read_real_crops(linemod, "train", model, random, frames[model.name])
+        rgb.append(real.rgb)
+        plans.append(real.plans)
+    return rgb, plans
 
 
 def straight_plans(model: CadModel, rotation: NDArray[np.float64]) -> Plans:
