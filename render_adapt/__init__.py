@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from checked_settings import MissingDependency, RenderAdaptError, SettingError, WrongValue
 
 if TYPE_CHECKING:
+    from render_adapt._align.run import align
+    from render_adapt._align.settings import AlignConfig, AlignSummary
     from render_adapt._config import PRESETS, RunConfig
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import DatasetError, WorkerError
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "AlignConfig",
+    "AlignSummary",
     "BadFile",
     "BopImage",
     "Calibration",
@@ -76,6 +80,7 @@ __all__ = [
     "WrongValue",
     "adapt_crops",
     "adapt_faithfully",
+    "align",
     "assemble_crop",
     "bop_image",
     "box_corners",
@@ -101,6 +106,8 @@ __all__ = [
 
 _WHERE = {
     "PRESETS": "_config",
+    "AlignConfig": "_align.settings",
+    "AlignSummary": "_align.settings",
     "BadFile": "_verify.shards",
     "BopImage": "_formats.image",
     "Calibration": "_fidelity.calibration",
@@ -127,6 +134,7 @@ _WHERE = {
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
     "adapt_faithfully": "_fidelity.faithful",
+    "align": "_align.run",
     "assemble_crop": "_formats.labelled_crop",
     "bop_image": "_formats.image",
     "box_corners": "_formats.labels",

@@ -37,7 +37,7 @@ from checked_settings import (
     known_as,
     worded,
 )
-from render_adapt import RunConfig, TrainRun
+from render_adapt import AlignConfig, RunConfig, TrainRun
 from renderer import FrameConfig, PlanConfig, Randomization
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,11 +208,13 @@ def test_a_missing_package_says_who_needs_it_and_how_to_get_it() -> None:
 
 
 SETTINGS = (
-    BaselineConfig, FrameConfig, PlanConfig, Randomization, RunConfig, TrainConfig, TrainRun,
+    AlignConfig, BaselineConfig, FrameConfig, PlanConfig, Randomization, RunConfig, TrainConfig,
+    TrainRun,
 )  # fmt: skip
 NEEDED: dict[type[Any], dict[str, Any]] = {
     RunConfig: {"objects": ("ape",), "n": 1},
     TrainRun: {"objects": ("ape",), "target": Path("there"), "out": Path("here")},
+    AlignConfig: {"objects": ("ape",), "target": Path("there"), "out": Path("here")},
 }
 
 

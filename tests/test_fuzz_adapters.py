@@ -100,6 +100,12 @@ def test_damaged_descriptions(data: st.DataObject) -> None:
     loads_or_refuses(toy(), data.draw(damaged_json(description(toy()))))
 
 
+@pytest.mark.parametrize("value", ["x" * 5000, {"y" * 300: [10**4000]}, [[]] * 999])
+@pytest.mark.parametrize("key", sorted(description(toy())))
+def test_no_message_quotes_a_long_value_whole(key: str, value: object) -> None:
+    loads_or_refuses(toy(), json.dumps(description(toy()) | {key: value}).encode())
+
+
 @QUICK
 @given(st.data())
 def test_damaged_descriptions_of_an_onnx_file_alone(data: st.DataObject) -> None:

@@ -97,7 +97,7 @@ def read_info(folder: Path) -> AdapterInfo:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         found = fields.get("format") if isinstance(fields, dict) else None
-        raise AdapterError(f"{file} has format {found!r}; this version reads {FORMAT!r}")
+        raise AdapterError(f"{file} has format {found!r:.40}; this version reads {FORMAT!r}")
     return info_of(fields, file)
 
 

@@ -45,6 +45,8 @@ class TargetCrops:
     """What the folder was taken for, and what was left out."""
     cut: TargetCut | None = None
     """How they were cut, where the folder says so or they were cut here."""
+    centre_depth: NDArray[np.float64] | None = None
+    """(M,), millimetres: what each crop's depth is measured from; None without depth."""
 
     @property
     def has_depth(self) -> bool:
@@ -129,6 +131,7 @@ def read_target(
         skipped=tally.skipped(),
         report=_report(crops, images, bits, depth, window, tally),
         cut=_cut_here(crops, window) or stated.cut,
+        centre_depth=None if depth is None else _centres(crops, depth),
     )
 
 
@@ -240,6 +243,11 @@ def _in_mm(depth: DepthCrop, steps: dict[bool, float], values: Any) -> NDArray[n
 def _centre(crop: DepthCrop, depth: _Depth) -> float:
     """The depth of a crop's centre, millimetres."""
     return crop.centre if crop.is_stated else float(_in_mm(crop, depth.steps, crop.centre))
+
+
+def _centres(crops: list[Crop], depth: _Depth) -> NDArray[np.float64]:
+    """(M,), depths of crops' centres, millimetres."""
+    return np.array([_centre(crop.depth, depth) for crop in crops if crop.depth is not None])
 
 
 def _tensor(crop: Crop, bits: int, depth: _Depth | None, window: float) -> NDArray[np.float16]:

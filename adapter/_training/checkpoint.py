@@ -225,7 +225,7 @@ def check_same_run(
     before = defaults | json.loads(metadata["config"]) if "config" in metadata else now
     free = set(free)
     changed = [
-        f"`{name}` {before[name]} there, {value} now"
+        f"`{name}` {before[name]!s:.40} there, {value} now"
         for name, value in now.items()
         if name not in free and before[name] != value
     ]

@@ -298,7 +298,7 @@ def _looks(
         coordinates = at_vertices[_whole(corners.lists.values)[corners.places]]
     else:
         raise ModelError(
-            f"{files.path} names the texture {names[0]!r} but its vertices have no "
+            f"{files.path} names the texture {names[0][:60]!r} but its vertices have no "
             "texture_u and texture_v; export it with texture coordinates"
         )
     number = faces.get("texnumber")

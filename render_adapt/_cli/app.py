@@ -1,5 +1,5 @@
-"""The command line: `render-adapt`, and its commands `verify`, `train`, `models list`,
-`reproduce` and `doctor`.
+"""The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
+`models list`, `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
@@ -23,6 +23,7 @@ from adapter import PRESETS, SHIPPED_ADAPTER, TrainConfig, read_info
 from adapter import Progress as TrainProgress
 from cad_models import available_models
 from checked_settings import RenderAdaptError, WrongValue, alternatives
+from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
@@ -34,17 +35,17 @@ from render_adapt._cli.streams import (
     kept_streams,
     saying_when_interrupted,
 )
+from render_adapt._cli.target import print_target
 from render_adapt._config import PRESETS as RUN_PRESETS
 from render_adapt._config import RunConfig, Units, plan_as_learnt, split_names
 from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.calibrate import calibrate_adapter
-from render_adapt._printable import printable
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, generate, make_only
-from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
+from render_adapt._train import TrainRun, find_target, train_adapter
 from render_adapt._verify.verify import Verification
 from render_adapt._verify.verify import repair as repair_dataset
 from render_adapt._verify.verify import verify as verify_dataset
@@ -59,6 +60,7 @@ app = App(
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
+app.command(align)
 app.command(reproduce)
 
 
@@ -249,7 +251,7 @@ def train(
         raise WrongValue("preset", preset, alternatives(PRESETS))
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
     if dry_run:
-        _print_target(find_target(run))
+        print_target(find_target(run))
         return
     with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
@@ -267,20 +269,13 @@ def train(
             if not errors.is_terminal and state.step % 100 == 0:
                 errors.print(line, soft_wrap=True)
 
-        info = train_adapter(run, config, preset, show, _print_target)
+        info = train_adapter(run, config, preset, show, print_target)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
 
 
 def _saved_so_far(run: TrainRun) -> str:
     return CONTINUES if run.has_saved else "nothing was saved yet"
-
-
-def _print_target(found: FoundTarget) -> None:
-    for line in found.report.lines():
-        output.print(in_flags(f"target: {line}"), soft_wrap=True)
-    sheet = printable(str(found.contact_sheet))
-    output.print(f"target: picture {sheet}", soft_wrap=True)
 
 
 @app.command

@@ -477,10 +477,10 @@ def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _both(key: str, there: dict[str, Any], here: dict[str, Any]) -> str:
     if key not in here:
-        return f"{key} only there"
+        return f"{key:.60} only there"
     if key not in there:
-        return f"{key} only here"
+        return f"{key:.60} only here"
     texts = [json.dumps(settings[key]) for settings in (there, here)]
     if max(len(text) for text in texts) > 40:
-        return f"{key} not the same"
-    return f"{key} {texts[0]} there, {texts[1]} here"
+        return f"{key:.60} not the same"
+    return f"{key:.60} {texts[0]} there, {texts[1]} here"

@@ -151,6 +151,11 @@ def repair(
     _refuse_what_is_no_damage(verification)
     refuse_changed_manifest(folder)
     manifest = read_manifest(folder)
+    if "alignment" in manifest:
+        raise DatasetError(
+            f"{folder} was made by render-adapt align, from crops that are not in it: delete the "
+            "files that are bad and give that command again"
+        )
     changes = {"workers": workers, "adapter": adapter}
     given = {name: value for name, value in changes.items() if value is not None}
     config = where_files_are(config_of(manifest, folder, **given), folder)

@@ -1,0 +1,1 @@
+"""What unlabelled crops show, and how it lies: found without labels."""
