@@ -26,9 +26,11 @@ from renderer import (
     Surfaces,
     angle_between,
     canonical_rotation,
+    capture,
     hemisphere_viewpoints,
     in_plane,
     linemod_camera,
+    load_textures,
     look_at,
     make_plans,
     plans_from_poses,
@@ -450,7 +452,25 @@ def test_no_crops_are_an_empty_plan(config: PlanConfig, randomization: Randomiza
     assert len(plans) == len(plans.others.object_index) == len(plans.surfaces.gain) == 0
 
 
-def test_the_adapters_noise_has_a_stream_of_its_own() -> None:
-    """The adapter draws its noise without knowing of the renderer's table."""
+def test_the_adapters_noise_has_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter draws it without knowing of the renderer's table."""
     noise = 2 * np.random.default_rng([3, 5, NOISE]).random(4, np.float32) - 1
     np.testing.assert_array_equal(draw_noise(3, np.array([5]), 4)[0], noise)
+    opened, open_stream = set(), np.random.default_rng
+
+    def recorded(key: list[int]) -> np.random.Generator:
+        opened.add(int(key[2]))
+        return open_stream(key)
+
+    load_textures(None)  # which are drawn once, not for a seed
+    models = [lopsided(), BOTTLE]
+    with monkeypatch.context() as patch:
+        patch.setattr(np.random, "default_rng", recorded)
+        changes = dataclasses.replace(EVERYTHING, background=("procedural",))
+        for config in CUT_CONFIGS:
+            plans = make_plans(config, models, 0, 0, 3, changes, textures=1)
+        crops = RasterRenderer(models, textures=load_textures(None)[:1]).render(plans)
+        capture(crops, changes, 0, models)
+    assert len(opened) == 7
+    assert PLAN in opened
+    assert NOISE not in opened
