@@ -56,8 +56,8 @@ class Rows:
         rounds, place = np.divmod(position, self.n)
         rows = np.empty(self.batch, dtype=np.int64)
         for round_number in np.unique(rounds):
-            here = rounds == round_number
-            rows[here] = self._order(int(round_number))[place[here]]
+            in_round = rounds == round_number
+            rows[in_round] = self._order(int(round_number))[place[in_round]]
         return rows
 
     def _order(self, round_number: int) -> NDArray[np.int64]:

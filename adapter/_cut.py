@@ -41,14 +41,14 @@ def read_cut(fields: Any, file: Path) -> TargetCut:
         raise AdapterError(f"{file} has a cut that is not one: give its settings by name")
     missing = [name for name in ("centre", "window_mm", "off_axis_degrees") if name not in fields]
     try:
-        taken = fitted_to(TargetCut, fields)
+        settings = fitted_to(TargetCut, fields)
     except SettingError as error:
         raise AdapterError(
             f"{file} has a cut that is not one: {worded(str(error), _key)}"
         ) from None
     if missing:
         raise AdapterError(f"{file} has a cut without {', '.join(missing)}: give it")
-    return TargetCut(**taken)
+    return TargetCut(**settings)
 
 
 def _key(name: str) -> str:

@@ -163,10 +163,10 @@ def noise_effect(
     renders: CropBatch, adapted: CropBatch, adapter: Adapter, seed: int
 ) -> dict[str, float]:
     """Mean change of a pixel (0 to 255) when only the noise vector changes."""
-    few = slice(0, 500)
-    other = adapt_crops(renders[few], adapter, seed + 1, adapter.info.window_mm)
-    change = np.abs(adapted.rgb[few].astype(int) - other.rgb).mean(axis=-1)
-    mask = renders.mask[few]
+    first_crops = slice(0, 500)
+    with_other_noise = adapt_crops(renders[first_crops], adapter, seed + 1, adapter.info.window_mm)
+    change = np.abs(adapted.rgb[first_crops].astype(int) - with_other_noise.rgb).mean(axis=-1)
+    mask = renders.mask[first_crops]
     return {
         "background": round(float(change[~mask].mean()), 2),
         "object": round(float(change[mask].mean()), 2),

@@ -154,10 +154,10 @@ class Trial:
                 raise TimeoutError(str(status))
             time.sleep(0.3)
 
-    def photograph(self, what: str) -> None:
+    def photograph(self, moment: str) -> None:
         """Write a picture of the window."""
         time.sleep(1.5)
-        self.window.photograph(self._pictures / f"{self.name}-{what}.png")
+        self.window.photograph(self._pictures / f"{self.name}-{moment}.png")
 
     def workers(self) -> list[int]:
         """Processes that work on this Blender's jobs."""

@@ -58,10 +58,10 @@ class BlenderWindow:
             if time.monotonic() > until or self.process.poll() is not None:
                 raise TimeoutError(f"no answer to: {code}")
             time.sleep(0.02)
-        said = json.loads(answer.read_text())
-        if "error" in said:
-            raise RuntimeError(said["error"])
-        return said["answer"]
+        reply = json.loads(answer.read_text())
+        if "error" in reply:
+            raise RuntimeError(reply["error"])
+        return reply["answer"]
 
     def gaps(self, code: str = "") -> list[float]:
         """Milliseconds between events that are due every 50 ms, since the last call, sorted."""

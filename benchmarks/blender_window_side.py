@@ -25,17 +25,17 @@ ticks: list[float] = []
 
 def tick() -> float:
     ticks.append(time.perf_counter())
-    asked = FOLDER / "ask"
-    if asked.exists():
-        code = asked.read_text()
-        asked.unlink()
+    request = FOLDER / "ask"
+    if request.exists():
+        code = request.read_text()
+        request.unlink()
         names: dict[str, Any] = {"bpy": bpy, "ticks": ticks, "answer": None}
         try:
             exec(code, names)
-            said = {"answer": names["answer"]}
+            reply = {"answer": names["answer"]}
         except Exception:
-            said = {"error": traceback.format_exc()}
-        (FOLDER / "answer.part").write_text(json.dumps(said))
+            reply = {"error": traceback.format_exc()}
+        (FOLDER / "answer.part").write_text(json.dumps(reply))
         os.replace(FOLDER / "answer.part", FOLDER / "answer")
     return EVERY
 

@@ -98,21 +98,21 @@ def check(dataset: Path, toolkit: Path, python: Path) -> dict[str, dict[str, int
     script = Path(__file__).with_name("bop_toolkit_scripts.py")
     with tempfile.TemporaryDirectory() as folder:
         for format in FORMATS:
-            ours = dataset
+            our_scenes = dataset
             if format == "bop-webdataset":
-                ours = Path(folder) / "unpacked"
-                _run(python, script, "unpack", toolkit, dataset, ours)
-            theirs = Path(folder) / format / "crops"
-            theirs.mkdir(parents=True)
+                our_scenes = Path(folder) / "unpacked"
+                _run(python, script, "unpack", toolkit, dataset, our_scenes)
+            their_scenes = Path(folder) / format / "crops"
+            their_scenes.mkdir(parents=True)
             for name in ("camera.json", "models", "train"):
-                source = ours / name
+                source = our_scenes / name
                 copy = shutil.copytree if source.is_dir() else shutil.copy
-                copy(source, theirs / name)
-            count_from_corner(theirs)
-            _run(python, script, "scripts", toolkit, theirs)
-            pictures = len(list((theirs.parent / "pictures").rglob("*.jpg")))
+                copy(source, their_scenes / name)
+            count_from_corner(their_scenes)
+            _run(python, script, "scripts", toolkit, their_scenes)
+            pictures = len(list((their_scenes.parent / "pictures").rglob("*.jpg")))
             table = {"pictures that vis_poses drew": pictures}
-            tables[format] = table | compare(dataset, ours, theirs)
+            tables[format] = table | compare(dataset, our_scenes, their_scenes)
     return tables
 
 
@@ -155,18 +155,18 @@ class _Image:
     annotations: tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
-def compare(dataset: Path, ours: Path, theirs: Path) -> dict[str, int]:
+def compare(dataset: Path, our_scenes: Path, their_scenes: Path) -> dict[str, int]:
     """Count what is not the same in two scene-wise datasets.
 
     Args:
         dataset: as we wrote it; its models and its COCO files are ours.
-        ours: its images and labels, or what was read of its tar files.
-        theirs: the same after the toolkit's scripts.
+        our_scenes: its images and labels, or what was read of its tar files.
+        their_scenes: the same after the toolkit's scripts.
     """
     casts = _Casts(dataset)
     table = dict.fromkeys(_COUNTED, 0)
-    table[_UNEXPLAINED] = _compare_models(dataset, theirs)
-    for image in _images(dataset, ours, theirs):
+    table[_UNEXPLAINED] = _compare_models(dataset, their_scenes)
+    for image in _images(dataset, our_scenes, their_scenes):
         for name, count in _compare_image(image, casts).items():
             table[name] += count
     return table
@@ -228,31 +228,42 @@ def _contradicts(image: _Image, number: int) -> bool:
     )
 
 
-def _explained(ours: dict[str, Any], theirs: dict[str, Any], own: int, near: int) -> bool:
+def _explained(
+    our_info: dict[str, Any], their_info: dict[str, Any], undecided: int, undecided_near: int
+) -> bool:
     """Whether counts differ by no more than there are undecided pixels, boxes by one pixel."""
-    limits = {"px_count_all": own, "px_count_valid": own, "px_count_visib": near}
-    boxes = np.array([[entry["bbox_obj"], entry["bbox_visib"]] for entry in (ours, theirs)])
-    return all(abs(ours[name] - theirs[name]) <= limit for name, limit in limits.items()) and (
-        np.abs(np.diff(boxes, axis=0)).max() <= (1 if near + own else 0)
-    )
+    limits = {
+        "px_count_all": undecided,
+        "px_count_valid": undecided,
+        "px_count_visib": undecided_near,
+    }
+    boxes = np.array([[entry["bbox_obj"], entry["bbox_visib"]] for entry in (our_info, their_info)])
+    return all(
+        abs(our_info[name] - their_info[name]) <= limit for name, limit in limits.items()
+    ) and (np.abs(np.diff(boxes, axis=0)).max() <= (1 if undecided_near + undecided else 0))
 
 
-def _different(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> int:
+def _different(
+    our_annotations: list[dict[str, Any]], their_annotations: list[dict[str, Any]]
+) -> int:
     """Annotations that say otherwise, whatever their numbers; those beside the other's, too."""
     fields = ("category_id", "bbox", "area", "segmentation", "ignore", "iscrowd", "width", "height")
-    pairs = zip(ours, theirs, strict=False)
-    return abs(len(ours) - len(theirs)) + sum(
+    pairs = zip(our_annotations, their_annotations, strict=False)
+    return abs(len(our_annotations) - len(their_annotations)) + sum(
         any(a[field] != b[field] for field in fields) for a, b in pairs
     )
 
 
-def _compare_models(dataset: Path, theirs: Path) -> int:
+def _compare_models(dataset: Path, their_scenes: Path) -> int:
     """How many of the models' boxes and diameters are off by more than a thousandth of 1 mm."""
-    ours, computed = (
-        json.loads((folder / "models/models_info.json").read_text()) for folder in (dataset, theirs)
+    stated, computed = (
+        json.loads((folder / "models/models_info.json").read_text())
+        for folder in (dataset, their_scenes)
     )
     facts = ("diameter", "min_x", "min_y", "min_z", "size_x", "size_y", "size_z")
-    return sum(abs(ours[key][name] - computed[key][name]) > 1e-3 for key in ours for name in facts)
+    return sum(
+        abs(stated[key][name] - computed[key][name]) > 1e-3 for key in stated for name in facts
+    )
 
 
 class _Casts:
@@ -298,13 +309,13 @@ class _Casts:
         return np.where(hits["primID"] >= 0, hits["tfar"], np.float32(0))
 
 
-def _images(dataset: Path, ours: Path, theirs: Path) -> Iterator[_Image]:
+def _images(dataset: Path, our_scenes: Path, their_scenes: Path) -> Iterator[_Image]:
     for scene in sorted((dataset / "train").iterdir()):
         names = "scene_camera", "scene_gt", "scene_gt_info"
-        camera, gt, info = (_read(ours, scene.name, name) for name in names)
-        their_info = _read(theirs, scene.name, "scene_gt_info")
+        camera, gt, info = (_read(our_scenes, scene.name, name) for name in names)
+        their_info = _read(their_scenes, scene.name, "scene_gt_info")
         # Tar files hold no COCO file: theirs is compared with that of the scenes beside them.
-        coco = [_annotations(folder, scene.name) for folder in (dataset, theirs)]
+        coco = [_annotations(folder, scene.name) for folder in (dataset, their_scenes)]
         for key, objects in gt.items():
             masks = {
                 kind: tuple(
@@ -314,7 +325,7 @@ def _images(dataset: Path, ours: Path, theirs: Path) -> Iterator[_Image]:
                         )
                         for k in range(len(objects))
                     ]
-                    for folder in (ours, theirs)
+                    for folder in (our_scenes, their_scenes)
                 )
                 for kind in ("mask", "mask_visib")
             }
@@ -329,7 +340,7 @@ def _images(dataset: Path, ours: Path, theirs: Path) -> Iterator[_Image]:
                     for entry in objects
                 ],
                 masks=masks,
-                measured=_read_image(ours / f"train/{scene.name}/depth/{int(key):06d}.png"),
+                measured=_read_image(our_scenes / f"train/{scene.name}/depth/{int(key):06d}.png"),
                 info=(info[key], their_info[key]),
                 annotations=tuple(of_scene.get(int(key), []) for of_scene in coco),
             )

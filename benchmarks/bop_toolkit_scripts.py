@@ -24,12 +24,12 @@ toolkit's own value."""
 
 def main() -> None:
     """`scripts TOOLKIT DATASET`, or `unpack TOOLKIT DATASET FOLDER`."""
-    what, toolkit, dataset = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    command, toolkit, dataset = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     os.environ.setdefault("EGL_PLATFORM", "surfaceless")
     os.environ["BOP_PATH"] = str(dataset.parent)
     os.environ["BOP_OUTPUT_PATH"] = str(dataset.parent / "output")
     sys.path.insert(0, str(toolkit))
-    if what == "unpack":
+    if command == "unpack":
         unpack(dataset, Path(sys.argv[4]))
     else:
         run_scripts(toolkit / "scripts", dataset)
@@ -96,9 +96,9 @@ def describe(dataset: Path) -> None:
     camera = json.loads((dataset / "camera.json").read_text())
 
     def moved(params: dict[str, Any]) -> dict[str, Any]:
-        there, here = f"{os.sep}lm{os.sep}", f"{os.sep}{dataset.name}{os.sep}"
+        their_folder, our_folder = f"{os.sep}lm{os.sep}", f"{os.sep}{dataset.name}{os.sep}"
         return {
-            key: value.replace(there, here) if isinstance(value, str) else value
+            key: value.replace(their_folder, our_folder) if isinstance(value, str) else value
             for key, value in params.items()
         }
 
@@ -144,11 +144,11 @@ def run(script: Path, arguments: list[str], changes: dict[str, Any]) -> None:
     """Run a script with a command line, its table of parameters changed."""
     source = script.read_text()
     for key, value in changes.items():
-        source, found = re.subn(
+        source, changed = re.subn(
             rf'^(    "{key}": )[^,]*,', lambda match, value=value: f"{match[1]}{value!r},",
             source, count=1, flags=re.MULTILINE,
         )  # fmt: skip
-        if not found:
+        if not changed:
             raise SystemExit(f"{script} has no parameter {key}: is it of another version?")
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.parent))

@@ -60,8 +60,8 @@ class StageClock:
         total: dict[str, float] = {}
         for kernel, before, after in self._marks:
             on_gpu = self.device.type == "cuda"
-            taken = before.elapsed_time(after) / 1000 if on_gpu else after - before
-            total[kernel] = total.get(kernel, 0.0) + taken
+            seconds = before.elapsed_time(after) / 1000 if on_gpu else after - before
+            total[kernel] = total.get(kernel, 0.0) + seconds
         self._marks.clear()
         return total
 
@@ -97,11 +97,11 @@ def main() -> int:
     except RenderError as error:
         print(f"benchmarks.cuda_rendering: {error}", file=sys.stderr)
         return 1
-    what = "levels of detail" if arguments.levels else "every face"
+    drawn = "levels of detail" if arguments.levels else "every face"
     report: dict[str, Any] = {
-        "gpu": clock.name, "crops": arguments.crops, "drawn": what, "faces": {},
+        "gpu": clock.name, "crops": arguments.crops, "drawn": drawn, "faces": {},
     }  # fmt: skip
-    print(f"{clock.name}, {arguments.crops} crops of 64x64 at once, {what}")
+    print(f"{clock.name}, {arguments.crops} crops of 64x64 at once, {drawn}")
     for faces in arguments.faces:
         figures = measure(clock, faces, arguments.crops, arguments.repeats, arguments.levels)
         report["faces"][faces] = figures
@@ -161,14 +161,16 @@ def _timed(work: Callable[[], object], clock: StageClock) -> float:
     return time.perf_counter() - started
 
 
-def compare(ours: CudaRasterRenderer, reference: RasterRenderer, plans: Plans) -> dict[str, float]:
+def compare(
+    renderer: CudaRasterRenderer, reference: RasterRenderer, plans: Plans
+) -> dict[str, float]:
     """How far the crops are from those of the processor."""
-    found, expected = ours.render(plans), reference.render(plans)
-    both = found.mask & expected.mask
-    levels = np.abs(found.rgb.astype(int) - expected.rgb)[both]
+    crops, expected = renderer.render(plans), reference.render(plans)
+    in_both = crops.mask & expected.mask
+    levels = np.abs(crops.rgb.astype(int) - expected.rgb)[in_both]
     return {
-        "pixels of the masks": float((found.mask != expected.mask).sum()),
-        "depth, mm at most": float(np.abs(found.depth - expected.depth)[both].max()),
+        "pixels of the masks": float((crops.mask != expected.mask).sum()),
+        "depth, mm at most": float(np.abs(crops.depth - expected.depth)[in_both].max()),
         "colour, levels at most": float(levels.max()),
     }
 

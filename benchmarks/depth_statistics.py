@@ -111,11 +111,11 @@ def _steps(images: Images) -> Rows:
     """Focal length x baseline that best makes all depths whole numbers of eighths of a pixel."""
     values = np.unique(np.concatenate([image.ravel() for image in images]))
     values = values[(values > 1000) & (values < 2500)].astype(np.float64)
-    tried = np.arange(41000.0, 45000.0, 2.0)
-    agreement = np.abs(np.exp(2j * np.pi * 8 * tried[:, None] / values).mean(axis=1))
+    candidates = np.arange(41000.0, 45000.0, 2.0)
+    agreement = np.abs(np.exp(2j * np.pi * 8 * candidates[:, None] / values).mean(axis=1))
     best = int(np.argmax(agreement))
     return {
-        "focal length x baseline, mm px": float(tried[best]),
+        "focal length x baseline, mm px": float(candidates[best]),
         "  how well it makes all depths steps, 0 to 1": float(agreement[best]),
     }
 
@@ -170,15 +170,15 @@ def _object_noise(images: Images, truths: Sequence[Truth]) -> Rows:
         smooth = inside & (cv2.dilate(bend, np.ones((7, 7))) < 4)
         gap = np.where(image > 0, disparity(image) - exact, np.nan)
         # Something else may stand before the object.
-        shown = smooth & ~(np.abs(gap) > 15)
-        gaps.append(gap[shown])
-        slopes.append(truth.slope[shown])
-        missing.append(image[shown] == 0)
+        on_object = smooth & ~(np.abs(gap) > 15)
+        gaps.append(gap[on_object])
+        slopes.append(truth.slope[on_object])
+        missing.append(image[on_object] == 0)
     gap, slope, lost = map(np.concatenate, (gaps, slopes, missing))
     rows: Rows = {}
     for least, greatest in SLOPES:
-        chosen = gap[(slope >= least) & (slope < greatest) & ~lost]
-        deviation = 1.4826 * np.median(np.abs(chosen - np.median(chosen)))
+        in_range = gap[(slope >= least) & (slope < greatest) & ~lost]
+        deviation = 1.4826 * np.median(np.abs(in_range - np.median(in_range)))
         rows[f"object noise at a slope of {least}-{greatest} degrees, steps"] = float(deviation)
     rows["missing on smooth parts of the object, %"] = 100 * float(lost.mean())
     return rows
@@ -201,14 +201,14 @@ def _missing(images: Images, truths: Sequence[Truth]) -> Rows:
             counts[number] += (image[window & part] == 0).sum(), (window & part).sum()
         shares.append(100 * float((image[window] == 0).mean()))
     names = ("inside the silhouette", "within 3 px of it", "elsewhere in the window")
-    found = {
+    rows_by_part = {
         f"missing {name}, %": 100 * float(part[0] / part[1])
         for name, part in zip(names, counts, strict=True)
     }
     return {
         "missing in the window, median frame, %": float(np.median(shares)),
         "missing in the window, worst frame, %": max(shares),
-        **found,
+        **rows_by_part,
     }
 
 
@@ -225,10 +225,10 @@ def _gaps(images: Images) -> Rows:
     rows: Rows = {}
     for side, sign in (("shadow side", 1), ("other side", -1)):
         for least, greatest in JUMPS:
-            chosen = gaps[(sign * jumps > least) & (sign * jumps <= greatest)]
+            in_range = gaps[(sign * jumps > least) & (sign * jumps <= greatest)]
             name = f"{side}, jumps of {least}-{greatest} px of disparity"
-            rows[f"{name}: with a gap, %"] = 100 * float((chosen > 0).mean())
-            wide = chosen[chosen > 0]
+            rows[f"{name}: with a gap, %"] = 100 * float((in_range > 0).mean())
+            wide = in_range[in_range > 0]
             rows[f"{name}: its median width, px"] = float(np.median(wide)) if len(wide) else 0.0
     return rows
 
@@ -250,7 +250,7 @@ def _tracks(depth: NDArray[np.float32], length: int = 31) -> NDArray[np.float64]
     """Residuals of straight lines fitted to edges that can be followed from column to column."""
     filled = _filled(depth.T).T
     jump = np.abs(np.diff(filled, axis=0)) > _FAR_APART
-    found = []
+    residuals = []
     for start in range(10, depth.shape[1] - length - 10, 10):
         for row in np.flatnonzero(jump[:, start]):
             track = _follow(jump[:, start : start + length], int(row))
@@ -259,8 +259,8 @@ def _tracks(depth: NDArray[np.float32], length: int = 31) -> NDArray[np.float64]
             places = np.arange(length)
             slope, offset = np.polyfit(places, track, 1)
             if abs(slope) < 0.5:
-                found.append(float(np.std(track - slope * places - offset)))
-    return np.array(found)
+                residuals.append(float(np.std(track - slope * places - offset)))
+    return np.array(residuals)
 
 
 def _follow(jump: NDArray[np.bool_], row: int) -> NDArray[np.int64] | None:

@@ -147,24 +147,24 @@ def _owners(batch: CropBatch) -> NDArray[np.int64]:
 
 
 def _depth_colors(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    seen = depth > 0
-    if not seen.any():
+    measured = depth > 0
+    if not measured.any():
         return np.zeros((*depth.shape, 3), np.uint8)
-    near, far = depth[seen].min(), depth[seen].max()
+    near, far = depth[measured].min(), depth[measured].max()
     level = np.clip(255 * (far - depth) / max(far - near, 1e-3), 0, 255).astype(np.uint8)
     colors = cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.where(seen[..., None], colors, 0).astype(np.uint8)
+    return np.where(measured[..., None], colors, 0).astype(np.uint8)
 
 
 def _depth_differences(reference: CropBatch, batch: CropBatch) -> list[NDArray[np.uint8]]:
     """Grey where they agree, red where the second is farther, blue where it is nearer."""
     pictures = []
     for a, b in zip(reference.depth, batch.depth, strict=True):
-        both = (a > 0) & (b > 0)
+        in_both = (a > 0) & (b > 0)
         change = np.clip((b.astype(np.float64) - a) / FULL_DEPTH_DIFFERENCE, -1, 1)
         red, blue = 60 + 195 * np.maximum(change, 0), 60 + 195 * np.maximum(-change, 0)
         picture = np.stack([red, np.full_like(red, 60), blue], axis=-1)
-        picture = np.where(both[..., None], picture, 255 * ((a > 0) != (b > 0))[..., None])
+        picture = np.where(in_both[..., None], picture, 255 * ((a > 0) != (b > 0))[..., None])
         pictures.append(picture.astype(np.uint8))
     return pictures
 

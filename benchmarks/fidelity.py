@@ -84,7 +84,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     bench = Bench(options.adapter)
     faithful, dropped, seconds = judge_faithful(bench, options.crops)
-    found = {
+    shares = {
         name: find(columns(judge_faulty(bench, fault, options.faulty)), columns(faithful))
         for name, fault in FAULTS.items()
     }
@@ -95,7 +95,7 @@ def main() -> None:
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
         "crops": options.crops,
         "faulty_crops_each": options.faulty,
-        "found_at_1_percent_false_alarms": found,
+        "found_at_1_percent_false_alarms": shares,
         "below": {
             str(limit): round(float((faithful.fidelity < limit).mean()), 5) for limit in THRESHOLDS
         },

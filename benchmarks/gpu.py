@@ -70,7 +70,7 @@ _LINEMOD = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Folders:
     """Where a piece reads and writes."""
 
     data: Path
@@ -79,13 +79,13 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Command:
+class PieceCommand:
     """One command of a piece."""
 
     name: str
-    arguments: Callable[[Place, float], Sequence[str]]
+    arguments: Callable[[Folders, float], Sequence[str]]
     """What to give Python, for so many minutes."""
-    finished: Callable[[Place], bool] | None = None
+    finished: Callable[[Folders], bool] | None = None
     """Whether it is done, where that takes several calls; None: when it has once succeeded."""
 
 
@@ -96,73 +96,75 @@ class Piece:
     title: str
     data: tuple[str, ...]
     """The files that it needs, as patterns below the data folder."""
-    commands: tuple[Command, ...]
+    commands: tuple[PieceCommand, ...]
 
 
-def reproduce(table: str, only: str = "", seeds: int = 1, jobs: int = 1, steps: int = 0) -> Command:
+def reproduce(
+    table: str, only: str = "", seeds: int = 1, jobs: int = 1, steps: int = 0
+) -> PieceCommand:
     """`render-adapt reproduce TABLE --preset full`."""
 
-    def arguments(place: Place, minutes: float) -> list[str]:
+    def arguments(folders: Folders, minutes: float) -> list[str]:
         return [
             *("-m", "render_adapt", "reproduce", table, "--preset", "full", "--device", "cuda"),
             *("--seeds", str(seeds), "--jobs", str(jobs), "--max-minutes", f"{minutes:.2f}"),
-            *("--data", str(place.data), "--work", str(place.work / "paper")),
-            *("--out", str(place.results)),
+            *("--data", str(folders.data), "--work", str(folders.work / "paper")),
+            *("--out", str(folders.results)),
             *(("--only", only) if only else ()),
             *(("--steps", str(steps)) if steps else ()),
         ]
 
-    def finished(place: Place) -> bool:
-        file = place.results / f"{table}-full.json"
+    def finished(folders: Folders) -> bool:
+        file = folders.results / f"{table}-full.json"
         rows = json.loads(file.read_text())["rows"] if file.is_file() else []
-        ours = [row for row in rows if only in f"{row['scenario']}/{row['system']}-"]
+        asked_rows = [row for row in rows if only in f"{row['scenario']}/{row['system']}-"]
         # A training that failed would fail again.
-        return bool(ours) and not any(row["open"] for row in ours)
+        return bool(asked_rows) and not any(row["open"] for row in asked_rows)
 
-    return Command(f"{table} {only or 'all systems'}, {seeds} seeds", arguments, finished)
+    return PieceCommand(f"{table} {only or 'all systems'}, {seeds} seeds", arguments, finished)
 
 
-def timing(place: Place, minutes: float) -> list[str]:
+def timing(folders: Folders, minutes: float) -> list[str]:
     """`render-adapt reproduce timing`."""
     return [
         *("-m", "render_adapt", "reproduce", "timing", "--preset", "full", "--device", "cuda"),
-        *("--max-minutes", f"{minutes:.2f}", "--data", str(place.data)),
-        *("--work", str(place.work / "paper"), "--out", str(place.results)),
+        *("--max-minutes", f"{minutes:.2f}", "--data", str(folders.data)),
+        *("--work", str(folders.work / "paper"), "--out", str(folders.results)),
     ]
 
 
-def rendering(place: Place, minutes: float) -> list[str]:
+def rendering(folders: Folders, minutes: float) -> list[str]:
     """Crops/s of the GPU's rasteriser."""
-    out = str(place.results / "cuda-rendering-full.json")
+    out = str(folders.results / "cuda-rendering-full.json")
     return ["-m", "benchmarks.cuda_rendering", "--json", out]
 
 
-def linemod_target(place: Place, minutes: float) -> list[str]:
+def linemod_target(folders: Folders, minutes: float) -> list[str]:
     """The crops that the LineMod adapters learn to look like."""
-    out = str(place.work / "linemod_target")
-    return ["-m", "benchmarks.linemod_target", "--data", str(place.data), "--out", out]
+    out = str(folders.work / "linemod_target")
+    return ["-m", "benchmarks.linemod_target", "--data", str(folders.data), "--out", out]
 
 
-def adapter(preset: str, steps: int = LINEMOD_STEPS) -> Command:
+def adapter(preset: str, steps: int = LINEMOD_STEPS) -> PieceCommand:
     """An adapter for LineMod's objects with one of the paper's presets."""
 
-    def folder(place: Place) -> Path:
-        return place.work / "adapters" / preset
+    def folder(folders: Folders) -> Path:
+        return folders.work / "adapters" / preset
 
-    def arguments(place: Place, minutes: float) -> list[str]:
+    def arguments(folders: Folders, minutes: float) -> list[str]:
         return [
             *("-m", "render_adapt", "train", "--preset", preset, "--objects", ",".join(OBJECTS)),
-            *("--models", str(place.data / "linemod/models")),
-            *("--target", str(place.work / "linemod_target"), "--out", str(folder(place))),
+            *("--models", str(folders.data / "linemod/models")),
+            *("--target", str(folders.work / "linemod_target"), "--out", str(folder(folders))),
             *("--device", "cuda", "--precision", "bf16", "--checkpoint-every", "5000"),
             *("--steps", str(steps), "--max-minutes", f"{minutes:.2f}"),
         ]
 
-    def finished(place: Place) -> bool:
-        file = folder(place) / "adapter.json"
+    def finished(folders: Folders) -> bool:
+        file = folder(folders) / "adapter.json"
         return file.is_file() and json.loads(file.read_text())["steps"] >= steps
 
-    return Command(f"adapter {preset}", arguments, finished)
+    return PieceCommand(f"adapter {preset}", arguments, finished)
 
 
 PIECES = (
@@ -170,15 +172,15 @@ PIECES = (
         "CUDA tests and throughput",
         _MNIST_M,
         (
-            Command(
+            PieceCommand(
                 "CUDA tests", lambda *_: ["-m", "pytest", "tests/test_cuda.py", "--color=no", "-v"]
             ),
-            Command("throughput", timing),
-            Command(
+            PieceCommand("throughput", timing),
+            PieceCommand(
                 "GPU rasteriser's tests",
                 lambda *_: ["-m", "pytest", "tests/test_renderer_cuda.py", "--color=no", "-v"],
             ),
-            Command("rendering throughput", rendering),
+            PieceCommand("rendering throughput", rendering),
         ),
     ),
     Piece(
@@ -200,7 +202,7 @@ PIECES = (
         "LineMod adapters",
         _LINEMOD,
         (
-            Command("adapters' target", linemod_target),
+            PieceCommand("adapters' target", linemod_target),
             adapter("linemod"),
             adapter("linemod-masked"),
         ),
@@ -232,25 +234,25 @@ def main() -> int:
     default_data = os.environ.get("RENDER_ADAPT_DATA", ROOT.parent / "shared/data")
     parser.add_argument("--data", type=Path, default=Path(default_data))
     arguments = parser.parse_args()
-    place = Place(arguments.data.resolve())
+    folders = Folders(arguments.data.resolve())
     if arguments.piece is not None and not 1 <= arguments.piece <= len(PIECES):
         return _refuse(f"--piece is {arguments.piece}: it must be 1 to {len(PIECES)}")
     if arguments.bundle:
-        bundle(PIECES[(arguments.piece or 1) - 1], place.data, arguments.bundle)
+        bundle(PIECES[(arguments.piece or 1) - 1], folders.data, arguments.bundle)
         return 0
     if arguments.unpack:
-        unpack(arguments.unpack, place)
+        unpack(arguments.unpack, folders)
         return 0
     problem = missing()
     if problem:
         return _refuse(problem)
     # What lies here is newer than what an earlier call packed.
-    if arguments.state and not place.work.exists():
-        unpack(arguments.state, place)
+    if arguments.state and not folders.work.exists():
+        unpack(arguments.state, folders)
     first = arguments.piece - 1 if arguments.piece else 0
-    failures = run_pieces(range(first, len(PIECES)), arguments.minutes, place)
+    failures = run_pieces(range(first, len(PIECES)), arguments.minutes, folders)
     if arguments.out:
-        pack(place, arguments.out)
+        pack(folders, arguments.out)
     return 1 if failures else 0
 
 
@@ -274,18 +276,18 @@ def missing() -> str:
     return ""
 
 
-def run_pieces(numbers: Iterable[int], minutes: float, place: Place) -> list[str]:
+def run_pieces(numbers: Iterable[int], minutes: float, folders: Folders) -> list[str]:
     """Run pieces one after the other until the time is up.
 
     Returns:
         The commands that failed.
     """
     deadline = time.monotonic() + 60.0 * minutes if minutes else float("inf")
-    done = _read_done(place)
+    done_names = _read_done(folders)
     failures: list[str] = []
     for number in numbers:
         piece = PIECES[number]
-        open_commands = [c for c in piece.commands if not _is_done(c, place, done)]
+        open_commands = [c for c in piece.commands if not _is_done(c, folders, done_names)]
         print(f"piece {number + 1} of {len(PIECES)}, {piece.title}:", flush=True)
         if not open_commands:
             print("  done before", flush=True)
@@ -296,15 +298,15 @@ def run_pieces(numbers: Iterable[int], minutes: float, place: Place) -> list[str
                 return failures
             # Saving, measuring and packing come after the time limit that a command is given.
             limit = 0.9 * left - 0.2 if minutes else 0.0
-            seconds, status = _run(command.arguments(place, limit), 60.0 * left)
+            seconds, status = _run(command.arguments(folders, limit), 60.0 * left)
             print(f"  {command.name}: {status}, {seconds:.0f} s", flush=True)
             if status != "succeeded":
                 failures.append(command.name)
             elif command.finished is None:
-                done.append(command.name)
-                place.work.mkdir(parents=True, exist_ok=True)
-                _done_file(place).write_text(json.dumps(done))
-            elif not command.finished(place):
+                done_names.append(command.name)
+                folders.work.mkdir(parents=True, exist_ok=True)
+                _done_file(folders).write_text(json.dumps(done_names))
+            elif not command.finished(folders):
                 print(f"  not finished; next: --piece {number + 1}", flush=True)
                 return failures
     print("nothing is left" if not failures else f"failed: {', '.join(failures)}", flush=True)
@@ -323,16 +325,16 @@ def _run(arguments: Sequence[str], seconds: float) -> tuple[float, str]:
     return time.monotonic() - started, status
 
 
-def _is_done(command: Command, place: Place, done: Sequence[str]) -> bool:
-    return command.name in done if command.finished is None else command.finished(place)
+def _is_done(command: PieceCommand, folders: Folders, done_names: Sequence[str]) -> bool:
+    return command.name in done_names if command.finished is None else command.finished(folders)
 
 
-def _done_file(place: Place) -> Path:
-    return place.work / "done.json"
+def _done_file(folders: Folders) -> Path:
+    return folders.work / "done.json"
 
 
-def _read_done(place: Place) -> list[str]:
-    file = _done_file(place)
+def _read_done(folders: Folders) -> list[str]:
+    file = _done_file(folders)
     return list(json.loads(file.read_text())) if file.is_file() else []
 
 
@@ -347,7 +349,7 @@ def bundle(piece: Piece, data: Path, out: Path) -> None:
     print(f"{piece.title}: {len(files)} files, {size / MIB:.1f} MiB, in {out}")
 
 
-def pack(place: Place, out: Path, limit: int = PACK_BYTES, part: int = PART_BYTES) -> list[str]:
+def pack(folders: Folders, out: Path, limit: int = PACK_BYTES, part: int = PART_BYTES) -> list[str]:
     """Pack results and trainings into files of at most `part` bytes, `limit` in all.
 
     Results come first, then trainings that are open, the latest first; then checkpoints of
@@ -358,13 +360,13 @@ def pack(place: Place, out: Path, limit: int = PACK_BYTES, part: int = PART_BYTE
     """
     packed, left_out = io.BytesIO(), []
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for files in _groups(place):
+        for files in _groups(folders):
             size = sum(file.stat().st_size + 1024 for file in files)  # with tar's headers
             if packed.tell() + size + 20_480 > limit:  # tar ends with up to 20 blocks of zeros
                 left_out.append(str(max(files, key=lambda file: file.stat().st_size)))
                 continue
             for file in files:
-                tar.add(file, _name_in_pack(file, place))
+                tar.add(file, _name_in_pack(file, folders))
     content = packed.getvalue()
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("state.tar.*"):
@@ -377,13 +379,13 @@ def pack(place: Place, out: Path, limit: int = PACK_BYTES, part: int = PART_BYTE
     return left_out
 
 
-def _groups(place: Place) -> list[list[Path]]:
+def _groups(folders: Folders) -> list[list[Path]]:
     """Files that are packed together or not at all, the most valuable first."""
-    results = [file for file in sorted(place.results.glob("*-full*")) if file.is_file()]
-    caches = (place.work / "paper/data", place.work / "linemod_target")
+    results = [file for file in sorted(folders.results.glob("*-full*")) if file.is_file()]
+    caches = (folders.work / "paper/data", folders.work / "linemod_target")
     files = [
         file
-        for file in sorted(place.work.rglob("*"))
+        for file in sorted(folders.work.rglob("*"))
         if file.is_file() and not any(file.is_relative_to(cache) for cache in caches)
     ]
     finished: list[list[Path]] = []
@@ -402,14 +404,14 @@ def _groups(place: Place) -> list[list[Path]]:
     return [*small, *unfinished.values(), *finished]
 
 
-def _name_in_pack(file: Path, place: Place) -> str:
-    for name, folder in (("work", place.work), ("results", place.results)):
+def _name_in_pack(file: Path, folders: Folders) -> str:
+    for name, folder in (("work", folders.work), ("results", folders.results)):
         if file.is_relative_to(folder):
             return f"{name}/{file.relative_to(folder)}"
     raise ValueError(f"{file} is in neither folder")
 
 
-def unpack(parts: Path, place: Place) -> None:
+def unpack(parts: Path, folders: Folders) -> None:
     """Put what `pack` wrote where it came from."""
     content = b"".join(part.read_bytes() for part in sorted(parts.glob("state.tar.*")))
     if not content:
@@ -418,7 +420,9 @@ def unpack(parts: Path, place: Place) -> None:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for member in tar.getmembers():
             top, _, member.name = member.name.partition("/")
-            tar.extract(member, {"work": place.work, "results": place.results}[top], filter="data")
+            tar.extract(
+                member, {"work": folders.work, "results": folders.results}[top], filter="data"
+            )
     print(f"unpacked {len(content) / MIB:.1f} MiB from {parts}")
 
 

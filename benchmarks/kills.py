@@ -33,7 +33,7 @@ KINDS = ("run", "worker", "commit")
 
 
 @dataclass
-class Outcome:
+class KillCounts:
     """What came of the kills."""
 
     kills: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -77,7 +77,7 @@ def kill(
     kills: int,
     seed: int,
     say: Callable[[str], object] = lambda line: None,
-) -> Outcome:
+) -> KillCounts:
     """Disturb runs of one command until there have been so many kills.
 
     Args:
@@ -91,7 +91,7 @@ def kill(
     subprocess.run(command(settings, folder / "undisturbed"), check=True, capture_output=True)
     seconds = time.perf_counter() - started
     expected, out = hash_of(folder / "undisturbed"), folder / "killed"
-    outcome, drawn = Outcome(), random.Random(seed)
+    outcome, drawn = KillCounts(), random.Random(seed)
     while True:
         process = subprocess.Popen(
             command(settings, out), start_new_session=True,
@@ -118,7 +118,7 @@ def kill(
                 return outcome
 
 
-def kill_repairs(dataset: Path, kills: int, seed: int, outcome: Outcome) -> None:
+def kill_repairs(dataset: Path, kills: int, seed: int, outcome: KillCounts) -> None:
     """Damage a picture, kill the repair among its moves or at any moment, and repair again.
 
     Args:
@@ -210,9 +210,9 @@ def commits(out: Path, began: int) -> bool:
 def half_committed(out: Path) -> list[str]:
     """Shards of which something is in its place, but not the entry that makes it count."""
     try:
-        there = {path.stem for path in out.glob("index/*.parquet")}
-        there |= {path.name for path in out.glob("train/*")}
-        return sorted(there - {path.stem for path in out.glob("shards/*.json")})
+        names = {path.stem for path in out.glob("index/*.parquet")}
+        names |= {path.name for path in out.glob("train/*")}
+        return sorted(names - {path.stem for path in out.glob("shards/*.json")})
     except FileNotFoundError:
         return []
 

@@ -64,8 +64,8 @@ def depth_over(crops: RealCrops, depth: NDArray[np.float32]) -> NDArray[np.uint8
         share = np.clip((image - middle) / (2 * REACH) + 0.5, 0, 1)
         colors = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_TURBO)
         colors[image == 0] = 0
-        both = cv2.addWeighted(rgb, 0.5, np.ascontiguousarray(colors[..., ::-1]), 0.5, 0)
-        tiles.append(cv2.resize(both, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST))
+        blended = cv2.addWeighted(rgb, 0.5, np.ascontiguousarray(colors[..., ::-1]), 0.5, 0)
+        tiles.append(cv2.resize(blended, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST))
     return np.hstack(tiles).astype(np.uint8)
 
 

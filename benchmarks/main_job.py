@@ -39,8 +39,8 @@ def main() -> None:
     runs = []
     for n in arguments.n:
         for workers in arguments.workers:
-            what = ["--preset", "linemod-paper"] if arguments.paper_set else ["--objects", OBJECTS]
-            runs.append(measure(n, workers, what, arguments.models))
+            task = ["--preset", "linemod-paper"] if arguments.paper_set else ["--objects", OBJECTS]
+            runs.append(measure(n, workers, task, arguments.models))
             print(json.dumps(runs[-1]))
     report = {"hardware": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs}
     if arguments.json:
@@ -48,13 +48,13 @@ def main() -> None:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def measure(n: int, workers: int, what: list[str], models: Path | None) -> dict[str, Any]:
+def measure(n: int, workers: int, task: list[str], models: Path | None) -> dict[str, Any]:
     """Run the main job once, and verify what it wrote."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         printed, seconds, peak = watch(
             [
-                *what, "--n", str(n), "--workers", str(workers), "--out", str(dataset),
+                *task, "--n", str(n), "--workers", str(workers), "--out", str(dataset),
                 *(["--models", str(models)] if models else []),
             ]
         )  # fmt: skip
@@ -99,11 +99,11 @@ def watch(arguments: list[str]) -> tuple[str, float, int]:
 
 def descendants(pid: int) -> list[int]:
     """All processes below a process."""
-    found: list[int] = []
+    pids: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in read(task).split():
-            found += [int(child), *descendants(int(child))]
-    return found
+            pids += [int(child), *descendants(int(child))]
+    return pids
 
 
 def memory(pid: int) -> int:

@@ -113,41 +113,41 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    studio = Studio(arguments.photographs, arguments.seed)
+    sheet_renderer = SheetRenderer(arguments.photographs, arguments.seed)
     base = replace(RANDOMIZATIONS["none"], light_angle=40.0)
     for name, rows in sheets(arguments.photographs).items():
         if arguments.only not in (None, name):
             continue
         pictures = []
         for label, changes in rows:
-            crops = studio.crops(replace(base, **changes), COLUMNS)
-            pictures += [label_strip(label, COLUMNS), row_of(crops.rgb)]
+            crops = sheet_renderer.crops(replace(base, **changes), COLUMNS)
+            pictures += [title_strip(label, COLUMNS), row_of(crops.rgb)]
             if name == "depth_sensor":
-                pictures[-1] = row_of(color_depth(crops))
+                pictures[-1] = row_of(depth_colors(crops))
             elif name in ("occluders", "neighbours", "background"):
-                pictures += [row_of(color_depth(crops)), row_of(color_masks(crops))]
+                pictures += [row_of(depth_colors(crops)), row_of(color_masks(crops))]
         write(arguments.out / f"{name}.png", pictures)
-    beside = replace(base, background=("board",), occluders=(1, 1), neighbours=(1, 1))
+    cut_look = replace(base, background=("board",), occluders=(1, 1), neighbours=(1, 1))
     for name, plans in cuts().items():
         if arguments.only not in (None, name):
             continue
         pictures = []
         for label, plan in plans:
-            crops = studio.crops(beside, COLUMNS, plan)
-            pictures += [label_strip(label, COLUMNS), aimed(row_of(outlined(crops)))]
+            crops = sheet_renderer.crops(cut_look, COLUMNS, plan)
+            pictures += [title_strip(label, COLUMNS), aimed(row_of(outlined(crops)))]
         write(arguments.out / f"{name}.png", pictures)
     if arguments.only in (None, "presets"):
         pictures = []
         for label, preset in RANDOMIZATIONS.items():
-            crops = studio.crops(preset, 4 * COLUMNS)
+            crops = sheet_renderer.crops(preset, 4 * COLUMNS)
             for first in range(0, len(crops), COLUMNS):
                 part = slice(first, first + COLUMNS)
-                pictures += [label_strip(label, COLUMNS)] if first == 0 else []
-                pictures += [row_of(crops.rgb[part]), row_of(color_depth(crops)[part])]
+                pictures += [title_strip(label, COLUMNS)] if first == 0 else []
+                pictures += [row_of(crops.rgb[part]), row_of(depth_colors(crops)[part])]
         write(arguments.out / "presets.png", pictures)
 
 
-class Studio:
+class SheetRenderer:
     """What every sheet is made with."""
 
     def __init__(self, photographs: Path | None, seed: int) -> None:
@@ -169,7 +169,7 @@ class Studio:
         return capture(renders, randomization, self._seed, self._models, self._photographs)
 
 
-def color_depth(crops: CropBatch) -> NDArray[np.uint8]:
+def depth_colors(crops: CropBatch) -> NDArray[np.uint8]:
     """Blue to red over 100 mm to either side of the target's centre; black: no measurement."""
     middle = crops.plans.centre_depth[:, None, None]
     share = np.clip((crops.depth - middle) / (2 * DEPTH_REACH) + 0.5, 0, 1)
@@ -193,8 +193,8 @@ def color_masks(crops: CropBatch) -> NDArray[np.uint8]:
 def outlined(crops: CropBatch) -> NDArray[np.uint8]:
     """With a green line around what is seen of the target."""
     colors = crops.rgb.copy()
-    for picture, seen in zip(colors, crops.mask_visib, strict=True):
-        mask = seen.astype(np.uint8)
+    for picture, visible in zip(colors, crops.mask_visib, strict=True):
+        mask = visible.astype(np.uint8)
         picture[(cv2.dilate(mask, np.ones((3, 3), np.uint8)) - mask).astype(bool)] = (0, 230, 60)
     return colors
 
@@ -208,7 +208,7 @@ def aimed(row: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return row
 
 
-def label_strip(text: str, columns: int) -> NDArray[np.uint8]:
+def title_strip(text: str, columns: int) -> NDArray[np.uint8]:
     """A white strip with a line of text, as wide as so many crops of 64 pixels."""
     strip = np.full((LABEL_HEIGHT, columns * (64 * SCALE + GAP), 3), 255, np.uint8)
     cv2.putText(strip, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

@@ -93,8 +93,8 @@ def _turn_multisampling_off() -> None:
     """pyrender always asks for four samples a pixel: its greatest cost on a processor."""
     from pyrender import renderer as module
 
-    several = module.glRenderbufferStorageMultisample
-    module.glRenderbufferStorageMultisample = lambda target, samples, *rest: several(
+    with_samples = module.glRenderbufferStorageMultisample
+    module.glRenderbufferStorageMultisample = lambda target, samples, *rest: with_samples(
         target, 0, *rest
     )
 

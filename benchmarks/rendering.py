@@ -41,7 +41,7 @@ _OURS = "raster"
 
 
 @dataclass(frozen=True)
-class System:
+class Contender:
     """A renderer, and how many of it run at once."""
 
     name: str
@@ -51,20 +51,20 @@ class System:
     """Above these it would take the whole run's time."""
 
 
-SYSTEMS = (
-    System(_OURS, peers.Raster),
-    System("raster, every face", partial(peers.Raster, levels=False)),
-    System(_PYRENDER, peers.Pyrender),
-    System(_PYRENDER_BEST, partial(peers.Pyrender, multisampling=False)),
-    System("moderngl atlas", peers.ModernglAtlas),
-    System("embree, no shading", peers.Embree),
-    System("blender (Cycles)", peers.Blender, most_faces=10_000),
-    System(f"{_OURS}, 2", peers.Raster, processes=2),
-    System(f"{_OURS}, 2 threads", partial(peers.Raster, threads=2)),
-    System(f"{_PYRENDER}, 2", peers.Pyrender, processes=2),
-    System(f"{_PYRENDER_BEST}, 2", partial(peers.Pyrender, multisampling=False), processes=2),
-    System("moderngl atlas, 2", peers.ModernglAtlas, processes=2),
-    System("embree, no shading, 2", peers.Embree, processes=2),
+CONTENDERS = (
+    Contender(_OURS, peers.Raster),
+    Contender("raster, every face", partial(peers.Raster, levels=False)),
+    Contender(_PYRENDER, peers.Pyrender),
+    Contender(_PYRENDER_BEST, partial(peers.Pyrender, multisampling=False)),
+    Contender("moderngl atlas", peers.ModernglAtlas),
+    Contender("embree, no shading", peers.Embree),
+    Contender("blender (Cycles)", peers.Blender, most_faces=10_000),
+    Contender(f"{_OURS}, 2", peers.Raster, processes=2),
+    Contender(f"{_OURS}, 2 threads", partial(peers.Raster, threads=2)),
+    Contender(f"{_PYRENDER}, 2", peers.Pyrender, processes=2),
+    Contender(f"{_PYRENDER_BEST}, 2", partial(peers.Pyrender, multisampling=False), processes=2),
+    Contender("moderngl atlas, 2", peers.ModernglAtlas, processes=2),
+    Contender("embree, no shading, 2", peers.Embree, processes=2),
 )
 TARGETS = {f"{_PYRENDER}, 2": 50.0, f"{_PYRENDER_BEST}, 2": 10.0, "moderngl atlas, 2": 5.0}
 """How many times as fast ours is to be on two cores at 10,000 faces."""
@@ -76,11 +76,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--faces", type=int, nargs="+", default=FACES)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each system's turn")
-    parser.add_argument("--only", default="", help="systems whose name has this in it")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each contender's turn")
+    parser.add_argument("--only", default="", help="contenders whose name has this in it")
     parser.add_argument("--growth", action="store_true", help="with the number of crops and pixels")
     arguments = parser.parse_args()
-    systems = [system for system in SYSTEMS if arguments.only in system.name]
+    contenders = [contender for contender in CONTENDERS if arguments.only in contender.name]
     report: dict[str, Any] = {
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg()[0],
@@ -88,7 +88,7 @@ def main() -> None:
         "left out": {},
     }
     for faces in arguments.faces:
-        rates, left_out = compare(systems, faces, arguments.turns, arguments.seconds)
+        rates, left_out = compare(contenders, faces, arguments.turns, arguments.seconds)
         report["crops/s"][faces] = rates
         report["left out"] |= left_out
         _print(faces, rates)
@@ -104,12 +104,14 @@ def main() -> None:
 
 
 def compare(
-    systems: Sequence[System], faces: int, turns: int, seconds: float
+    contenders: Sequence[Contender], faces: int, turns: int, seconds: float
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Crops/s of each system in each turn, and why some have none."""
+    """Crops/s of each contender in each turn, and why some have none."""
     rates: dict[str, list[float]] = {}
     left_out = {}
-    with _crews([system for system in systems if faces <= system.most_faces], faces) as crews:
+    with _crews(
+        [contender for contender in contenders if faces <= contender.most_faces], faces
+    ) as crews:
         for name, crew in list(crews.items()):
             if crew.problem:
                 left_out[name] = crew.problem
@@ -122,18 +124,20 @@ def compare(
 
 
 class Crew:
-    """The processes of one system, waiting for their turn."""
+    """The processes of one contender, waiting for their turn."""
 
-    def __init__(self, system: System, faces: int) -> None:
+    def __init__(self, contender: Contender, faces: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(system.processes):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(system.make, faces, theirs), daemon=True)
+        for _ in range(contender.processes):
+            our_end, worker_end = context.Pipe()
+            process = context.Process(
+                target=_work, args=(contender.make, faces, worker_end), daemon=True
+            )
             process.start()
-            theirs.close()
-            self._pipes.append(ours)
+            worker_end.close()
+            self._pipes.append(our_end)
             self._processes.append(process)
         self.problem = next(filter(None, [self._answer(pipe) for pipe in self._pipes]), None)
 
@@ -169,8 +173,8 @@ class Crew:
 
 
 @contextmanager
-def _crews(systems: Sequence[System], faces: int) -> Iterator[dict[str, Crew]]:
-    crews = {system.name: Crew(system, faces) for system in systems}
+def _crews(contenders: Sequence[Contender], faces: int) -> Iterator[dict[str, Crew]]:
+    crews = {contender.name: Crew(contender, faces) for contender in contenders}
     everybody = list(crews.values())
     try:
         yield crews
@@ -184,12 +188,12 @@ def _work(make: Callable[[CadModel, int], peers.Peer], faces: int, pipe: Connect
     plans = poses(model)
     try:
         peer = make(model, plans.size)
-        seen = (peer.render(plans[:16]) > 0).mean()
+        covered = (peer.render(plans[:16]) > 0).mean()
     except Exception as error:  # a machine that lacks something is told, the others go on
         pipe.send(f"{type(error).__name__}: {error}")
         return
     # A renderer that draws nothing is a fast one.
-    pipe.send(None if 0.2 < seen < 0.6 else f"it shows an object in {seen:.0%} of the pixels")
+    pipe.send(None if 0.2 < covered < 0.6 else f"it shows an object in {covered:.0%} of the pixels")
     while True:
         try:
             count = pipe.recv()
@@ -220,11 +224,11 @@ def bumpy_ball(faces: int) -> CadModel:
     waves = np.sin(5 * towards[:, 0]) * np.sin(4 * towards[:, 1]) * np.sin(6 * towards[:, 2] + 1)
     vertices = (55 + 20 * waves)[:, None] * towards
     ring, place = np.divmod(np.arange((rings - 2) * around), around)
-    here, right = ring * around + place, ring * around + (place + 1) % around
+    vertex, right_vertex = ring * around + place, ring * around + (place + 1) % around
     sides = np.concatenate(
         [
-            np.stack([here, here + around, right], 1),
-            np.stack([right, here + around, right + around], 1),
+            np.stack([vertex, vertex + around, right_vertex], 1),
+            np.stack([right_vertex, vertex + around, right_vertex + around], 1),
         ]
     )
     edge = np.arange(around)
@@ -286,8 +290,12 @@ def _print(faces: int, rates: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"\n{faces:,} faces")
     for name, rate in medians.items():
-        ours = medians.get(f"{_OURS}, 2" if name.endswith(", 2") else _OURS)
-        ratio = f"ours is {ours / rate:6.1f} times as fast" if ours and "raster" not in name else ""
+        our_rate = medians.get(f"{_OURS}, 2" if name.endswith(", 2") else _OURS)
+        ratio = (
+            f"ours is {our_rate / rate:6.1f} times as fast"
+            if our_rate and "raster" not in name
+            else ""
+        )
         target = f" (target {TARGETS[name]:g})" if faces == 10_000 and name in TARGETS else ""
         print(f"  {name:34s} {rate:9.0f} crops/s  {ratio}{target}", flush=True)
 

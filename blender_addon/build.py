@@ -43,12 +43,12 @@ def main() -> None:
     parser.add_argument("--pythons", default=",".join(PYTHONS), help="Blender's, 4.2 to 5.2")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "build" / "addon")
     options = parser.parse_args()
-    own = build_wheel(options.out / "wheels")
+    own_wheel = build_wheel(options.out / "wheels")
     for platform in options.platforms.split(","):
         if platform not in WHEEL_TAGS:
             parser.error(f"there is no platform {platform!r}: {', '.join(WHEEL_TAGS)}")
         bundled = fetch_wheels(options.out / "wheels", platform, options.pythons.split(","))
-        archive = build_zip(options.out, platform, [own, *bundled])
+        archive = build_zip(options.out, platform, [own_wheel, *bundled])
         sys.stdout.write(f"{archive} {archive.stat().st_size / 1e6:.0f} MB\n")
 
 
@@ -72,16 +72,16 @@ def fetch_wheels(folder: Path, platform: str, pythons: Sequence[str]) -> list[Pa
     wheels: dict[str, Path] = {}
     for python in pythons:
         place = folder / f"{platform}-{python}"
-        wanted = CONSTRAINTS.read_text("utf-8")
+        constraints = CONSTRAINTS.read_text("utf-8")
         complete = place / "complete"
-        if not complete.exists() or complete.read_text("utf-8") != wanted:
+        if not complete.exists() or complete.read_text("utf-8") != constraints:
             shutil.rmtree(place, ignore_errors=True)
             tags = [f"--platform={tag}" for tag in WHEEL_TAGS[platform]]
             _pip(
                 "download", "--no-deps", "--only-binary=:all:", "--implementation=cp", *tags,
                 f"--python-version={python}", f"--dest={place}", f"--requirement={CONSTRAINTS}",
             )  # fmt: skip
-            complete.write_text(wanted, "utf-8")
+            complete.write_text(constraints, "utf-8")
         # A wheel for the stable ABI is the same file for all of them.
         wheels |= {wheel.name: wheel for wheel in place.glob("*.whl")}
     return list(wheels.values())

@@ -18,7 +18,7 @@ WORKER = Path(__file__).with_name("worker.py")
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
-def job_command(context: bpy.types.Context, job: Path, scene: Path) -> Command:
+def job_command(context: bpy.types.Context, job: Path, blend_file: Path) -> Command:
     """Work on a job, in the preferences' Python or else in this Blender without a window.
 
     Raises:
@@ -26,7 +26,7 @@ def job_command(context: bpy.types.Context, job: Path, scene: Path) -> Command:
     """
     if external_python(context):
         return python_command(context, job)
-    return blender_command(context, str(job), scene=scene)
+    return work_command(context, str(job), blend_file=blend_file)
 
 
 def python_command(context: bpy.types.Context, job: Path) -> Command:
@@ -52,7 +52,7 @@ def python_command(context: bpy.types.Context, job: Path) -> Command:
     return Command([python, str(LAUNCHER), str(job)], environment)
 
 
-def blender_command(context: bpy.types.Context, *work: str, scene: Path | None = None) -> Command:
+def work_command(context: bpy.types.Context, *work: str, blend_file: Path | None = None) -> Command:
     """Do work in this Blender without a window, or in this Python where it has no Blender."""
     after = ["--", str(bundled_packages()), *work]
     if not bpy.app.binary_path:
@@ -62,7 +62,7 @@ def blender_command(context: bpy.types.Context, *work: str, scene: Path | None =
     words = [
         bpy.app.binary_path, "--background", "--factory-startup",
         "--enable-autoexec" if scripts else "--disable-autoexec",
-        *([] if scene is None else [str(scene)]),
+        *([] if blend_file is None else [str(blend_file)]),
         "--python-exit-code", "3", "--python", str(WORKER), *after,
     ]  # fmt: skip
     return Command(words)

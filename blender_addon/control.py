@@ -14,7 +14,7 @@ import bpy
 
 from . import launch, messages, pictures
 from .job_process import Command, JobProcess
-from .properties import label
+from .properties import shown_name
 
 EVERY = 0.25
 """Seconds between looks at the job: the interface is drawn no oftener, or it would take the job's
@@ -151,7 +151,7 @@ class Control:
         if isinstance(message, messages.Failed):
             status.result = message
         elif isinstance(
-            message, messages.Preview | messages.Dataset | messages.Learned | messages.Checked
+            message, messages.Preview | messages.Generated | messages.Learned | messages.Checked
         ):
             status.result = message
             status.factor = 1.0
@@ -169,7 +169,7 @@ class Control:
         if result is not None and not isinstance(result, messages.Failed):
             status.state = "finished"
             status.text, status.details = _outcome(result, time.monotonic() - status.begun)
-            if isinstance(result, messages.Dataset):
+            if isinstance(result, messages.Generated):
                 self.dataset = Path(result.folder)
         elif process.ending:
             status.state, status.text = "cancelled", "Cancelled"
@@ -205,7 +205,7 @@ def _progress(status: Status, message: messages.Message) -> None:
     elif isinstance(message, messages.Target):
         status.found = [_in_this_interface(line, status.kind) for line in message.lines]
         pictures.show(Path(message.contact_sheet))
-    elif isinstance(message, messages.Crops):
+    elif isinstance(message, messages.Generating):
         status.factor = message.done / max(message.total, 1)
         status.text = f"{message.done:,} of {message.total:,} crops"
         status.details = _speed(message.crops_per_second, "crops", message.seconds_left)
@@ -231,7 +231,7 @@ def _speed(rate: float, unit: str, left: float | None) -> list[str]:
 
 def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
     """What a job came to in so long: a sentence, and more."""
-    if isinstance(result, messages.Dataset):
+    if isinstance(result, messages.Generated):
         details = _notes(result)
         if result.redrawn or result.dropped:
             details.insert(0, f"{result.redrawn:,} adapted anew, {result.dropped:,} left out")
@@ -247,20 +247,20 @@ def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
     ]
 
 
-def _notes(result: messages.Dataset | messages.Preview) -> list[str]:
+def _notes(result: messages.Generated | messages.Preview) -> list[str]:
     return [_in_this_interface(note, "generate") for note in result.notes]
 
 
 def _crash(doing: str, code: int, words: str) -> str:
     if code in _LACKS:
         return _LACKS[code]
-    said = f' Its last words: "{words}"' if words else ""
-    return f"The job died (exit code {code}) at: {doing}.{said}"
+    last_words = f' Its last words: "{words}"' if words else ""
+    return f"The job died (exit code {code}) at: {doing}.{last_words}"
 
 
 def _in_this_interface(message: str, kind: Kind | None) -> str:
     """A job's message, which names settings as the job knows them."""
-    return messages.worded(message, lambda name: label(name, kind)).rstrip(".")
+    return messages.worded(message, lambda name: shown_name(name, kind)).rstrip(".")
 
 
 def _duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from . import pictures
-from .commands import blender_command, job_command, python_command
+from .commands import job_command, python_command, work_command
 from .control import Kind, control
 from .interface import dataset_folder, draw_again
 from .job_process import Command
@@ -183,7 +183,7 @@ class RenderAdaptOpenReport(JobOperator, bpy.types.Operator):
 
     def prepare(self, context: bpy.types.Context, folder: Path) -> Command:
         """Say how to write it."""
-        return blender_command(context, "--report", str(dataset_folder(context)))
+        return work_command(context, "--report", str(dataset_folder(context)))
 
     def after(self, context: bpy.types.Context) -> None:
         """Open it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .messages import Failed, Message, decode
+from .messages import Failed, Message, decode_message
 
 PATIENCE = 1.25
 """Seconds that a job has to end by itself when it is asked to."""
@@ -107,9 +107,9 @@ class JobProcess:
     def last_words(self) -> str:
         """The last line of the log, an error if there is one."""
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
-        said = [line.strip() for line in lines if line.strip()]
-        errors = [line for line in said if line not in self._printed]
-        return (errors or said or [""])[-1]
+        lines = [line.strip() for line in lines if line.strip()]
+        errors = [line for line in lines if line not in self._printed]
+        return (errors or lines or [""])[-1]
 
     @property
     def _input(self) -> Any:
@@ -132,7 +132,7 @@ class JobProcess:
             for line in stream:
                 text = line.decode("utf-8", errors="replace")
                 try:
-                    message = decode(text)
+                    message = decode_message(text)
                 except (ValueError, KeyError, TypeError):
                     message = Failed(
                         "The job speaks another version's language: bring the extension and the "

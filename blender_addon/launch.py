@@ -16,8 +16,8 @@ TOO_OLD, ABSENT, OTHER_VERSION = 71, 72, 73
 def main() -> None:
     """Do the job; `render_adapt.jobs` has the other exit codes."""
     # The extension's own modules, which lie beside this file, are not to be imported.
-    here = os.path.dirname(os.path.realpath(__file__))
-    sys.path[:] = [place for place in sys.path if os.path.realpath(place) != here]
+    extension_folder = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [place for place in sys.path if os.path.realpath(place) != extension_folder]
     if sys.version_info < (3, 11):  # noqa: UP036 (older ones come as far as this)
         sys.exit(TOO_OLD)
     import runpy

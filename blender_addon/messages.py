@@ -9,9 +9,9 @@ from pathlib import Path
 from checked_settings import worded
 from render_adapt.jobs import (
     Checked,
-    Crops,
-    Dataset,
     Failed,
+    Generated,
+    Generating,
     Job,
     Learned,
     Learning,
@@ -19,15 +19,15 @@ from render_adapt.jobs import (
     Preview,
     Target,
     Working,
-    decode,
+    decode_message,
     write_job,
 )
 
 __all__ = [
     "Checked",
-    "Crops",
-    "Dataset",
     "Failed",
+    "Generated",
+    "Generating",
     "Job",
     "Learned",
     "Learning",
@@ -36,7 +36,7 @@ __all__ = [
     "Target",
     "Working",
     "bundled_packages",
-    "decode",
+    "decode_message",
     "worded",
     "write_job",
 ]

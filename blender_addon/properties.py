@@ -255,17 +255,17 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
     )  # fmt: skip
 
 
-def label(name: str, kind: str | None) -> str:
+def shown_name(name: str, kind: str | None) -> str:
     """What the interface calls a setting of a job; the job's own name if it has none.
 
     Args:
         name: the setting's, as the job knows it.
         kind: the job's.
     """
-    ours = "learned" if (name, kind) == ("out", "learn") else _PROPERTIES.get(name, name)
-    found = RenderAdaptSettings.bl_rna.properties.get(ours)
+    property_name = "learned" if (name, kind) == ("out", "learn") else _PROPERTIES.get(name, name)
+    field = RenderAdaptSettings.bl_rna.properties.get(property_name)
     # Without the unit.
-    return name if found is None else str(found.name).partition(" (")[0]
+    return name if field is None else str(field.name).partition(" (")[0]
 
 
 def register() -> None:

@@ -28,15 +28,17 @@ def chosen_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     settings = context.scene.render_adapt
     inside = context.view_layer.objects
     if settings.source == "COLLECTION":
-        every = settings.collection.all_objects if settings.collection else []
+        candidates = settings.collection.all_objects if settings.collection else []
         # By identity: a linked object may have the name of another.
         present = {item.as_pointer() for item in inside}
-        chosen = [
-            item for item in every if item.as_pointer() in present and not _hidden(item, context)
+        objects = [
+            item
+            for item in candidates
+            if item.as_pointer() in present and not _hidden(item, context)
         ]
     else:
-        chosen = [item for item in inside if item.select_get(view_layer=context.view_layer)]
-    return sorted((item for item in chosen if item.type in KINDS), key=lambda item: item.name)
+        objects = [item for item in inside if item.select_get(view_layer=context.view_layer)]
+    return sorted((item for item in objects if item.type in KINDS), key=lambda item: item.name)
 
 
 def size_mm(item: bpy.types.Object, scene: bpy.types.Scene) -> float:
@@ -55,14 +57,14 @@ def refuse_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     Raises:
         Refusal: there are none, or one of them cannot be rendered as it looks.
     """
-    chosen = chosen_objects(context)
-    if not chosen:
+    objects = chosen_objects(context)
+    if not objects:
         raise Refusal(_nothing(context))
-    for item in chosen:
+    for item in objects:
         _refuse(item, context)
         for block in _depends_on(item):
             _refuse_missing(block, item)
-    return chosen
+    return objects
 
 
 def diameter_mm(objects: Sequence[bpy.types.Object], context: bpy.types.Context) -> float:
@@ -140,16 +142,16 @@ def _depends_on(item: bpy.types.Object) -> Iterator[Any]:
                 yield from _images(slot.material.node_tree, set())
 
 
-def _images(tree: bpy.types.NodeTree, seen: set[str]) -> Iterator[Any]:
-    if tree.name_full in seen:
+def _images(tree: bpy.types.NodeTree, visited: set[str]) -> Iterator[Any]:
+    if tree.name_full in visited:
         return
-    seen.add(tree.name_full)
+    visited.add(tree.name_full)
     yield tree
     for node in tree.nodes:
         if getattr(node, "image", None) is not None:
             yield node.image
         if getattr(node, "node_tree", None) is not None:
-            yield from _images(node.node_tree, seen)
+            yield from _images(node.node_tree, visited)
 
 
 def _refuse_missing(block: Any, item: bpy.types.Object) -> None:

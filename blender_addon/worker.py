@@ -29,15 +29,15 @@ def _report(dataset: Path) -> None:
     """Write a dataset's report; that it ends well says that the report is there."""
     threading.Thread(target=_end_with_input, daemon=True).start()
     from render_adapt import RenderAdaptError, write_report
-    from render_adapt.jobs import Failed, Working, encode
+    from render_adapt.jobs import Failed, Working, encode_message
 
-    sys.stdout.write(encode(Working("Writing the report")) + "\n")
+    sys.stdout.write(encode_message(Working("Writing the report")) + "\n")
     sys.stdout.flush()
     code = 0
     try:
         write_report(dataset)
     except RenderAdaptError as error:
-        sys.stdout.write(encode(Failed(str(error))) + "\n")
+        sys.stdout.write(encode_message(Failed(str(error))) + "\n")
         code = 1
     sys.stdout.flush()
     # An interpreter that has loaded bpy may hang or crash on its regular way out.

@@ -84,9 +84,9 @@ def spelling(name: str) -> str:
     return _ALIASES.get(letters, letters)
 
 
-def unknown_name(name: str, known: Iterable[str], where: str) -> ModelError:
+def unknown_name(name: str, names: Iterable[str], where: str) -> ModelError:
     """The error for a name that `where` does not have, with the nearest name that it has."""
-    known = list(known)
-    nearest = difflib.get_close_matches(spelling(name), known, n=1)
+    names = list(names)
+    nearest = difflib.get_close_matches(spelling(name), names, n=1)
     hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-    return ModelError(f"`objects` {name}: not among {where}{hint}, which are {', '.join(known)}")
+    return ModelError(f"`objects` {name}: not among {where}{hint}, which are {', '.join(names)}")

@@ -195,12 +195,12 @@ def _parse_entry(entry: str) -> tuple[str, Path | None]:
 
 def _find(name: str, folder: dict[int, FolderObject], models: Path | None) -> FolderObject:
     """The object that `name` means."""
-    wanted = spelling(name)
-    if id_ := re.fullmatch(r"(?:obj)?0*([1-9]\d{0,8})", wanted):
+    spelled = spelling(name)
+    if id_ := re.fullmatch(r"(?:obj)?0*([1-9]\d{0,8})", spelled):
         entry = folder.get(int(id_[1]))
     else:
         by_name = {spelling(entry.name): entry for entry in folder.values() if entry.name}
-        entry = by_name.get(wanted)
+        entry = by_name.get(spelled)
     linemod = linemod_id(name)
     if entry is None and linemod in folder and folder[linemod].name is None:
         entry = folder[linemod]
@@ -265,9 +265,9 @@ def _check_diameter(diameter: float, extent: float, entry: FolderObject) -> None
         return
     advice = "correct the diameter there or take the mesh that it was measured on"
     for unit, factor in MILLIMETRES.items():
-        for ratio, what in ((factor, "mesh"), (1 / factor, "diameter")):
+        for ratio, quantity in ((factor, "mesh"), (1 / factor, "diameter")):
             if factor != 1 and abs(diameter / (extent * ratio) - 1) <= _DIAMETER_TOLERANCE:
-                advice = f"the {what} is probably in {WORDS[unit]}: bring both to one unit"
+                advice = f"the {quantity} is probably in {WORDS[unit]}: bring both to one unit"
     raise ModelError(
         f"{entry.path} is {extent:.6g} across but models_info.json says {diameter:.6g}; {advice}"
     )
@@ -325,11 +325,11 @@ def _summary(entry: FolderObject, models: Path | None, units: str | None) -> Mod
 
 
 def _check_names_differ(models: Sequence[CadModel]) -> None:
-    seen: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     for model in models:
-        if model.name.casefold() in seen:
+        if model.name.casefold() in name_of:
             raise ModelError(
                 f"`objects` names {model.name} twice; give each object once and each file a name "
                 "of its own"
             )
-        seen[model.name.casefold()] = model.name
+        name_of[model.name.casefold()] = model.name

@@ -25,25 +25,25 @@ def check_units(units: str | None) -> None:
 
 
 def scale_of(
-    vertices: NDArray[np.float64], label: str, units: str | None, stated: float | None = None
+    vertices: NDArray[np.float64], subject: str, units: str | None, stated: float | None = None
 ) -> float:
     """`millimetres_per_unit` of (V, 3) vertices, by their box alone where that leaves no doubt."""
     diagonal = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     try:
-        millimetres_per_unit(diagonal / math.sqrt(3), label, units, stated)
-        return millimetres_per_unit(diagonal, label, units, stated)
+        millimetres_per_unit(diagonal / math.sqrt(3), subject, units, stated)
+        return millimetres_per_unit(diagonal, subject, units, stated)
     except ModelError:
-        return millimetres_per_unit(largest_distance(vertices), label, units, stated)
+        return millimetres_per_unit(largest_distance(vertices), subject, units, stated)
 
 
 def millimetres_per_unit(
-    extent: float, label: str, units: str | None, stated: float | None = None
+    extent: float, subject: str, units: str | None, stated: float | None = None
 ) -> float:
     """The factor that brings a mesh to millimetres.
 
     Args:
         extent: the mesh's diameter in its own unit.
-        label: what messages begin with.
+        subject: what messages begin with.
         units: what the user says, which counts before all else.
         stated: millimetres per unit where the file's format says so.
 
@@ -56,7 +56,7 @@ def millimetres_per_unit(
         factor = MILLIMETRES[units]
         if not _SMALLEST_AT_ALL <= extent * factor <= _LARGEST_AT_ALL:
             raise ModelError(
-                f"{label} is {_digits(extent * factor)} mm across with `units` {units}; "
+                f"{subject} is {_digits(extent * factor)} mm across with `units` {units}; "
                 "no object of 0.1 mm to 100 m, so try another unit or scale the mesh"
             )
         return factor
@@ -73,7 +73,7 @@ def millimetres_per_unit(
         )
     else:
         advice = "scale the mesh to millimetres, or pass `units` mm if that is its true size"
-    raise ModelError(f"{label} is {_digits(extent * factor)} mm across if {reading}; {advice}")
+    raise ModelError(f"{subject} is {_digits(extent * factor)} mm across if {reading}; {advice}")
 
 
 def _digits(value: float) -> str:

@@ -59,22 +59,22 @@ def fit(settings: Any) -> None:
         object.__setattr__(settings, name, value)
 
 
-def fitted_to(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def fitted_to(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name, as a file or a message has them, as a settings class takes them.
 
     Args:
         kind: the class, a dataclass.
-        given: the values of some of its fields.
+        values: the values of some of its fields.
 
     Raises:
         WrongValue: as for `check`.
         SettingError: there is no such field.
     """
     hints = _hints(kind)
-    for name in given:
+    for name in values:
         if name not in hints:
             raise SettingError(f"there is no setting {name}: {', '.join(hints)} are known")
-    return {name: _fitted_setting(name, hints[name], value) for name, value in given.items()}
+    return {name: _fitted_setting(name, hints[name], value) for name, value in values.items()}
 
 
 @contextmanager
@@ -132,10 +132,10 @@ def _fitted(hint: Any, value: Any) -> Any:
         return _fitted_tuple(hint, rules, value)
     if get_origin(hint) is Literal:
         return _choice(get_args(hint), value)
-    taken = _of_kind(hint, value)
-    if not (_is_finite(taken) and all(rule.holds(taken) for rule in rules)):
+    fitted = _of_kind(hint, value)
+    if not (_is_finite(fitted) and all(rule.holds(fitted) for rule in rules)):
         raise _Unfit(_bounds(hint, rules))
-    return taken
+    return fitted
 
 
 def _fitted_to_any(hints: tuple[Any, ...], value: Any) -> Any:
@@ -159,12 +159,12 @@ def _fitted_tuple(hint: Any, rules: tuple[Rule, ...], value: Any) -> tuple[Any, 
     try:
         if not is_list or len(hints) != len(value):
             raise _Unfit
-        taken = tuple(map(_fitted, hints, value))
-        if not all(rule.holds(taken) for rule in rules):
+        fitted = tuple(map(_fitted, hints, value))
+        if not all(rule.holds(fitted) for rule in rules):
             raise _Unfit
     except _Unfit:
         raise _Unfit(_tuple_in_words(get_args(hint), rules)) from None
-    return taken
+    return fitted
 
 
 def _choice(choices: tuple[Any, ...], value: Any) -> Any:
@@ -213,8 +213,8 @@ def _tuple_in_words(hints: tuple[Any, ...], rules: tuple[Rule, ...]) -> str:
     kind, of_each = _parts(hints[0])
     phrases = [rule.phrase for rule in rules]
     if get_origin(kind) is Literal:
-        each = alternatives(get_args(kind))
+        element = alternatives(get_args(kind))
     else:
-        each = f"{_MANY[kind]} {_bounds(kind, of_each) if of_each else ''}".rstrip()
+        element = f"{_MANY[kind]} {_bounds(kind, of_each) if of_each else ''}".rstrip()
     count = "a list of" if hints[-1] is ... else _COUNTS[len(hints)]
-    return ", ".join([f"{count} {each}", *phrases])
+    return ", ".join([f"{count} {element}", *phrases])

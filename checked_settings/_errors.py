@@ -61,7 +61,7 @@ def worded(text: str, word: Callable[[str], str]) -> str:
         text: has names of settings in backticks.
         word: gives the reader's word for a name.
     """
-    return _NAME.sub(lambda found: word(found[1]), text)
+    return _NAME.sub(lambda match: word(match[1]), text)
 
 
 def _shown(value: Any) -> str:

@@ -70,31 +70,33 @@ class PlugIns(Mapping[str, _T]):
     @functools.cached_property
     def _points(self) -> dict[str, list[EntryPoint]]:
         """The others' by name, in order of their names."""
-        found: dict[str, list[EntryPoint]] = {}
-        for point in sorted(entry_points(group=self._group), key=lambda one: (one.name, one.value)):
+        points: dict[str, list[EntryPoint]] = {}
+        for point in sorted(
+            entry_points(group=self._group), key=lambda point: (point.name, point.value)
+        ):
             if point.name in self._shipped:
                 _logger.warning(
                     "The %s %s of %s is left out, for there is one of that name: give it another.",
                     self._word, point.name, point.value,
                 )  # fmt: skip
             else:
-                found.setdefault(point.name, []).append(point)
-        return found
+                points.setdefault(point.name, []).append(point)
+        return points
 
     def _load(self, point: EntryPoint, *others: EntryPoint) -> _T:
-        what = f"the {self._word} {point.name} of {point.value}"
+        named = f"the {self._word} {point.name} of {point.value}"
         if others:
-            raise self._error(f"{what} has the name of that of {others[0].value}: remove one")
+            raise self._error(f"{named} has the name of that of {others[0].value}: remove one")
         try:
-            one = point.load()
-            fits = isinstance(one, self._kind) and point.name in self._names_of(one)
+            plug_in = point.load()
+            fits = isinstance(plug_in, self._kind) and point.name in self._names_of(plug_in)
         except Exception as error:
             # Another package's code runs here, and may do wrong whatever code can.
             raise self._error(
-                f"{what} cannot be loaded ({type(error).__name__}: {error}): {_ADVICE}"
+                f"{named} cannot be loaded ({type(error).__name__}: {error}): {_ADVICE}"
             ) from error
         if not fits:
             kind = f"{self._kind.__module__.split('.')[0]}.{self._kind.__name__}"
-            raise self._error(f"{what} is no {kind} of that name: {_ADVICE}")
-        loaded: _T = one
+            raise self._error(f"{named} is no {kind} of that name: {_ADVICE}")
+        loaded: _T = plug_in
         return loaded

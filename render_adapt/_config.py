@@ -216,11 +216,11 @@ class RunConfig:
         defaults = {field.name: field.default for field in fields(self)}
         if self.camera is not None and planner.what == "crop" and self.cut_from is None:
             raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
-        for what, name in _ONLY_OF:
+        for pictures, name in _ONLY_OF:
             # Manifests have the window in numbers, those of frames too.
             left_out = defaults[name], WINDOW if name == "window" else None
-            if what != planner.what and getattr(self, name) not in left_out:
-                raise SettingError(f"`{name}` {_MISFIT[what]}")
+            if pictures != planner.what and getattr(self, name) not in left_out:
+                raise SettingError(f"`{name}` {_MISFIT[pictures]}")
         if planner.window is None and self.adapter != "none":
             raise SettingError(
                 "`frames` makes whole frames, and an adapter takes crops of one object: "
@@ -324,19 +324,19 @@ def split_names(objects: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def _sides(given: str) -> tuple[int, int]:
+def _sides(text: str) -> tuple[int, int]:
     """Width and height in pixels of `640x480`."""
-    width, height = map(int, given.split("x"))
+    width, height = map(int, text.split("x"))
     return width, height
 
 
-def _formats(given: tuple[str, ...]) -> tuple[str, ...]:
+def _formats(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The formats that are asked for, each once and in the order of `formats()`."""
-    names, known = split_names(given), formats()
-    if not names or not set(names) <= known.keys():
-        rule = f"{alternatives(known)}, or several with commas between them"
+    names, all_formats = split_names(texts), formats()
+    if not names or not set(names) <= all_formats.keys():
+        rule = f"{alternatives(all_formats)}, or several with commas between them"
         raise WrongValue("format", ",".join(names), rule)
-    return tuple(name for name in known if name in names)
+    return tuple(name for name in all_formats if name in names)
 
 
 def available_cores() -> int:

@@ -52,7 +52,7 @@ def hash_file(path: Path, inside: Path | None = None) -> str:
         OSError: it cannot be read, or is no file of a dataset.
     """
     with safe_files.open_file(path, most=MOST_BYTES, inside=inside) as file:
-        return safe_files.hash_file(file)
+        return safe_files.hash_open_file(file)
 
 
 def listing_text(hashes: Mapping[str, str]) -> str:

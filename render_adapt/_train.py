@@ -138,8 +138,8 @@ def find_target(run: TrainRun) -> FoundTarget:
     Raises:
         RenderAdaptError: one sentence that says why.
     """
-    _, _, found = _read(run)
-    return found
+    _, _, target = _read(run)
+    return target
 
 
 def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
@@ -187,9 +187,9 @@ def train_adapter(
     from adapter import architecture_of, save_adapter, train
 
     architecture_of(config)  # refused before anything is rendered
-    models, target, found = _read(run)
+    models, target, found_target = _read(run)
     if on_target is not None:
-        on_target(found)
+        on_target(found_target)
     cut, plan = run.cut(target.cut), run.plan(target.cut)
     # The training's own lock would let go before the adapter is saved and calibrated.
     with only_training(run.working, "adapter.lock"):

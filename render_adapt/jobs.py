@@ -1,7 +1,8 @@
 """Work for a user interface, in a process of its own: `python -m render_adapt.jobs JOB.json`.
 
 Also what Blender's background process runs (`blender_addon`). The process tells how it goes on
-standard output, as lines of JSON that `decode` reads; it stops when its standard input ends.
+standard output, as lines of JSON that `decode_message` reads; it stops when its standard input
+ends.
 
 Exit codes: 0 done; 1 it cannot be done, and the last message says why; 130 it was stopped.
 """
@@ -31,9 +32,9 @@ from checked_settings import (
 from render_adapt._config import RunConfig
 from render_adapt._jobs.messages import (
     Checked,
-    Crops,
-    Dataset,
     Failed,
+    Generated,
+    Generating,
     Job,
     Learned,
     Learning,
@@ -41,8 +42,8 @@ from render_adapt._jobs.messages import (
     Preview,
     Target,
     Working,
-    decode,
-    encode,
+    decode_message,
+    encode_message,
     read_job,
     write_job,
 )
@@ -52,9 +53,9 @@ from render_adapt._runs.studio import Studio
 
 __all__ = [
     "Checked",
-    "Crops",
-    "Dataset",
     "Failed",
+    "Generated",
+    "Generating",
     "Job",
     "Learned",
     "Learning",
@@ -62,8 +63,8 @@ __all__ = [
     "Preview",
     "Target",
     "Working",
-    "decode",
-    "encode",
+    "decode_message",
+    "encode_message",
     "main",
     "read_job",
     "write_job",
@@ -82,7 +83,7 @@ def main(job_file: str) -> None:
     os.dup2(2, 1)
 
     def tell(message: Message) -> None:
-        messages.write(encode(message) + "\n")
+        messages.write(encode_message(message) + "\n")
         messages.flush()
 
     code = 1
@@ -123,7 +124,7 @@ def _generate(job: Job, tell: Callable[[Message], None]) -> None:
     tell(Working("Reading the objects"))
     summary = generate(config, _CropsMeter(tell))
     tell(
-        Dataset(
+        Generated(
             folder=str(summary.folder), crops=summary.crops, redrawn=summary.redrawn,
             dropped=summary.dropped, seconds=summary.seconds,
             stage_seconds=summary.stage_seconds, contact_sheet=str(summary.contact_sheet),
@@ -140,17 +141,17 @@ class _CropsMeter:
         self._start: tuple[float, int] | None = None
         self._told = 0.0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, crops_done: int, total: int) -> None:
         now = time.perf_counter()
         if self._start is None:
-            self._start = now, done
-        since, before = self._start
-        if done < total and done > before and now - self._told < _EVERY:
+            self._start = now, crops_done
+        since, crops_before = self._start
+        if crops_done < total and crops_done > crops_before and now - self._told < _EVERY:
             return
         self._told = now
-        rate = (done - before) / (now - since) if done > before else 0.0
-        left = (total - done) / rate if rate else None
-        self._tell(Crops(done, total, rate, left))
+        rate = (crops_done - crops_before) / (now - since) if crops_done > crops_before else 0.0
+        left = (total - crops_done) / rate if rate else None
+        self._tell(Generating(crops_done, total, rate, left))
 
 
 def _preview(job: Job, tell: Callable[[Message], None]) -> None:
@@ -159,9 +160,9 @@ def _preview(job: Job, tell: Callable[[Message], None]) -> None:
     studio = Studio(_run_config(job))
     tell(Working("Rendering and adapting"))
     studio.write_contact_sheet(Path(job.picture), 0, job.crops)
-    shown = min(job.crops, studio.config.n)
+    crop_count = min(job.crops, studio.config.n)
     seconds = time.perf_counter() - started
-    tell(Preview(job.picture, shown, seconds, list(run_notes(studio))))
+    tell(Preview(job.picture, crop_count, seconds, list(run_notes(studio))))
 
 
 def _run_config(job: Job) -> RunConfig:
@@ -183,18 +184,18 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     if preset not in PRESETS:
         raise WrongValue("preset", preset, alternatives(PRESETS))
     of_run = {field.name for field in dataclasses.fields(TrainRun)}
-    given = {name: settings.pop(name) for name in of_run & settings.keys()}
-    run = TrainRun(**fitted_to(TrainRun, given))
+    run_settings = {name: settings.pop(name) for name in of_run & settings.keys()}
+    run = TrainRun(**fitted_to(TrainRun, run_settings))
     config = dataclasses.replace(PRESETS[preset], **fitted_to(TrainConfig, settings))
     pictures = run.working / "samples"
-    told, shown = 0.0, _newest(pictures)
+    told_at, newest_shown = 0.0, _newest(pictures)
 
     def show(state: TrainProgress) -> None:
-        nonlocal told, shown
-        if state.step < state.steps and time.perf_counter() - told < _EVERY:
+        nonlocal told_at, newest_shown
+        if state.step < state.steps and time.perf_counter() - told_at < _EVERY:
             return
-        told, newest = time.perf_counter(), _newest(pictures)
-        renewed, shown = newest if newest != shown else None, newest
+        told_at, newest = time.perf_counter(), _newest(pictures)
+        renewed, newest_shown = newest if newest != newest_shown else None, newest
         tell(
             Learning(
                 state.step, state.steps, state.losses, state.steps_per_second,
@@ -202,10 +203,10 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
             )
         )  # fmt: skip
 
-    def tell_target(found: FoundTarget) -> None:
-        report = found.report
+    def tell_target(target: FoundTarget) -> None:
+        report = target.report
         tell(
-            Target(report.crops, report.with_depth, list(report.lines()), str(found.contact_sheet))
+            Target(report.crops, report.with_depth, list(report.lines()), str(target.contact_sheet))
         )
         tell(Working("Rendering the objects to learn from"))
 
@@ -221,8 +222,8 @@ def _newest(folder: Path) -> str | None:
 
 def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        what = f"learning with {sys.executable}"
-        raise MissingDependency(what, "torch", "'render-adapt[train]'")
+        use = f"learning with {sys.executable}"
+        raise MissingDependency(use, "torch", "'render-adapt[train]'")
 
 
 def _check(job: Job, tell: Callable[[Message], None]) -> None:

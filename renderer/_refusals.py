@@ -13,7 +13,7 @@ NEAR = 10.0
 
 
 def refuse_unknown(
-    plans: Plans, numbers: NDArray[np.int32], least: int, count: int, what: str
+    plans: Plans, numbers: NDArray[np.int32], least: int, count: int, kind: str
 ) -> None:
     """Refuse plans that name a model or texture which is not there.
 
@@ -22,7 +22,7 @@ def refuse_unknown(
         numbers: (N, ...), positions in a list of `count`.
         least: the least number allowed; -1 where it stands for none.
         count: how many there are.
-        what: "model" or "texture".
+        kind: "model" or "texture".
 
     Raises:
         RenderError: a number is out of range.
@@ -31,8 +31,8 @@ def refuse_unknown(
     if wrong.any():
         row, place = np.argwhere(wrong)[0]
         raise RenderError(
-            f"crop {plans.index[row]} asks for {what} {numbers[row, place]}, but there are "
-            f"{count}: make the plans with the renderer's own list of {what}s"
+            f"crop {plans.index[row]} asks for {kind} {numbers[row, place]}, but there are "
+            f"{count}: make the plans with the renderer's own list of {kind}s"
         )
 
 

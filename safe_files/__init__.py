@@ -8,9 +8,9 @@ Convention:
     What cannot be used is an `OSError` whose `strerror` is a phrase to end a sentence with.
 """
 
-from ._decode import MOST_PIXELS, decode_picture, picture_size
-from ._lock import FolderLock
-from ._read import (
+from safe_files._decode import MOST_PIXELS, decode_picture, picture_size
+from safe_files._lock import FolderLock
+from safe_files._read import (
     UnusableFileError,
     list_folder,
     numbers_of,
@@ -19,11 +19,11 @@ from ._read import (
     parse_toml,
     read_file,
 )
-from ._write import (
+from safe_files._write import (
     append_to,
     create_file,
     flush_folder,
-    hash_file,
+    hash_open_file,
     partials_of,
     remove_partials,
     write_file,
@@ -37,7 +37,7 @@ __all__ = [
     "create_file",
     "decode_picture",
     "flush_folder",
-    "hash_file",
+    "hash_open_file",
     "list_folder",
     "numbers_of",
     "open_file",

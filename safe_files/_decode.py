@@ -19,13 +19,13 @@ _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def decode_picture(
-    content: bytes, how: int = cv2.IMREAD_COLOR, *, most_pixels: int = MOST_PIXELS
+    content: bytes, flags: int = cv2.IMREAD_COLOR, *, most_pixels: int = MOST_PIXELS
 ) -> NDArray[np.integer | np.floating] | None:
     """A PNG, JPEG, BMP, WebP or TIFF picture, its channels in OpenCV's order.
 
     Args:
         content: the file's.
-        how: OpenCV's flag.
+        flags: OpenCV's flag.
         most_pixels: that it may have.
 
     Returns:
@@ -36,7 +36,7 @@ def decode_picture(
         return None
     try:
         with _silence():
-            picture = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         return None
     # A second header may say otherwise than the one that was looked at.
@@ -74,16 +74,16 @@ def picture_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
+    position = 2
+    while position + 9 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
         if marker in _JPEG_FRAMES:
-            sides = content[at + 5 : at + 9]
+            sides = content[position + 5 : position + 9]
             return int.from_bytes(sides[2:], "big"), int.from_bytes(sides[:2], "big")
         if marker == 0xFF or marker in _JPEG_WITHOUT_LENGTH:
-            at += 1 if marker == 0xFF else 2
+            position += 1 if marker == 0xFF else 2
         else:
-            at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
     return None
 
 
@@ -118,12 +118,12 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 def _tiff_size(content: bytes) -> tuple[int, int] | None:
     order = "little" if content.startswith(b"II") else "big"
 
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(content[at : at + size], order)  # type: ignore[arg-type]
+    def number(position: int, size: int) -> int:
+        return int.from_bytes(content[position : position + size], order)  # type: ignore[arg-type]
 
-    at = number(4, 4)
+    position = number(4, 4)
     sides: dict[int, int] = {}
-    for entry in range(at + 2, at + 2 + 12 * min(number(at, 2), 1000), 12):
+    for entry in range(position + 2, position + 2 + 12 * min(number(position, 2), 1000), 12):
         tag, kind = number(entry, 2), number(entry + 2, 2)
         if tag in (256, 257):
             sides[tag] = number(entry + 8, 2 if kind == 3 else 4)

@@ -188,12 +188,12 @@ class _Bytes(_System):
         self._change("LK_UNLCK", descriptor, first, count)
 
     @staticmethod
-    def _change(how: str, descriptor: int, first: int, count: int) -> bool:
+    def _change(mode: str, descriptor: int, first: int, count: int) -> bool:
         """Whether nobody else holds the bytes, or none can be locked on this disk."""
         msvcrt: Any = importlib.import_module("msvcrt")
         os.lseek(descriptor, first, os.SEEK_SET)
         try:
-            msvcrt.locking(descriptor, getattr(msvcrt, how), count)
+            msvcrt.locking(descriptor, getattr(msvcrt, mode), count)
         except PermissionError:
             return False
         except OSError as error:

@@ -176,15 +176,17 @@ def _resolved_beneath(inside: Path, below: Path, path: Path) -> Path:
 def _walk(folder: Path, below: Path, flags: int) -> int:
     """Opens what is below a folder, following no link on the way."""
     *parents, name = below.parts
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    folder_handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for parent in parents:
-            next_ = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            os.close(here)
-            here = next_
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
+            next_ = os.open(
+                parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder_handle
+            )
+            os.close(folder_handle)
+            folder_handle = next_
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder_handle)
     finally:
-        os.close(here)
+        os.close(folder_handle)
 
 
 def _flag(name: str) -> int:

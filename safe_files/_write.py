@@ -76,8 +76,8 @@ def append_to(path: Path) -> io.BufferedWriter:
 
 def partials_of(path: Path) -> list[Path]:
     """What a `write_file` that was killed has left beside a file."""
-    found = ((other, _PARTIAL.fullmatch(other.name)) for other in path.parent.iterdir())
-    return [other for other, match in found if match and match[1] == path.name]
+    matches = ((file, _PARTIAL.fullmatch(file.name)) for file in path.parent.iterdir())
+    return [file for file, match in matches if match and match[1] == path.name]
 
 
 def remove_partials(folder: Path) -> None:
@@ -100,7 +100,7 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def hash_file(file: io.BufferedReader) -> str:
+def hash_open_file(file: io.BufferedReader) -> str:
     """SHA-256 of the rest of an open file."""
     return hashlib.file_digest(file, "sha256").hexdigest()
 

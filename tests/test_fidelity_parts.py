@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cad_models import CadModel
-from render_adapt._fidelity.label_view import Label, label_of, label_planes, values_at_side
+from render_adapt._fidelity.label_view import LabelView, label_planes, label_view_of, values_at_side
 from render_adapt._fidelity.parts import depth_agreement, edge_agreement
 from renderer import CropBatch, make_renderer, plans_from_poses, uniform_rotation
 from tests.shapes import lopsided, rectangle
@@ -22,20 +22,20 @@ def render(models: list[CadModel], size: int = 64, count: int = 4) -> CropBatch:
     return make_renderer("raster", models, levels=False).render(plans)
 
 
-def square(side: int = 20) -> Label:
+def square(side: int = 20) -> LabelView:
     """A square on the optical axis, facing the camera, at 700 mm; a pixel is 200 / 64 mm."""
     half = side / 2 * 200 / 64
     models = [rectangle(-half, -half, half, half)]
     plans = plans_from_poses(models, [0], np.eye(3)[None], 700.0)
-    return label_of(make_renderer("raster", models, levels=False).render(plans))
+    return label_view_of(make_renderer("raster", models, levels=False).render(plans))
 
 
-def picture(label: Label, seed: int = 0) -> NDArray[np.uint8]:
+def picture(label: LabelView, seed: int = 0) -> NDArray[np.uint8]:
     """The label's square, bright, before a blotchy background."""
     random = np.random.default_rng(seed)
-    noise = random.normal(110, 25, (*label.seen.shape, 3))
+    noise = random.normal(110, 25, (*label.visible.shape, 3))
     blotches = np.stack([cv2.GaussianBlur(image, (0, 0), 2) for image in noise])
-    painted = np.where(label.seen[..., None], 200, blotches)
+    painted = np.where(label.visible[..., None], 200, blotches)
     return np.clip(painted, 0, 255).astype(np.uint8)
 
 
@@ -47,14 +47,14 @@ def test_a_label_is_seen_where_the_square_is() -> None:
     label = square(20)
     expected = np.zeros((64, 64), bool)
     expected[22:42, 22:42] = True
-    np.testing.assert_array_equal(label.seen[0], expected)
+    np.testing.assert_array_equal(label.visible[0], expected)
     assert label.window[0] == pytest.approx(200.0)
     np.testing.assert_allclose(label.depth, 0.0, atol=1e-6)  # it is at the centre's own depth
 
 
 def test_planes_of_a_label() -> None:
     crops = render([lopsided()])
-    planes = label_planes(label_of(crops))
+    planes = label_planes(label_view_of(crops))
     assert planes.shape == (4, 5, 64, 64)
     np.testing.assert_array_equal(planes[:, 3].astype(bool), crops.mask_visib)
     inside = crops.mask_visib
@@ -66,10 +66,10 @@ def test_planes_of_a_label() -> None:
 
 
 def test_labels_of_larger_crops_are_those_of_small_ones() -> None:
-    small, large = (label_of(render([lopsided()], size)) for size in (64, 256))
+    small, large = (label_view_of(render([lopsided()], size)) for size in (64, 256))
     np.testing.assert_allclose(small.window, large.window)
-    assert (small.seen == large.seen).mean() > 0.99
-    both = small.seen & large.seen
+    assert (small.visible == large.visible).mean() > 0.99
+    both = small.visible & large.visible
     assert np.abs(small.depth - large.depth)[both].mean() < 0.01
 
 
@@ -104,8 +104,8 @@ def test_edges_along_the_outline_count_and_those_across_it_do_not() -> None:
     stripes = (np.arange(64) // 4 % 2 * 200).astype(np.uint8)
     flat = np.zeros((1, 64, 64, 3), np.uint8)
     across = flat + stripes[None, :, None, None]  # rows: edges run along x only
-    turned = label.seen.transpose(0, 2, 1)
-    np.testing.assert_array_equal(turned, label.seen)
+    turned = label.visible.transpose(0, 2, 1)
+    np.testing.assert_array_equal(turned, label.visible)
     along_too = across.transpose(0, 2, 1, 3)
     np.testing.assert_allclose(
         edge_agreement(across, label), edge_agreement(along_too, label), atol=0.02
@@ -115,7 +115,7 @@ def test_edges_along_the_outline_count_and_those_across_it_do_not() -> None:
 
 def test_depth_as_the_pose_says_is_off_by_nothing() -> None:
     crops = render([lopsided()])
-    np.testing.assert_allclose(depth_agreement(crops.depth, label_of(crops)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(depth_agreement(crops.depth, label_view_of(crops)), 0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_depth_as_the_pose_says_is_off_by_nothing() -> None:
 def test_depth_is_off_by_so_much_of_the_window(offset: float, expected: float) -> None:
     crops = render([lopsided()])
     depth = np.where(crops.depth > 0, crops.depth + np.float32(offset), np.float32(0))
-    np.testing.assert_allclose(depth_agreement(depth, label_of(crops)), expected, atol=1e-4)
+    np.testing.assert_allclose(depth_agreement(depth, label_view_of(crops)), expected, atol=1e-4)
 
 
 def test_missing_depth_is_worst_on_the_outline() -> None:
     crops = render([lopsided()])
     np.testing.assert_allclose(
-        depth_agreement(np.zeros_like(crops.depth), label_of(crops)), -1.1, atol=1e-6
+        depth_agreement(np.zeros_like(crops.depth), label_view_of(crops)), -1.1, atol=1e-6
     )
 
 
@@ -145,4 +145,4 @@ def test_what_is_hidden_is_not_compared() -> None:
     right = np.arange(64) >= 32
     half = replace(crops, mask_visib=crops.mask_visib & right)
     depth = np.where(right, crops.depth, np.float32(1.0))
-    np.testing.assert_allclose(depth_agreement(depth, label_of(half)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(depth_agreement(depth, label_view_of(half)), 0.0, atol=1e-4)

@@ -167,4 +167,4 @@ def test_damaged_indexes(data: st.DataObject) -> None:
             check_refusal(error, folder)
         else:
             assert dataset.index.rotation.shape == (len(dataset.index), 3, 3)
-            assert dataset.index.which.max(initial=0) < len(dataset.models)
+            assert dataset.index.object_index.max(initial=0) < len(dataset.models)

@@ -75,8 +75,8 @@ INSIDE = {
     "test_linemod_cut.py": "the paper's data",
     "test_paper_cache.py": "the paper's crops on disk",
     "test_paper_digits.py": "the paper's data",
+    "test_paper_experiments.py": "the paper's trainings, in pieces",
     "test_paper_figures.py": "the paper's figures, pixel by pixel",
-    "test_paper_jobs.py": "the paper's trainings, in pieces",
     "test_paper_linemod.py": "the paper's data",
     "test_paper_subsets.py": "the paper's data",
     "test_permutation.py": "what the paper's tables count, against brute force",
@@ -121,3 +121,19 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 def _is_private(name: str) -> bool:
     package, *parts = name.split(".")
     return package in OURS and any(re.match(r"_(?!_)", part) for part in parts)
+
+
+def test_imports_are_absolute() -> None:
+    """But for the extension's, whose package Blender gives a name of its own choice."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    folders = {*settings["packages"], "benchmarks", "examples", "tests"} - {"blender_addon"}
+    assert {"safe_files", "adapter", "render_adapt"} <= folders
+    texts = {file: file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    relative = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file, text in texts.items()
+        if re.search(r"\bfrom\s*\.", text)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []

@@ -34,7 +34,7 @@ class Running:
     def messages(self) -> Iterator[jobs.Message]:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            message = jobs.decode(line)
+            message = jobs.decode_message(line)
             assert message is not None, line
             yield message
 
@@ -65,11 +65,11 @@ def test_a_dataset_is_made_and_told_of(tmp_path: Path) -> None:
     (reading, *counts, last), code = done(tmp_path, job)
     assert code == 0
     assert isinstance(reading, jobs.Working)
-    assert all(isinstance(message, jobs.Crops) for message in counts)
-    numbers = [message.done for message in counts if isinstance(message, jobs.Crops)]
+    assert all(isinstance(message, jobs.Generating) for message in counts)
+    numbers = [message.done for message in counts if isinstance(message, jobs.Generating)]
     assert numbers == sorted(numbers)
     assert (numbers[0], numbers[-1]) == (0, 150)
-    assert isinstance(last, jobs.Dataset)
+    assert isinstance(last, jobs.Generated)
     assert (last.crops, last.folder) == (150, str(tmp_path / "d"))
     assert Path(last.contact_sheet).is_file()
     assert not verify(tmp_path / "d", sha256=last.sha256).bad
@@ -156,7 +156,7 @@ def test_a_job_that_is_stopped_leaves_what_the_next_continues(tmp_path: Path) ->
     job = jobs.Job("generate", {**SMALL, "out": str(tmp_path / "d"), "n": 3000})
     with started(tmp_path, job) as running:
         for message in running.messages():
-            if isinstance(message, jobs.Crops) and message.done > 300:
+            if isinstance(message, jobs.Generating) and message.done > 300:
                 break
         running.cancel()
         assert running.process.wait() == 130
@@ -165,7 +165,7 @@ def test_a_job_that_is_stopped_leaves_what_the_next_continues(tmp_path: Path) ->
     assert 1 <= finished < 12
     messages, code = done(tmp_path, job)
     assert code == 0
-    counts = [message.done for message in messages if isinstance(message, jobs.Crops)]
+    counts = [message.done for message in messages if isinstance(message, jobs.Generating)]
     assert counts[0] == 250 * finished
     whole = jobs.Job("generate", {**job.settings, "out": str(tmp_path / "whole")})
     assert done(tmp_path, whole)[1] == 0
@@ -269,16 +269,16 @@ def test_a_file_that_is_no_job_is_refused(tmp_path: Path) -> None:
     | st.builds(jobs.Target)
 )  # fmt: skip
 def test_messages_are_read_as_they_were_sent(message: jobs.Message) -> None:
-    line = jobs.encode(message)
+    line = jobs.encode_message(message)
     assert "\n" not in line
-    assert jobs.decode(line) == message
+    assert jobs.decode_message(line) == message
 
 
 @given(st.text())
 def test_lines_of_others_are_passed_over(line: str) -> None:
-    assert jobs.decode(line) is None
+    assert jobs.decode_message(line) is None
 
 
 def test_what_another_version_says_besides_is_left_out() -> None:
     line = json.dumps({"render-adapt": "failed", "message": "no", "color": "red"})
-    assert jobs.decode(line) == jobs.Failed("no")
+    assert jobs.decode_message(line) == jobs.Failed("no")

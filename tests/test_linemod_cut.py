@@ -18,7 +18,7 @@ from render_adapt._paper.scenarios.linemod_crops import (
     OBJECTS,
     RealCrops,
     drawn_edges,
-    edge_agreement,
+    edge_correlation,
     estimate_rays,
     picture_edges,
     read_real_crops,
@@ -60,7 +60,7 @@ def agreements(
         moved = np.roll(edges, (down, across), axis=(1, 2))
         pairs = zip(rgb, moved, strict=True)
         found[across, down] = np.array(
-            [edge_agreement(picture_edges(one), edge[None])[0] for one, edge in pairs]
+            [edge_correlation(picture_edges(one), edge[None])[0] for one, edge in pairs]
         )
     return found
 

@@ -332,7 +332,7 @@ class TestLargeDatasets:
         noise = rng.integers(0, 256, (256, 256, 3), np.uint8)
         crop = stored_crop(noise, noise[..., 0].astype(np.float32), noise[..., 0] > 127)
         monkeypatch.setattr("render_adapt._report.page.read_dataset", lambda folder: large)
-        monkeypatch.setattr("render_adapt._formats.bop_scenes.SceneReader.read", lambda *_: crop)
+        monkeypatch.setattr("render_adapt._formats.bop_scenes.BopSceneReader.read", lambda *_: crop)
         return plain
 
     def test_the_page_stays_small(self, large: Path, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ class TestLargeDatasets:
     ) -> None:
         black = np.zeros((8, 8, 3), np.uint8)
         tiny = stored_crop(black, black[..., 0].astype(np.float32), black[..., 0] > 0)
-        monkeypatch.setattr("render_adapt._formats.bop_scenes.SceneReader.read", lambda *_: tiny)
+        monkeypatch.setattr("render_adapt._formats.bop_scenes.BopSceneReader.read", lambda *_: tiny)
         shown = data_of(write_report(large, tmp_path / "r.html"))["shown"]
         assert len(shown) == len({crop["number"] for crop in shown}) == MOST_SHOWN
         fidelity = np.array([crop["fidelity"] for crop in shown])

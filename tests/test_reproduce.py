@@ -15,7 +15,7 @@ import pytest
 from adapter import FREE_SETTINGS, PRESETS
 from checked_settings import SettingError
 from render_adapt._paper.reproduce import ReproduceRun, reproduce
-from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.page import PageOrigin
 from render_adapt._paper.results.table_page import as_markdown, write_table
 from render_adapt._paper.results.tables import (
     ACCURACY,
@@ -23,26 +23,31 @@ from render_adapt._paper.results.tables import (
     TABLE_NAMES,
     Line,
     Table,
-    jobs_of,
+    experiments_of,
     rows,
     table,
 )
-from render_adapt._paper.training.jobs import JobState
+from render_adapt._paper.training.experiments import ExperimentState
 from render_adapt._paper.training.presets import PRESET_NAMES, pixelda
 from render_adapt._paper.training.stages import stages
 from tests.command import run_command
 
-PROVENANCE = Provenance("render-adapt reproduce table1", "2026-01-01", "abc")
+PROVENANCE = PageOrigin("render-adapt reproduce table1", "2026-01-01", "abc")
 
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
 @pytest.mark.parametrize("name", TABLE_NAMES)
-def test_every_job_of_every_table_has_settings(name: Any, preset: Any) -> None:
-    for job in jobs_of(table(name, preset), preset, 2):
-        for stage in stages(job.system, job.scenario, job.preset, job.variant):
+def test_every_experiment_of_every_table_has_settings(name: Any, preset: Any) -> None:
+    for experiment in experiments_of(table(name, preset), preset, 2):
+        for stage in stages(
+            experiment.system, experiment.scenario, experiment.preset, experiment.variant
+        ):
             expected = "cuda" if preset == "full" else "cpu"
-            assert stage.changed(seed=job.seed).config.device == expected
-            assert stage.config.task in ("none", "digits" if "mnist" in job.scenario else "pose")
+            assert stage.changed(seed=experiment.seed).config.device == expected
+            assert stage.config.task in (
+                "none",
+                "digits" if "mnist" in experiment.scenario else "pose",
+            )
 
 
 def test_full_preset_is_the_papers() -> None:
@@ -58,8 +63,10 @@ def test_table5_of_the_papers_settings() -> None:
     """(source, adapted, content) of each row, as the paper's Table 5 ticks them."""
     ticks = []
     for line in table("table5", "full").lines[:4]:
-        job = line.job("full", 0)
-        config = stages(job.system, job.scenario, job.preset, job.variant)[0].config
+        experiment = line.experiment("full", 0)
+        config = stages(
+            experiment.system, experiment.scenario, experiment.preset, experiment.variant
+        )[0].config
         trained_beside = config.task == "pose"
         ticks.append(
             (
@@ -75,18 +82,20 @@ def test_table5_of_the_papers_settings() -> None:
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
 def test_tables_share_their_pixelda(preset: Any) -> None:
-    """What serves several tables is trained once: whole jobs, or their generators."""
-    of = {name: jobs_of(table(name, preset), preset, 1) for name in TABLE_NAMES}
-    pixelda_jobs = {
-        job for job in of["table2"] if job.system == "pixelda" and job.scenario == "linemod-rgb"
+    """What serves several tables is trained once: whole experiments, or their generators."""
+    of = {name: experiments_of(table(name, preset), preset, 1) for name in TABLE_NAMES}
+    pixelda_experiments = {
+        experiment
+        for experiment in of["table2"]
+        if experiment.system == "pixelda" and experiment.scenario == "linemod-rgb"
     }
-    assert pixelda_jobs & set(of["table3"])
+    assert pixelda_experiments & set(of["table3"])
 
-    def first_stages(jobs: Any) -> list[Any]:
-        made = [stages(j.system, j.scenario, j.preset, j.variant) for j in jobs]
+    def first_stages(experiments: Any) -> list[Any]:
+        made = [stages(e.system, e.scenario, e.preset, e.variant) for e in experiments]
         return [first for first, *_ in made]
 
-    generators = first_stages(pixelda_jobs)
+    generators = first_stages(pixelda_experiments)
     # In cpu, Table 5 is of shorter trainings; in full, Table 6's task network learns beside.
     sharing = "table6" if preset == "cpu" else "table5"
     assert any(stage in generators for stage in first_stages(of[sharing]))
@@ -94,16 +103,18 @@ def test_tables_share_their_pixelda(preset: Any) -> None:
 
 @pytest.mark.parametrize("preset", PRESET_NAMES)
 def test_first_row_of_table5_is_without_content_loss(preset: Any) -> None:
-    job = table("table5", preset).lines[0].job(preset, 0)
-    generator, task = stages(job.system, job.scenario, job.preset, job.variant)
+    experiment = table("table5", preset).lines[0].experiment(preset, 0)
+    generator, task = stages(
+        experiment.system, experiment.scenario, experiment.preset, experiment.variant
+    )
     assert (generator.config.task, generator.config.similarity_weight) == ("none", 0.0)
     assert task.adapted_source
 
 
 def state(
     status: Any = "done", accuracies: tuple[float, ...] = (), minutes: float = 2.0, **more: Any
-) -> JobState:
-    """A job's state with one checkpoint every 100 steps; scores fall, validation is accuracy."""
+) -> ExperimentState:
+    """The state with a checkpoint every 100 steps; scores fall, validation is accuracy."""
     history = tuple(
         {
             "step": 100 * (number + 1),
@@ -116,21 +127,21 @@ def state(
         for number, accuracy in enumerate(accuracies)
     )
     given = {"step": 100 * len(history), "steps": 300, "hardware": "a processor", "commit": "c0"}
-    return JobState(status=status, seconds=60 * minutes, history=history, **(given | more))
+    return ExperimentState(status=status, seconds=60 * minutes, history=history, **(given | more))
 
 
 SYSTEM = Line("dann", "mnist-usps", "modern", {ACCURACY: 85.1})
 SMALL_TABLE = Table("table1", "Digits", (SYSTEM,), seeds=3)
 
 
-def figures(*states: JobState, line: Line = SYSTEM) -> dict[tuple[str, str], Any]:
+def figures(*states: ExperimentState, line: Line = SYSTEM) -> dict[tuple[str, str], Any]:
     """Rows by selection and metric."""
-    of = {line.job("cpu", seed): state for seed, state in enumerate(states)}
+    of = {line.experiment("cpu", seed): state for seed, state in enumerate(states)}
     small = dataclasses.replace(SMALL_TABLE, lines=(line,))
     return {(r.selection, r.metric): r for r in rows(small, "cpu", len(states), of)}
 
 
-def test_rows_of_finished_jobs() -> None:
+def test_rows_of_finished_experiments() -> None:
     found = figures(state(accuracies=(80, 95, 90)), state(accuracies=(70, 60, 80), minutes=4))
     last = found["last", ACCURACY]
     assert (last.mean, last.std) == (85.0, pytest.approx(statistics.stdev([90, 80])))
@@ -150,7 +161,7 @@ def test_rows_choose_poses_by_their_angle() -> None:
 
 
 def test_rows_hide_nothing_that_is_missing() -> None:
-    not_run = JobState("not run", 0, 300)
+    not_run = ExperimentState("not run", 0, 300)
     unfinished = state("unfinished", (80, 82))
     failed = state("failed", (), step=7, message="training diverged at step 7")
     row = figures(not_run, not_run)["last", ACCURACY]
@@ -170,7 +181,9 @@ def test_scores_that_are_no_numbers_leave_the_last_checkpoint() -> None:
 
 
 def test_table_files(tmp_path: Path) -> None:
-    states = {SYSTEM.job("cpu", seed): state(accuracies=(80, 90 + seed)) for seed in range(2)}
+    states = {
+        SYSTEM.experiment("cpu", seed): state(accuracies=(80, 90 + seed)) for seed in range(2)
+    }
     found = rows(SMALL_TABLE, "cpu", 2, states)
     markdown, data = write_table(SMALL_TABLE, "cpu", found, tmp_path / "results", PROVENANCE)
     assert (markdown.name, data.name) == ("table1-cpu.md", "table1-cpu.json")
@@ -193,7 +206,10 @@ def test_table_files(tmp_path: Path) -> None:
 def test_page_of_a_table_that_nobody_has_trained() -> None:
     for name in TABLE_NAMES:
         wanted = table(name, "cpu")
-        states = {job: JobState("not run", 0, 10) for job in jobs_of(wanted, "cpu", 1)}
+        states = {
+            experiment: ExperimentState("not run", 0, 10)
+            for experiment in experiments_of(wanted, "cpu", 1)
+        }
         text = as_markdown(wanted, "cpu", rows(wanted, "cpu", 1, states), PROVENANCE)
         assert text.count("not run yet") == len(wanted.lines)
         assert "nothing yet" in text

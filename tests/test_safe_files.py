@@ -24,7 +24,7 @@ from safe_files import (
     UnusableFileError,
     create_file,
     decode_picture,
-    hash_file,
+    hash_open_file,
     list_folder,
     numbers_of,
     open_file,
@@ -143,7 +143,7 @@ def test_a_written_file_takes_the_place_of_what_was_there(before: bytes, after: 
         assert (folder / "file").read_bytes() == after
         assert os.listdir(folder) == ["file"]
         with open_file(folder / "file", most=300) as file:
-            assert hash_file(file) == hashlib.sha256(after).hexdigest()
+            assert hash_open_file(file) == hashlib.sha256(after).hexdigest()
 
 
 @posix

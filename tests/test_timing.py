@@ -67,8 +67,8 @@ def peer(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def system(name: str, step: object, batch: int = 4) -> timing.System:
-    return timing.System(name, "training", batch, 16, "fp32", "cpu", 1, step)  # type: ignore[arg-type]
+def system(name: str, step: object, batch: int = 4) -> timing.TimedSystem:
+    return timing.TimedSystem(name, "training", batch, 16, "fp32", "cpu", 1, step)  # type: ignore[arg-type]
 
 
 class Clock:
@@ -184,12 +184,12 @@ def test_the_command_times_real_digits_and_says_what_it_leaves_out(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    measure, take_turns = timing.measure, timing.take_turns
+    time_systems, take_turns = timing.time_systems, timing.take_turns
 
     def measure_little(*arguments: Any, batches: tuple[int, ...]) -> list[dict[str, Any]]:
-        return measure(*arguments, batches=(4,))
+        return time_systems(*arguments, batches=(4,))
 
-    monkeypatch.setattr(timing, "measure", measure_little)
+    monkeypatch.setattr(timing, "time_systems", measure_little)
     monkeypatch.setattr(timing, "take_turns", partial(take_turns, turns=1))
     folders = ("--data", data_dir, "--out", tmp_path)
     arguments = ("timing", "--preset", "smoke", "--max-minutes", 1e-6, *folders)

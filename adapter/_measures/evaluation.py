@@ -274,15 +274,15 @@ def _turn_errors(
         crops: where the classes and their symmetries are from.
     """
     with torch.no_grad():
-        _, found = predict(moved(x, turn_degrees, np.zeros((len(x), 2))))
-    if found is None:
+        _, turned_poses = predict(moved(x, turn_degrees, np.zeros((len(x), 2))))
+    if turned_poses is None:
         raise AdapterError("the task network gave poses for some crops only; give them for all")
     half = np.radians(turn_degrees) / 2.0
     about_z = np.stack([np.cos(half), 0 * half, 0 * half, np.sin(half)], axis=1)
     expected = quaternion_product(torch.from_numpy(about_z), poses.double().cpu())
     classes = predicted_class.cpu().numpy()
     symmetries = None if crops.symmetries is None else torch.from_numpy(crops.symmetries[classes])
-    errors = angle_degrees(found.cpu(), expected, symmetries)
+    errors = angle_degrees(turned_poses.cpu(), expected, symmetries)
     return errors[torch.from_numpy(_has_pose(crops)[classes])]
 
 

@@ -55,8 +55,8 @@ def nearest_neighbours(
         part = others[start : start + chunk].reshape(-1, flat.shape[1]).astype(np.float64)
         distance = squares[:, None] - 2.0 * (flat @ part.T) + (part**2).sum(axis=1)
         if leave_out is not None:
-            here = np.flatnonzero((leave_out >= start) & (leave_out < start + len(part)))
-            distance[here, leave_out[here] - start] = np.inf
+            left_out_rows = np.flatnonzero((leave_out >= start) & (leave_out < start + len(part)))
+            distance[left_out_rows, leave_out[left_out_rows] - start] = np.inf
         nearest = distance.argmin(axis=1)
         value = distance[np.arange(len(crops)), nearest]
         closer = value < best

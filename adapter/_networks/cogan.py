@@ -108,8 +108,8 @@ class CoupledDiscriminator(nn.Module):
 
     def pair_features(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Source crops and as many target crops, (N, C, H, W), to (N, feature_count) each."""
-        both = torch.cat([self._first(source, 0), self._first(target, 1)])
-        source_features, target_features = self.shared(both).chunk(2)
+        features = torch.cat([self._first(source, 0), self._first(target, 1)])
+        source_features, target_features = self.shared(features).chunk(2)
         return source_features, target_features
 
     def logits(self, features: Tensor) -> Tensor:

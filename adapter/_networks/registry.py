@@ -29,8 +29,8 @@ def architectures() -> Mapping[str, AdapterArchitecture]:
         group="adapter.architectures",
         word="architecture",
         kind=AdapterArchitecture,
-        shipped={one.name: one for one in _SHIPPED},
-        names_of=lambda one: (one.name,),
+        shipped={architecture.name: architecture for architecture in _SHIPPED},
+        names_of=lambda architecture: (architecture.name,),
         error=AdapterError,
     )
 
@@ -57,10 +57,10 @@ def new_generator(channels: int, size: int, config: TrainConfig) -> nn.Module:
             `AdapterArchitecture` asks of one.
     """
     generator = architecture_of(config).build(channels, size, config)
-    what = f"the generator of architecture {config.architecture}"
+    named = f"the generator of architecture {config.architecture}"
     if any(isinstance(module, _BATCH_NORMS) for module in generator.modules()):
         raise AdapterError(
-            f"{what} has torch's batch normalisation, whose statistics training would spoil: take "
+            f"{named} has torch's batch normalisation, whose statistics training would spoil: take "
             "adapter.BatchNorm, or a normalisation of each crop"
         )
     crops = torch.zeros(2, channels, size, size)
@@ -68,16 +68,17 @@ def new_generator(channels: int, size: int, config: TrainConfig) -> nn.Module:
     adapted = generator.eval()(crops, noise)
     if adapted.shape != crops.shape:
         raise AdapterError(
-            f"{what} makes {tuple(adapted.shape)} of crops {tuple(crops.shape)}: both must be alike"
+            f"{named} makes {tuple(adapted.shape)} of crops {tuple(crops.shape)}: both must be "
+            "alike"
         )
     if config.noise_dimension and not _depends(adapted, noise):
-        raise AdapterError(f"{what} makes nothing of its noise: give `noise_dimension` 0")
+        raise AdapterError(f"{named} makes nothing of its noise: give `noise_dimension` 0")
     return generator.train()
 
 
-def _depends(result: torch.Tensor, given: torch.Tensor) -> bool:
+def _depends(result: torch.Tensor, source: torch.Tensor) -> bool:
     """Whether any of what was given went into the result."""
     if not result.requires_grad:
         return False
-    (gradient,) = torch.autograd.grad(result.sum(), given, allow_unused=True)
+    (gradient,) = torch.autograd.grad(result.sum(), source, allow_unused=True)
     return gradient is not None

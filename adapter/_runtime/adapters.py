@@ -107,9 +107,9 @@ class OnnxAdapter(Adapter):
         inputs = self._session.get_inputs()
         if not _take({node.name: node.shape for node in inputs}, expected):
             shapes = {node.name: node.shape[1:] for node in inputs}
-            wanted = {name: shape[1:] for name, shape in expected.items()}
+            stated = {name: shape[1:] for name, shape in expected.items()}
             raise AdapterError(
-                f"{self._file} takes {shapes} where {DESCRIPTION} says {wanted}, any number of "
+                f"{self._file} takes {shapes} where {DESCRIPTION} says {stated}, any number of "
                 "them at once; copy the adapter again or make it anew"
             )
 
@@ -233,8 +233,8 @@ def draw_noise(
     noise = np.empty((len(index), dimension), dtype=np.float32)
     attempts = np.broadcast_to(np.asarray(attempt, np.int64), index.shape)
     for row, (number, redrawn) in enumerate(zip(index, attempts, strict=True)):
-        again = [int(redrawn)] if redrawn else []
-        random = np.random.default_rng([seed, int(number), NOISE_STREAM, *again])
+        attempt_key = [int(redrawn)] if redrawn else []
+        random = np.random.default_rng([seed, int(number), NOISE_STREAM, *attempt_key])
         noise[row] = 2.0 * random.random(dimension, dtype=np.float32) - 1.0
     return noise
 
@@ -246,15 +246,15 @@ def _filled(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled
 
 
-def _take(found: dict[str, list[Any]], expected: dict[str, list[Any]]) -> bool:
+def _take(inputs: dict[str, list[Any]], expected: dict[str, list[Any]]) -> bool:
     """Whether inputs of the shapes found, in which what is free has a name or none, take these."""
-    return found.keys() == expected.keys() and all(
+    return inputs.keys() == expected.keys() and all(
         len(shape) == len(expected[name])
         and all(
-            side == wanted or not isinstance(side, int)
-            for side, wanted in zip(shape, expected[name], strict=True)
+            side == expected_side or not isinstance(side, int)
+            for side, expected_side in zip(shape, expected[name], strict=True)
         )
-        for name, shape in found.items()
+        for name, shape in inputs.items()
     )
 
 
@@ -266,14 +266,14 @@ def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> nn.Module:
     from adapter._networks.registry import architectures
     from adapter._settings.pixelda import TrainConfig
 
-    again = "copy the adapter again or make it anew"
+    advice = "copy the adapter again or make it anew"
     try:
         weights = load(content)
     except SafetensorError as error:
         raise AdapterError(
-            f"{file} cannot be read as safetensors ({brief(error)}); {again}"
+            f"{file} cannot be read as safetensors ({brief(error)}); {advice}"
         ) from error
-    misfit = f"{file} does not fit the network that {DESCRIPTION} describes; {again}"
+    misfit = f"{file} does not fit the network that {DESCRIPTION} describes; {advice}"
     config = _read_settings(TrainConfig, info.config)
     if config is None or config.blocks > _MOST_BLOCKS:
         raise AdapterError(misfit)
@@ -298,15 +298,15 @@ def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> nn.Module:
     return generator.eval()
 
 
-def _read_settings(kind: type[TrainConfig], given: dict[str, Any]) -> TrainConfig | None:
+def _read_settings(kind: type[TrainConfig], settings: dict[str, Any]) -> TrainConfig | None:
     """The settings of a training; None where one is unknown, of another kind or out of range."""
     kinds = {field.name: type(field.default) for field in dataclasses.fields(kind)}
-    for name, value in given.items():
-        wanted = (int, float) if kinds.get(name) is float else (kinds.get(name),)
-        if type(value) not in wanted:
+    for name, value in settings.items():
+        allowed_kinds = (int, float) if kinds.get(name) is float else (kinds.get(name),)
+        if type(value) not in allowed_kinds:
             return None
     try:
-        return kind(**given)
+        return kind(**settings)
     except (AdapterError, OverflowError):
         return None
 

@@ -96,8 +96,8 @@ def read_info(folder: Path) -> AdapterInfo:
     except ValueError as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        found = fields.get("format") if isinstance(fields, dict) else None
-        raise AdapterError(f"{file} has format {found!r:.40}; this version reads {FORMAT!r}")
+        version = fields.get("format") if isinstance(fields, dict) else None
+        raise AdapterError(f"{file} has format {version!r:.40}; this version reads {FORMAT!r}")
     return info_of(fields, file)
 
 
@@ -132,10 +132,10 @@ def info_of(fields: dict[str, Any], file: Path) -> AdapterInfo:
         raise AdapterError(
             f"{file} lacks the SHA-256 of {ONNX}, or has others than its and that of {WEIGHTS}"
         )
-    given = {name: fields[name] for name in (*_REQUIRED, *_OPTIONAL) if name in fields}
+    stated = {name: fields[name] for name in (*_REQUIRED, *_OPTIONAL) if name in fields}
     changed = {"window_mm": float(fields["window_mm"]), "class_names": tuple(class_names)}
     cut = read_cut(fields["target_cut"], file) if fields.get("target_cut") is not None else None
-    return AdapterInfo(**{**given, **changed, "cut": cut})
+    return AdapterInfo(**{**stated, **changed, "cut": cut})
 
 
 def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:

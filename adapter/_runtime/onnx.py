@@ -46,9 +46,9 @@ def open_network(content: bytes, threads: int = 1) -> Any:
     Raises:
         ValueError: it is none that ONNX Runtime can read, or has a loop or weights elsewhere.
     """
-    for words, what in _REFUSED.items():
+    for words, feature in _REFUSED.items():
         if words in content:
-            raise ValueError(f"it has {what}")
+            raise ValueError(f"it has {feature}")
     onnxruntime = _with_limited_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -69,7 +69,7 @@ def check_square(shape: tuple[int, ...], file: Path) -> None:
         )
 
 
-def check_alike(file: Path, depth: tuple[int, ...], rgb: tuple[int, ...]) -> None:
+def check_same_size(file: Path, depth: tuple[int, ...], rgb: tuple[int, ...]) -> None:
     """Refuse depth of another size than its picture.
 
     Raises:
@@ -94,8 +94,8 @@ def resized(image: NDArray[Any], size: int) -> NDArray[Any]:
     """(size, size, 3), averaged where it shrinks."""
     if image.shape[0] == size:
         return image
-    how = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=how).astype(image.dtype)
+    interpolation = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=interpolation).astype(image.dtype)
 
 
 def resized_depth(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -111,7 +111,7 @@ def picture_notes(crops: list[Crop], bits: int, distinct: int) -> tuple[str, ...
     """What was done to pictures that are not plain 8-bit colours, a sentence each."""
     wide = [crop for crop in crops if crop.rgb.dtype == np.uint16]
     with_depth = ", and their depth alike" if any(crop.depth for crop in crops) else ""
-    told = [
+    counts = [
         (sum(crop.is_grey for crop in crops), "in grey, which all three colours take"),
         (len(wide), f"of {bits} bits in 16, brought to 8"),
         (sum(crop.is_transparent for crop in crops), "transparent in part, and laid on black"),
@@ -119,7 +119,7 @@ def picture_notes(crops: list[Crop], bits: int, distinct: int) -> tuple[str, ...
         (len(crops) - distinct, "the same as another, pixel by pixel"),
     ]
     return tuple(
-        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {what}"
-        for number, what in told
+        f"{counted(number, 'crop')} {'is' if number == 1 else 'are'} {treatment}"
+        for number, treatment in counts
         if number
     )

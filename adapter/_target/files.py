@@ -58,12 +58,12 @@ def list_files(folder: Path, tally: Tally) -> Listing:
         AdapterError: a folder in it cannot be listed.
     """
     root, count = folder.resolve(), 0
-    found: dict[Path, list[Path]] = {}
+    files_in: dict[Path, list[Path]] = {}
     pending = [Path()]
     while pending:
-        here = pending.pop()
-        for entry in _entries(folder / here):
-            inner = here / entry.name
+        subfolder = pending.pop()
+        for entry in _entries(folder / subfolder):
+            inner = subfolder / entry.name
             if entry.is_dir(follow_symlinks=False):
                 if not _is_system(entry.name):
                     pending.append(inner)
@@ -72,8 +72,8 @@ def list_files(folder: Path, tally: Tally) -> Listing:
             if reason := _why_not(entry, root):
                 tally.add(reason, inner)
             elif not entry.name.startswith(".") and os.path.isfile(entry.path):
-                found.setdefault(here, []).append(inner)
-    ordered = {place: found[place] for place in sorted(found, key=natural)}
+                files_in.setdefault(subfolder, []).append(inner)
+    ordered = {place: files_in[place] for place in sorted(files_in, key=natural)}
     return Listing(folder, root, ordered, count)
 
 

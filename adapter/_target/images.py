@@ -10,7 +10,7 @@ from adapter._errors import AdapterError
 from adapter._target.crops import (
     Crop,
     DepthCrop,
-    check_alike,
+    check_same_size,
     check_square,
     range_of,
     resized,
@@ -19,7 +19,7 @@ from adapter._target.crops import (
 from adapter._target.depth import check_depth_numbers, measured, middle_of
 from adapter._target.files import Listing
 from adapter._target.names import crop_name, says_depth_alone
-from adapter._target.pictures import Stored, Unreadable, colours, is_binary, read_stored, turned
+from adapter._target.pictures import Stored, Unreadable, colours, is_binary, read_stored, upright
 from adapter._target.report import (
     DEPTH_ALONE,
     DEPTH_DAMAGED,
@@ -102,7 +102,7 @@ class _Reader:
         yield Crop(
             name=name,
             folder=str(file.parent),
-            rgb=resized(turned(picture.rgb, stored.orientation), self.size),
+            rgb=resized(upright(picture.rgb, stored.orientation), self.size),
             source_size=(stored.pixels.shape[1], stored.pixels.shape[0]),
             depth=depth,
             has_depth=bool(depth_files) if not self.settings.is_read else depth is not None,
@@ -115,14 +115,14 @@ class _Reader:
 
     def _depth(self, files: list[Path], colour: Stored, name: str) -> DepthCrop | None:
         """A crop's depth, in the view of its colours: cameras write EXIF into JPEG alone."""
-        found = self._measurement(files)
-        if found is None:
+        measurement = self._measurement(files)
+        if measurement is None:
             return None
-        file, stored = found
+        file, stored = measurement
         check_depth_numbers(stored, self.folder / file, self.settings.scale)
-        check_alike(self.folder / file, stored.pixels.shape, colour.pixels.shape)
-        own = stored.orientation
-        values = turned(measured(stored), colour.orientation if own == 1 else own)
+        check_same_size(self.folder / file, stored.pixels.shape, colour.pixels.shape)
+        orientation = stored.orientation
+        values = upright(measured(stored), colour.orientation if orientation == 1 else orientation)
         centre = self.settings.centres.get(name)
         return DepthCrop(
             values=resized_depth(values, self.size),
@@ -139,7 +139,7 @@ class _Reader:
             stored = [(file, read_stored(file, self.folder)) for file in files]
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
-        flat = sorted((each for each in stored if each[1].is_flat), key=lambda each: _rank(each[1]))
+        flat = sorted((pair for pair in stored if pair[1].is_flat), key=lambda pair: _rank(pair[1]))
         if not flat:
             self.drawn += files
             return None

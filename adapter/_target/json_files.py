@@ -36,5 +36,5 @@ def read_json(name: Path, folder: Path) -> dict[str, Any]:
 
 def numbers(values: Any, count: int) -> NDArray[np.float64] | None:
     """So many numbers of a sane size; None where they are not."""
-    found = numbers_of(values, count, most=MOST_MM)
-    return None if found is None else np.array(found, dtype=np.float64)
+    checked = numbers_of(values, count, most=MOST_MM)
+    return None if checked is None else np.array(checked, dtype=np.float64)

@@ -67,12 +67,12 @@ def role_of(picture: Path) -> tuple[Role | None, bool]:
     certain = next((role for role, whole in folders if role and whole), None)
     if certain and certain is not Role.COLOUR:
         return certain, True
-    own, _ = _role(picture.stem)
-    if own and own is not Role.COLOUR:
-        return own, False
+    role_of_name, _ = _role(picture.stem)
+    if role_of_name and role_of_name is not Role.COLOUR:
+        return role_of_name, False
     if certain:
         return certain, True
-    return own or next((role for role, _ in folders if role), None), False
+    return role_of_name or next((role for role, _ in folders if role), None), False
 
 
 def in_colour_folder(picture: Path, *, clearly: bool) -> bool:
@@ -136,8 +136,8 @@ def _role(name: str) -> tuple[Role | None, bool]:
 
 @functools.lru_cache(10_000)
 def _words(name: str) -> list[str]:
-    found: list[str] = []
+    words: list[str] = []
     for word in map(str.lower, _WORD.findall(name)):
         together = _RUN_TOGETHER.fullmatch(word)
-        found += together.groups() if together else (word,)
-    return found
+        words += together.groups() if together else (word,)
+    return words

@@ -68,7 +68,7 @@ def read_stored(file: Path, folder: Path) -> Stored:
     orientation = orientation_of(content)
     if content.startswith(_TIFF):
         # Of TIFF alone OpenCV turns what it is asked to leave as it is.
-        pixels = turned(pixels, {6: 8, 8: 6}.get(orientation, orientation))
+        pixels = upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
     return Stored(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, orientation)
 
 
@@ -83,7 +83,7 @@ def _is_whole(content: bytes) -> bool:
 
 
 def orientation_of(content: bytes) -> int:
-    """How EXIF says that a picture is to be turned, 1 to 8; 1 where it says nothing."""
+    """How EXIF says that a picture is to be upright, 1 to 8; 1 where it says nothing."""
     if content.startswith(_TIFF):
         return _orientation_in(content)
     for start, mark, length in _EXIF_PLACES:
@@ -105,12 +105,12 @@ def _orientation_in(tiff: bytes) -> int:
             return 1
         tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
         if (tag, kind, values) == (_ORIENTATION, 3, 1):
-            (found,) = struct.unpack_from(f"{order}H", tiff, entry + 8)
-            return found if 1 <= found <= 8 else 1
+            (orientation,) = struct.unpack_from(f"{order}H", tiff, entry + 8)
+            return orientation if 1 <= orientation <= 8 else 1
     return 1
 
 
-def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """A picture as EXIF's orientation shows it: 6 is a quarter turn clockwise, 2 is mirrored."""
     mirrored = np.fliplr(pixels) if orientation in (2, 4, 5, 7) else pixels
     quarters = {3: 2, 4: 2, 5: 1, 6: -1, 7: -1, 8: 1}.get(orientation, 0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adapter._crop_tensor import encode
 from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError
+from adapter._target.bop_scenes import bop_scene_crops, bop_scenes_of
 from adapter._target.crops import Crop, DepthCrop, picture_notes
 from adapter._target.depth import step_of
 from adapter._target.files import Listing, list_files
@@ -20,7 +21,6 @@ from adapter._target.images import DepthSettings, image_crops
 from adapter._target.json_files import numbers, read_json
 from adapter._target.pictures import bits_of, eight_bits
 from adapter._target.report import Tally, TargetReport
-from adapter._target.scenes import scene_crops, scenes_of
 
 FEWEST = 16
 """A domain cannot be learnt from fewer crops than this."""
@@ -104,7 +104,7 @@ def read_target(
         raise AdapterError(f"{folder} is not a folder; `target` takes a folder of real crops")
     tally = Tally()
     listing = list_files(folder, tally)
-    are_scenes = bool(scenes_of(listing))
+    are_scenes = bool(bop_scenes_of(listing))
     stated = _Stated() if are_scenes else _read_stated(listing)
     window = window_mm or (stated.cut.window_mm if stated.cut else WINDOW)
     if not are_scenes:
@@ -112,7 +112,7 @@ def read_target(
         settings = DepthSettings(channels != 3, scale, stated.centres)
         crops = image_crops(listing, size, settings, tally)
     elif depth_scale is None:
-        crops = scene_crops(listing, size, window, channels != 3, tally)
+        crops = bop_scene_crops(listing, size, window, channels != 3, tally)
     else:
         raise AdapterError(
             f"{folder} is a BOP dataset, whose scene_camera.json has depth_scale; leave out "
@@ -221,15 +221,15 @@ def _depth_of(crops: list[Crop], folder: Path, source: str) -> _Depth:
     Raises:
         AdapterError: they tell nothing plausible.
     """
-    found = [crop.depth for crop in crops if crop.depth is not None]
+    depths = [crop.depth for crop in crops if crop.depth is not None]
     steps, units = {}, []
-    for is_float in sorted({depth.is_float for depth in found if depth.step is None}):
-        medians = [depth.range[1] for depth in found if depth.is_float == is_float]
+    for is_float in sorted({depth.is_float for depth in depths if depth.step is None}):
+        medians = [depth.range[1] for depth in depths if depth.is_float == is_float]
         steps[is_float], unit = step_of(medians, is_float, folder)
         units.append(unit)
-    for step in sorted({depth.step for depth in found if depth.step is not None}):
+    for step in sorted({depth.step for depth in depths if depth.step is not None}):
         units.append(f"in steps of {step:g} mm by {source}")
-    ranges = np.array([_in_mm(depth, steps, depth.range) for depth in found])
+    ranges = np.array([_in_mm(depth, steps, depth.range) for depth in depths])
     ranges = ranges[ranges[:, 1] > 0] if ranges.any() else ranges
     least, middle, most = ranges[:, 0].min(), np.median(ranges[:, 1]), ranges[:, 2].max()
     return _Depth(steps, " and ".join(units), (float(least), float(middle), float(most)))

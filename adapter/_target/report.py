@@ -73,7 +73,7 @@ class TargetReport:
         return (
             first,
             self._depth(),
-            *(f"left out: {each}" for each in self.left_out),
+            *(f"left out: {reason}" for reason in self.left_out),
             *(f"note: {note}" for note in self.notes),
         )
 

@@ -64,8 +64,10 @@ def _from_colour_folders(crops: list[Path], tally: Tally) -> list[Path]:
         {file for file in crops if in_colour_folder(file, clearly=clearly)}
         for clearly in (True, False)
     )
-    others = {file for file in crops if role_of(file)[0] not in (None, Role.COLOUR)}
-    elsewhere = (set(crops) - clear if clear else set()) | (others - faint if faint else set())
+    of_other_roles = {file for file in crops if role_of(file)[0] not in (None, Role.COLOUR)}
+    elsewhere = (set(crops) - clear if clear else set()) | (
+        of_other_roles - faint if faint else set()
+    )
     for file in crops:
         if file in elsewhere:
             tally.add(ELSEWHERE, file)
@@ -99,8 +101,8 @@ class DepthFiles:
     def of(self, crop: Path) -> list[Path]:
         """Those of a crop, the one brought into its view first; 7 is 007 where there is no 7."""
         for exact, groups in self._by_name.items():
-            if found := groups.get(key_of(crop, exact=exact)):
-                return sorted(found, key=lambda file: not is_aligned(file))
+            if files := groups.get(key_of(crop, exact=exact)):
+                return sorted(files, key=lambda file: not is_aligned(file))
         return []
 
 

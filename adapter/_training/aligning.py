@@ -33,11 +33,11 @@ class Alignment:
         self._classifier, self._separation = None, None
         if self.kind == "dann":
             self._classifier = losses.DomainClassifier(code_length)
-            initialise(self._classifier)
+            initialise_xavier(self._classifier)
             self.networks["classifier"] = self._classifier
         if config.system == "dsn":
             self._separation = DomainSeparation(channels, size, code_length)
-            initialise(self._separation)
+            initialise_xavier(self._separation)
             self.networks["separation"] = self._separation
         # They lie on the device from the start, for a copy in each step would wait for a GPU.
         paper = config.bandwidths == "paper"
@@ -97,7 +97,7 @@ def ramp_after(step: int, config: BaselineConfig) -> float:
     return ganin_ramp((step - from_step) / (config.steps - from_step))
 
 
-def initialise(network: nn.Module) -> None:
+def initialise_xavier(network: nn.Module) -> None:
     """Xavier's weights, biases 0: the default of the library that DSN's code was written with."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -30,8 +30,8 @@ class MovingAverage(Generic[Network]):
         # Early on it must forget the initial weights faster than its share would let it.
         keep = min(self._share, (1.0 + step) / (10.0 + step)) if self._share > 0 else 0.0
         with torch.no_grad():
-            mine, its = self._values(self.network), self._values(self._follows)
-            torch._foreach_lerp_(mine, its, 1.0 - keep)
+            averaged, learnt = self._values(self.network), self._values(self._follows)
+            torch._foreach_lerp_(averaged, learnt, 1.0 - keep)
 
     def _values(self, network: nn.Module) -> list[Tensor]:
         if self._statistics:

@@ -18,7 +18,7 @@ from adapter._networks.pixelda import TaskTower
 from adapter._settings.baselines import BaselineConfig
 from adapter._settings.pixelda import LabelledCrops
 from adapter._settings.progress import TaskProgress
-from adapter._training.aligning import Alignment, initialise
+from adapter._training.aligning import Alignment, initialise_xavier
 from adapter._training.arithmetic import autocast
 from adapter._training.averages import MovingAverage
 from adapter._training.checkpoint import CHECKPOINT, part, read_checkpoint
@@ -28,7 +28,7 @@ from adapter._training.descent import descend
 from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.freezing import follow_statistics
 from adapter._training.schedule import rate_factor
-from adapter._training.weighted import task_loss
+from adapter._training.weighted import weighted_task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -146,7 +146,7 @@ class Baseline(Training):
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
         # The tower comes first, so that all systems start from the same one.
         self.tower = _tower(channels, size, len(crops.source.class_names), config)
-        initialise(self.tower)
+        initialise_xavier(self.tower)
         self.tower.private[1].requires_grad_(False)  # both domains take path 0
         self.alignment = Alignment(channels, size, self.tower.feature_count, config)
         self.networks = {"tower": self.tower, **self.alignment.networks}
@@ -219,7 +219,7 @@ class Baseline(Training):
         with autocast(config):
             codes = tower.codes(batch.x, 0)
             outputs = tower.predict(tower.features_of(codes))
-        return codes.float(), task_loss(outputs, batch, config)
+        return codes.float(), weighted_task_loss(outputs, batch, config)
 
     def snapshot(self, step: int) -> Snapshot:
         """CORAL's head is fitted anew to the tower as it is."""

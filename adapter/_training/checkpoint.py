@@ -181,11 +181,11 @@ def _restore_optimizer(moments: Mapping[str, Tensor], optimizer: Optimizer) -> N
         index, entry = key.split(".")
         state["state"].setdefault(int(index), {})[entry] = value
     optimizer.load_state_dict(state)
-    for parameter, own in optimizer.state.items():
-        for entry, value in own.items():
+    for parameter, entries in optimizer.state.items():
+        for entry, value in entries.items():
             if value.shape == parameter.shape:
                 # Fused Adam goes through weights and moments in the order of memory.
-                own[entry] = torch.empty_like(parameter).copy_(value)
+                entries[entry] = torch.empty_like(parameter).copy_(value)
 
 
 def _check_whole(path: Path, name: str, whole: bool) -> None:
@@ -221,13 +221,13 @@ def check_same_run(
     """
     # A setting that the checkpoint does not know is newer than it, and had its default's effect.
     defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    now = json.loads(_as_json(config))
-    before = defaults | json.loads(metadata["config"]) if "config" in metadata else now
+    asked = json.loads(_as_json(config))
+    stored = defaults | json.loads(metadata["config"]) if "config" in metadata else asked
     free = set(free)
     changed = [
-        f"`{name}` {before[name]!s:.40} there, {value} now"
-        for name, value in now.items()
-        if name not in free and before[name] != value
+        f"`{name}` {stored[name]!s:.40} there, {value} now"
+        for name, value in asked.items()
+        if name not in free and stored[name] != value
     ]
     if changed:
         raise OtherTraining(

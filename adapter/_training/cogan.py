@@ -32,7 +32,7 @@ from adapter._training.descent import descend
 from adapter._training.device import to_device
 from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.monitor import with_accuracies
-from adapter._training.weighted import task_loss
+from adapter._training.weighted import weighted_task_loss
 
 if TYPE_CHECKING:
     from adapter._measures.evaluation import Predict
@@ -140,10 +140,10 @@ class CoGan(Training):
 
     def __init__(self, crops: Crops, config: CoGanConfig) -> None:
         super().__init__(config)
-        self.crops, about = crops, crops.describe()
+        self.crops, description = crops, crops.describe()
         torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
-        self.generator = _build_generator(about, config).to(config.device)
-        self.discriminator = _build_discriminator(about, config).to(config.device)
+        self.generator = _build_generator(description, config).to(config.device)
+        self.discriminator = _build_discriminator(description, config).to(config.device)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         if config.ema > 0:
             self.averages["average"] = MovingAverage(self.discriminator, config.ema)
@@ -180,7 +180,7 @@ class CoGan(Training):
             outputs = discriminator.predict(real_source)
         adversarial = losses.discriminator_loss(real, fake)
         distance = losses.feature_distance(fake_source.float(), fake_target.float())
-        task = task_loss(outputs, source, config)
+        task = weighted_task_loss(outputs, source, config)
         loss = adversarial + task + config.feature_weight * distance
         descend(self.optimizers["discriminator"], loss)
         return {

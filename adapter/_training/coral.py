@@ -100,9 +100,9 @@ def check_every_class(source: LabelledCrops, crops: int) -> None:
     Raises:
         AdapterError: it names the classes.
     """
-    seen = set(source.class_index[_spread(len(source), crops)].tolist())
-    missing = [name for index, name in enumerate(source.class_names) if index not in seen]
-    if missing or len(seen) < 2:
+    classes = set(source.class_index[_spread(len(source), crops)].tolist())
+    missing = [name for index, name in enumerate(source.class_names) if index not in classes]
+    if missing or len(classes) < 2:
         raise AdapterError(
             "CORAL's SVM needs source crops of every class, and two classes at least; there are "
             f"none of: {', '.join(missing) or 'a second class'}; add some or raise `coral_crops`"

@@ -37,8 +37,8 @@ class Images:
         """The images at `rows`, float32, on the device."""
         if isinstance(self.images, Tensor):
             return self.images[to_device(torch.from_numpy(rows), self.device)].float()
-        chosen = np.ascontiguousarray(self.images[rows], dtype=np.float32)
-        return to_device(torch.from_numpy(chosen), self.device)
+        images = np.ascontiguousarray(self.images[rows], dtype=np.float32)
+        return to_device(torch.from_numpy(images), self.device)
 
 
 def _fit_on(device: str, images: NDArray[Any]) -> bool:

@@ -254,12 +254,12 @@ class _Run:
         numbers: dict[str, float] = dict(zip(report, values, strict=True))
         for name, value in numbers.items():
             if not math.isfinite(value):
-                kept = "none was saved yet"
+                checkpoint_note = "none was saved yet"
                 if self.saved >= 0:
-                    kept = f"the checkpoint of step {self.saved} is kept"
+                    checkpoint_note = f"the checkpoint of step {self.saved} is kept"
                 raise TrainingDiverged(
                     f"training diverged at step {self.step}: the {name} loss is not a finite "
-                    f"number; lower `learning_rate` or use `precision` fp32 ({kept})"
+                    f"number; lower `learning_rate` or use `precision` fp32 ({checkpoint_note})"
                 )
         return numbers
 
@@ -284,18 +284,18 @@ class _Run:
 
     def _save(self, board: Board | None) -> None:
         """Write the checkpoint at one stroke, and then its picture beside it."""
-        beside = self.training.snapshot(self.step)
-        metadata = {**beside.metadata, **describe(self.config, self.fingerprint, self.step)}
-        networks = {**self._stored(), **beside.networks}
+        snapshot = self.training.snapshot(self.step)
+        metadata = {**snapshot.metadata, **describe(self.config, self.fingerprint, self.step)}
+        networks = {**self._stored(), **snapshot.networks}
         write_checkpoint(self.checkpoint, networks, self.training.optimizers, metadata)
         self.saved = self.step
-        if beside.picture is not None:
+        if snapshot.picture is not None:
             samples = self.checkpoint.parent / "samples"
             samples.mkdir(exist_ok=True)
-            _, encoded = cv2.imencode(".png", beside.picture)
+            _, encoded = cv2.imencode(".png", snapshot.picture)
             write_file(samples / f"step_{self.step:07d}.png", encoded.tobytes())
             if board is not None:
-                board.picture(beside.picture, self.step)
+                board.picture(snapshot.picture, self.step)
         if self.on_checkpoint is not None:
             self.on_checkpoint(self.checkpoint)
 

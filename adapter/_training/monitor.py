@@ -68,9 +68,9 @@ class Board:
 
 
 @contextmanager
-def board(wanted: bool, folder: Path, step: int) -> Iterator[Board | None]:
+def board(is_wanted: bool, folder: Path, step: int) -> Iterator[Board | None]:
     """A `Board` where it is wanted, closed in the end."""
-    opened = Board(folder, step) if wanted else None
+    opened = Board(folder, step) if is_wanted else None
     try:
         yield opened
     finally:
@@ -139,8 +139,8 @@ class CollapseWatch:
 def _spread(crops: NDArray[Any], n: int) -> NDArray[Any]:
     """At most n of the crops, from all over the data, as float32."""
     rows = np.linspace(0, len(crops) - 1, min(n, len(crops))).astype(int)
-    chosen: NDArray[Any] = crops[rows].astype(np.float32)
-    return chosen
+    selected: NDArray[Any] = crops[rows].astype(np.float32)
+    return selected
 
 
 class DiscriminatorWatch:

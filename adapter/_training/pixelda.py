@@ -37,7 +37,7 @@ from adapter._training.exported import calibrated, draw_z, looks, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, with_accuracies
 from adapter._training.schedule import rate_factor
-from adapter._training.weighted import content_losses, task_loss
+from adapter._training.weighted import content_losses, weighted_task_loss
 
 # Random streams, beside the seed.
 _ORDER_SOURCE, _ORDER_TARGET, _STEP, _CALIBRATION, _WEIGHTS, _ORDER_LABELLED = range(10, 16)
@@ -267,7 +267,7 @@ class PixelDA(Training):
         for domain, crops, labels in parts:
             with autocast(config):
                 outputs = task(crops, domain)
-            total = total + task_loss(outputs, labels, config)
+            total = total + weighted_task_loss(outputs, labels, config)
         return total
 
     def _seen(self, x: Tensor) -> Tensor:

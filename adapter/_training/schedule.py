@@ -17,25 +17,25 @@ class Schedule(Protocol):
     def decay_steps(self) -> int: ...
 
 
-def rate_factor(config: Schedule, done: int, of: int) -> float:
+def rate_factor(config: Schedule, step: int, steps: int) -> float:
     """The factor of the learning rate: constant, in stairs, or linear to 0 over the second half.
 
     Args:
         config: its schedule; stairs are `decay_steps` updates long and each is `decay` of the last.
-        done: updates of the weights so far.
-        of: updates in the whole run.
+        step: updates of the weights so far.
+        steps: updates in the whole run.
     """
     if config.schedule == "staircase":
-        return config.decay ** (done // config.decay_steps)
+        return config.decay ** (step // config.decay_steps)
     if config.schedule == "linear":
-        return min(1.0, 2.0 * (1.0 - done / of))
+        return min(1.0, 2.0 * (1.0 - step / steps))
     return 1.0
 
 
-def ganin_ramp(done: float) -> float:
+def ganin_ramp(progress: float) -> float:
     """The factor of alignment, from 0 to 1 (Ganin et al. 2016, section 5.2.2).
 
     Args:
-        done: part of the run that is done, 0 to 1.
+        progress: part of the run that is done, 0 to 1.
     """
-    return 2.0 / (1.0 + math.exp(-10.0 * done)) - 1.0
+    return 2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0

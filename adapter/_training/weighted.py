@@ -21,7 +21,7 @@ class TaskWeights(Protocol):
     def pose_weight(self) -> float: ...
 
 
-def task_loss(
+def weighted_task_loss(
     outputs: tuple[Tensor, Tensor | None], labels: LabelledBatch, config: TaskWeights
 ) -> Tensor:
     """The task loss of a batch (Eq. 3).

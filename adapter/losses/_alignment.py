@@ -48,9 +48,9 @@ def coral_matrix(source_features: Tensor, target_features: Tensor) -> Tensor:
         identity lets them. The matrix of the way back, with the domains exchanged, is A's inverse.
     """
     d = source_features.shape[1]
-    one = torch.eye(d, dtype=torch.float64, device=source_features.device)
-    whiten = _symmetric_power(covariance(source_features.double()) + one, -0.5)
-    return whiten @ _symmetric_power(covariance(target_features.double()) + one, 0.5)
+    identity = torch.eye(d, dtype=torch.float64, device=source_features.device)
+    whiten = _symmetric_power(covariance(source_features.double()) + identity, -0.5)
+    return whiten @ _symmetric_power(covariance(target_features.double()) + identity, 0.5)
 
 
 def coral_recolour(source_features: Tensor, target_features: Tensor) -> Tensor:

@@ -69,22 +69,22 @@ def read_folder(folder: Path) -> dict[int, FolderObject]:
 
 def _mesh_files(folder: Path) -> dict[int, Path]:
     """By id; of two files of one id, the one that is named as BOP does."""
-    found = [
+    files = [
         (int(match[1]), len(match[1]) != 6, path)
         for path in sorted(folder.iterdir())
         if (match := _FILE.fullmatch(path.name)) and int(match[1]) > 0
     ]
-    found.sort(key=lambda one: (one[0], -one[1]))
-    return {object_id: path for object_id, _, path in found}
+    files.sort(key=lambda file: (file[0], -file[1]))
+    return {object_id: path for object_id, _, path in files}
 
 
 def _hint(folder: Path) -> str:
     inner = sorted(path.parent for path in folder.glob("models*/obj_*.ply"))
     if inner:
         return f"did you mean {inner[0]}?"
-    others = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
-    if others:
-        return f"give each mesh a name of its own, such as `objects` widget={others[0]}"
+    other_meshes = sorted(path for path in folder.iterdir() if _OTHER_MESH.fullmatch(path.name))
+    if other_meshes:
+        return f"give each mesh a name of its own, such as `objects` widget={other_meshes[0]}"
     return "BOP calls them obj_000001.ply and so on"
 
 
@@ -158,10 +158,12 @@ def _symmetries(object_id: int, facts: dict[str, Any], source: Path) -> Symmetri
     )
 
 
-def _numbers(values: Any, count: int, source: Path, what: str) -> list[float]:
+def _numbers(values: Any, count: int, source: Path, subject: str) -> list[float]:
     numbers = numbers_of(values, count, most=_MOST_MM)
     if numbers is None:
-        raise _malformed(source, f"{what} is not {count} finite number{'s' if count > 1 else ''}")
+        raise _malformed(
+            source, f"{subject} is not {count} finite number{'s' if count > 1 else ''}"
+        )
     return numbers
 
 
@@ -180,14 +182,14 @@ def _rigid(values: list[float], source: Path) -> np.ndarray[Any, np.dtype[np.flo
 
 
 def _axis(entry: Any, object_id: int, source: Path) -> ContinuousSymmetry:
-    what = f"of a continuous symmetry of object {object_id}"
+    owner = f"of a continuous symmetry of object {object_id}"
     if not isinstance(entry, dict):
         raise _malformed(source, f"a continuous symmetry of object {object_id} is not an object")
-    axis = _numbers(entry.get("axis"), 3, source, f"the axis {what}")
-    offset = _numbers(entry.get("offset", [0, 0, 0]), 3, source, f"the offset {what}")
+    axis = _numbers(entry.get("axis"), 3, source, f"the axis {owner}")
+    offset = _numbers(entry.get("offset", [0, 0, 0]), 3, source, f"the offset {owner}")
     length = math.hypot(*axis)
     if length < 1e-9:
-        raise _malformed(source, f"the axis {what} has no length")
+        raise _malformed(source, f"the axis {owner} has no length")
     if abs(length - 1) > 1e-6:
         axis = [value / length for value in axis]
     return ContinuousSymmetry((axis[0], axis[1], axis[2]), (offset[0], offset[1], offset[2]))
@@ -197,11 +199,11 @@ def _check_names_differ(objects: dict[int, FolderObject], folder: Path) -> None:
     owners: dict[str, int] = {}
     for entry in objects.values():
         if entry.name is not None:
-            other = owners.setdefault(spelling(entry.name), entry.object_id)
-            if other != entry.object_id:
+            owner = owners.setdefault(spelling(entry.name), entry.object_id)
+            if owner != entry.object_id:
                 raise _malformed(
                     folder / "models_info.json",
-                    f"objects {other} and {entry.object_id} have the same name {entry.name!r}",
+                    f"objects {owner} and {entry.object_id} have the same name {entry.name!r}",
                 )
 
 

@@ -158,11 +158,11 @@ class _Shown:
 
 class _Reader:
     def __init__(self, files: SourceFiles, document: Any) -> None:
-        self._label = str(files.path)
+        self._subject = str(files.path)
         self._document = document
         # Of an URI in a ROS package the end counts, as of all names of files.
         self._textures = NamedTextures(
-            self._label, lambda name: files.named(unquote(name.rpartition("://")[2]))
+            self._subject, lambda name: files.named(unquote(name.rpartition("://")[2]))
         )
         self._notes: dict[str, None] = {}
         unit = document.assetInfo.unitmeter if document.assetInfo else None
@@ -175,14 +175,14 @@ class _Reader:
         roots = self._roots()
         self._check_sizes(roots)
         transforms: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
-        shown: dict[int, _Shown] = {}
+        instances: dict[int, _Shown] = {}
         for root in roots:
             for node, transform in self._instances(root, np.eye(4)):
-                shown[id(node)] = _shown(node)
+                instances[id(node)] = _shown(node)
                 transforms[id(node)].append(transform)
         parts = [
-            placed(part, transforms[number])
-            for number, instance in shown.items()
+            placed(part, transforms[key])
+            for key, instance in instances.items()
             for part in self._parts(instance)
         ]
         if self._textures.let_light_through:
@@ -192,9 +192,9 @@ class _Reader:
             self._notes[f"what cannot be read is left out ({reason})"] = None
         if not parts:
             reason = "".join(f" ({note})" for note in self._notes)
-            raise ModelError(f"{self._label} has no triangles{reason}; export it as a surface")
-        notes = tuple(f"{self._label}: {note}" for note in self._notes)
-        return replace(joined(by_texture(parts), self._label), notes=notes)
+            raise ModelError(f"{self._subject} has no triangles{reason}; export it as a surface")
+        notes = tuple(f"{self._subject}: {note}" for note in self._notes)
+        return replace(joined(by_texture(parts), self._subject), notes=notes)
 
     def _roots(self) -> list[Any]:
         from collada.scene import GeometryNode
@@ -207,14 +207,14 @@ class _Reader:
     def _check_sizes(self, roots: list[Any]) -> None:
         """Refuse what is too much before memory is taken for it."""
         sizes: dict[int, _Size] = {}
-        shown = [self._size(root, sizes, 0) for root in roots]
-        if sum(size.instances for size in shown) > _MOST_INSTANCES:
+        root_sizes = [self._size(root, sizes, 0) for root in roots]
+        if sum(size.instances for size in root_sizes) > _MOST_INSTANCES:
             raise ModelError(
-                f"{self._label} shows its parts more than {_MOST_INSTANCES} times; simplify it "
+                f"{self._subject} shows its parts more than {_MOST_INSTANCES} times; simplify it "
                 "first"
             )
-        if (faces := sum(size.faces for size in shown)) > MAX_FACES:
-            raise too_many(self._label, faces, 3 * faces)
+        if (faces := sum(size.faces for size in root_sizes)) > MAX_FACES:
+            raise too_many(self._subject, faces, 3 * faces)
 
     def _size(self, node: Any, sizes: dict[int, _Size], depth: int) -> _Size:
         if depth > _DEEPEST:
@@ -238,16 +238,16 @@ class _Reader:
         for child in _children(node):
             yield from self._instances(child, transform @ np.asarray(node.matrix, np.float64))
 
-    def _parts(self, shown: _Shown) -> Iterator[RawMesh]:
+    def _parts(self, instance: _Shown) -> Iterator[RawMesh]:
         from collada.lineset import LineSet
 
-        for primitive in shown.geometry.primitives:
+        for primitive in instance.geometry.primitives:
             if isinstance(primitive, LineSet):
                 self._notes["lines are left out"] = None
                 continue
             corners = _corners(primitive)
             if len(corners):
-                node = shown.materials.get(primitive.material)
+                node = instance.materials.get(primitive.material)
                 material = node.target if node else None
                 material = material or self._document.materials.get(primitive.material)
                 yield self._part(primitive, corners, node, material)
@@ -258,14 +258,16 @@ class _Reader:
         effect = None if material is None else material.effect
         paint = None if effect is None else self._paint(effect)
         texture = self._texture(paint) if hasattr(paint, "sampler") else None
-        found = {"VERTEX": _input(primitive, "VERTEX"), "NORMAL": _input(primitive, "NORMAL")}
+        inputs = {"VERTEX": _input(primitive, "VERTEX"), "NORMAL": _input(primitive, "NORMAL")}
         if texture is not None:
-            found["TEXCOORD"] = _input(primitive, "TEXCOORD", _set_of(paint, node))
-            if found["TEXCOORD"] is None:
+            inputs["TEXCOORD"] = _input(primitive, "TEXCOORD", _set_of(paint, node))
+            if inputs["TEXCOORD"] is None:
                 self._notes["textures of parts without texture coordinates are left out"] = None
-        if texture is None or found["TEXCOORD"] is None:
-            texture, found["COLOR"] = None, _input(primitive, "COLOR")
-        part, colors = _gathered(corners, {key: v for key, v in found.items() if v is not None})
+        if texture is None or inputs["TEXCOORD"] is None:
+            texture, inputs["COLOR"] = None, _input(primitive, "COLOR")
+        part, colors = _gathered(
+            corners, {key: values for key, values in inputs.items() if values is not None}
+        )
         if texture is not None:
             return replace(part, texture=texture)
         if colors is None and isinstance(paint, tuple):
@@ -341,18 +343,20 @@ def _corners(primitive: Any) -> NDArray[np.int64]:
     return np.asarray(index[fans.reshape(-1)])
 
 
-def _input(primitive: Any, kind: str, set_: str | None = None) -> tuple[int, Any] | None:
+def _input(primitive: Any, kind: str, set_name: str | None = None) -> tuple[int, Any] | None:
     """The offset of an input among a corner's numbers, and its values; of several the first, or
     that of the set."""
     inputs = primitive.sources.get(kind) or []
-    chosen = [entry for entry in inputs if set_ is not None and entry[3] == set_] or inputs
-    return (chosen[0][0], chosen[0][4].data) if chosen else None
+    matching = [
+        entry for entry in inputs if set_name is not None and entry[3] == set_name
+    ] or inputs
+    return (matching[0][0], matching[0][4].data) if matching else None
 
 
 def _set_of(paint: Any, node: Any) -> str | None:
     """The set of texture coordinates that a material's texture takes."""
     inputs = [] if node is None else node.inputs
-    return next((set_ for semantic, _, set_ in inputs if semantic == paint.texcoord), None)
+    return next((set_name for semantic, _, set_name in inputs if semantic == paint.texcoord), None)
 
 
 def _gathered(

@@ -21,7 +21,7 @@ _TURNED_BY_OPENCV = (b"II", b"MM")
 """How TIFF files begin: OpenCV turns them by their tags, whatever it is told."""
 
 
-def decode_picture(content: bytes) -> NDArray[np.uint8] | None:
+def decode_rgb(content: bytes) -> NDArray[np.uint8] | None:
     """(H, W, 3) RGB of a picture file; None where it is none, damaged or too large.
 
     As stored: a tag that turns photographs for the eye would turn a texture away from its
@@ -65,7 +65,7 @@ def picture_pixels(content: bytes) -> int:
 
 
 def decode_with_alpha(content: bytes) -> NDArray[np.uint8] | None:
-    """(H, W, 4), RGBA, as stored and not turned by EXIF; None where `decode_picture` has it."""
+    """(H, W, 4), RGBA, as stored and not turned by EXIF; None where `decode_rgb` has it."""
     picture = safe_files.decode_picture(content, cv2.IMREAD_UNCHANGED, most_pixels=MAX_PIXELS)
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         return None

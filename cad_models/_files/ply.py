@@ -126,8 +126,8 @@ def parse_header(files: SourceFiles) -> Header:
                 pass
             case ["element", name, count] if count.isascii() and count.isdecimal():
                 elements.append((name.lower(), int(count[:12]), []))
-            case ["property", *words] if elements and (found := _property(words)):
-                elements[-1][2].append(found)
+            case ["property", *words] if elements and (parsed := _property(words)):
+                elements[-1][2].append(parsed)
             case _:
                 raise _unreadable(files, f"its header has {line.strip()[:60]!r}")
     if file_format not in _FORMATS:
@@ -216,13 +216,13 @@ def read(files: SourceFiles) -> RawMesh:
 def _polygons(faces: _Table, strips: _Table) -> _Lists:
     """The vertices of each face; where there are none, of each triangle of the strips."""
     for name in _INDICES:
-        found = faces.get(name)
-        if isinstance(found, _Lists):
-            return found
-    found = strips.get("vertex_indices")
-    if not isinstance(found, _Lists):
+        indices = faces.get(name)
+        if isinstance(indices, _Lists):
+            return indices
+    indices = strips.get("vertex_indices")
+    if not isinstance(indices, _Lists):
         return _Lists(np.empty(0, dtype=np.int64), np.empty(0))
-    triangles = triangles_of_strips(found.counts, _whole(found.values))
+    triangles = triangles_of_strips(indices.counts, _whole(indices.values))
     return _Lists(np.full(len(triangles), 3), triangles.reshape(-1).astype(np.float64))
 
 
@@ -278,13 +278,17 @@ def _looks(
     files: SourceFiles,
 ) -> RawMesh:
     """The mesh with what its faces and textures say of its looks."""
-    face_colors, apart = _colors(faces), _apart(raw)
+    face_colors, by_corner = _colors(faces), _apart(raw)
     if raw.colors is None and face_colors is not None:
-        apart = raw = replace(apart, colors=np.repeat(face_colors[corners.face], 3, axis=0))
+        by_corner = raw = replace(by_corner, colors=np.repeat(face_colors[corners.face], 3, axis=0))
     if not names:
         return raw
     at_vertices = next(
-        (found for pair in _TEXTURE_COORDINATES if (found := _columns(vertices, pair)) is not None),
+        (
+            coordinates
+            for pair in _TEXTURE_COORDINATES
+            if (coordinates := _columns(vertices, pair)) is not None
+        ),
         None,
     )
     at_corners = faces.get("texcoord")
@@ -301,15 +305,20 @@ def _looks(
             f"{files.path} names the texture {names[0][:60]!r} but its vertices have no "
             "texture_u and texture_v; export it with texture coordinates"
         )
-    number = faces.get("texnumber")
-    which = np.zeros(len(corners.face), dtype=np.int64)
-    if isinstance(number, np.ndarray):
-        which = _whole(number.astype(np.float64))[corners.face]
-    which = np.where(textured & (which < len(names)), which, -1)
-    if face_colors is None and at_vertices is not None and at_corners is None and not which.any():
+    stated_numbers = faces.get("texnumber")
+    texture_numbers = np.zeros(len(corners.face), dtype=np.int64)
+    if isinstance(stated_numbers, np.ndarray):
+        texture_numbers = _whole(stated_numbers.astype(np.float64))[corners.face]
+    texture_numbers = np.where(textured & (texture_numbers < len(names)), texture_numbers, -1)
+    if (
+        face_colors is None
+        and at_vertices is not None
+        and at_corners is None
+        and not texture_numbers.any()
+    ):
         picture = Textures(str(files.path)).decoded(names[0], files.named(names[0]))
         return replace(raw, texture_coordinates=at_vertices, texture=picture)
-    return _textured(apart, coordinates, which, names, files)
+    return _textured(by_corner, coordinates, texture_numbers, names, files)
 
 
 def _apart(raw: RawMesh) -> RawMesh:
@@ -329,29 +338,29 @@ def _at_corners(listed: _Lists, corners: _Corners) -> tuple[NDArray[np.float64],
 
 
 def _textured(
-    apart: RawMesh,
+    by_corner: RawMesh,
     coordinates: NDArray[np.float64],
-    which: NDArray[np.int64],
+    texture_numbers: NDArray[np.int64],
     names: Sequence[str],
     files: SourceFiles,
 ) -> RawMesh:
     """The mesh with each triangle's texture, -1 being none, and its corners' coordinates."""
-    apart = replace(apart, texture_coordinates=coordinates.reshape(-1, 2))
-    used = np.unique(which).tolist()
-    wanted = [number for number in used if number >= 0]
-    textures = Textures(str(files.path), are_tiles=len(wanted) > 1)
+    by_corner = replace(by_corner, texture_coordinates=coordinates.reshape(-1, 2))
+    used = np.unique(texture_numbers).tolist()
+    numbers = [number for number in used if number >= 0]
+    textures = Textures(str(files.path), are_tiles=len(numbers) > 1)
     pictures = {
-        number: textures.decoded(names[number], files.named(names[number])) for number in wanted
+        number: textures.decoded(names[number], files.named(names[number])) for number in numbers
     }
     parts = []
     for number in used:
-        rows = np.flatnonzero(np.repeat(which == number, 3))
-        part = apart.select(rows, np.arange(len(rows)).reshape(-1, 3))
+        rows = np.flatnonzero(np.repeat(texture_numbers == number, 3))
+        part = by_corner.select(rows, np.arange(len(rows)).reshape(-1, 3))
         if number < 0:
             parts.append(replace(part, texture_coordinates=None))
         else:
             parts.append(replace(part, texture=pictures[number]))
-    return joined(parts, str(files.path)) if parts else apart
+    return joined(parts, str(files.path)) if parts else by_corner
 
 
 def _tables(header: Header, files: SourceFiles) -> dict[str, _Table]:
@@ -484,7 +493,7 @@ def _ragged(
     """As `_ascii_table`, row by row."""
     pieces: list[list[NDArray[np.generic]]] = [[] for _ in element.properties]
     for _ in range(element.count):
-        for entry, found in zip(element.properties, pieces, strict=True):
+        for entry, chunks in zip(element.properties, pieces, strict=True):
             length = 1
             if entry.count_kind is not None:
                 end = at + cells.size(entry.count_kind)
@@ -492,15 +501,15 @@ def _ragged(
             end = at + length * cells.size(entry.kind)
             if end > cells.end:
                 raise _broken_off(files)
-            found.append(cells.get(at, end, entry.kind))
+            chunks.append(cells.get(at, end, entry.kind))
             at = end
     table: _Table = {}
-    for entry, found in zip(element.properties, pieces, strict=True):
-        values = np.concatenate([np.empty(0), *found])
+    for entry, chunks in zip(element.properties, pieces, strict=True):
+        values = np.concatenate([np.empty(0), *chunks])
         if entry.count_kind is None:
             table[entry.name] = values.astype(entry.kind.newbyteorder("="))
         else:
-            table[entry.name] = _Lists(np.array([len(piece) for piece in found], int), values)
+            table[entry.name] = _Lists(np.array([len(piece) for piece in chunks], int), values)
     return table, at
 
 

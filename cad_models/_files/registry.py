@@ -83,7 +83,7 @@ def read_mesh(files: SourceFiles) -> RawMesh:
     if extension not in SOURCES:
         raise ModelError(
             f"{files.path} is not a mesh file that can be read; export it as one of "
-            f"{', '.join(f'.{known}' for known in SOURCES)}"
+            f"{', '.join(f'.{name}' for name in SOURCES)}"
         )
     source = SOURCES[extension]
     # What is no finite number in the end, `checked` says.

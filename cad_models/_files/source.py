@@ -87,10 +87,12 @@ class SourceFiles:
             step for step in name.strip().replace("\\", "/").split("/") if step not in ("", ".")
         ]
         ends = [Path(*steps[begin:]) for begin in range(max(0, len(steps) - 8), len(steps))]
-        own = self.path.parent
-        places = [(own, Path(os.path.normpath(Path(folder) / end))) for end in ends]
-        places += [(own, end) for end in ends]
-        places += [(own.parent / beside, ends[-1]) for beside in _PICTURES_BESIDE if ends]
+        own_folder = self.path.parent
+        places = [(own_folder, Path(os.path.normpath(Path(folder) / end))) for end in ends]
+        places += [(own_folder, end) for end in ends]
+        places += [
+            (own_folder.parent / subfolder, ends[-1]) for subfolder in _PICTURES_BESIDE if ends
+        ]
         for alike in (_as_it_is, _whatever_case):
             for root, below in places:
                 with contextlib.suppress(OSError):
@@ -113,10 +115,10 @@ def _as_it_is(path: Path) -> Path:
 def _whatever_case(path: Path) -> Path:
     """The file beside `path` whose name differs only in the case of its letters."""
     try:
-        beside = sorted(path.parent.iterdir())
+        files = sorted(path.parent.iterdir())
     except (OSError, ValueError):
         return path
-    return next((other for other in beside if other.name.lower() == path.name.lower()), path)
+    return next((file for file in files if file.name.lower() == path.name.lower()), path)
 
 
 def plain_text(content: bytes) -> bytes:

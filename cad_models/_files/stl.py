@@ -64,18 +64,20 @@ def _binary(files: SourceFiles, count: int) -> RawMesh:
 
 def _magics(attributes: NDArray[np.int64], default: bytes) -> NDArray[np.uint8]:
     """(F, 3). A facet is in the solid's colour where its highest bit is set or no facet has any."""
-    own = (attributes & 0x8000 == 0) & attributes.any()
+    has_color = (attributes & 0x8000 == 0) & attributes.any()
     fifths = np.stack([attributes, attributes >> 5, attributes >> 10], axis=1) & 31
-    return np.asarray(np.where(own[:, None], _as_bytes(fifths), np.frombuffer(default, np.uint8)))
+    return np.asarray(
+        np.where(has_color[:, None], _as_bytes(fifths), np.frombuffer(default, np.uint8))
+    )
 
 
 def _viscam(attributes: NDArray[np.int64]) -> NDArray[np.uint8] | None:
     """(F, 3), None where the attributes hold something else. The highest bit says: has a colour."""
-    own = attributes & 0x8000 != 0
-    if not own.any() or attributes[~own].any():
+    has_color = attributes & 0x8000 != 0
+    if not has_color.any() or attributes[~has_color].any():
         return None
     fifths = np.stack([attributes >> 10, attributes >> 5, attributes], axis=1) & 31
-    return np.asarray(np.where(own[:, None], _as_bytes(fifths), np.uint8(PLAIN_COLOR)))
+    return np.asarray(np.where(has_color[:, None], _as_bytes(fifths), np.uint8(PLAIN_COLOR)))
 
 
 def _as_bytes(fifths: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -103,8 +105,8 @@ def _text(files: SourceFiles, text: bytes) -> RawMesh:
 def _corners(body: bytes, files: SourceFiles) -> NDArray[np.float64]:
     """(F, 3, 3)."""
     try:
-        found = b" ".join(_VERTEX.findall(body))
-        return np.fromstring(found, dtype=np.float64, sep=" ").reshape(-1, 3, 3)
+        numbers = b" ".join(_VERTEX.findall(body))
+        return np.fromstring(numbers, dtype=np.float64, sep=" ").reshape(-1, 3, 3)
     except ValueError:
         raise ModelError(
             f"{files.path} breaks off before its end or has text where numbers should be; copy or "

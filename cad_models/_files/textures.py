@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import safe_files
-from cad_models._files.pictures import MAX_PIXELS, decode_picture, picture_pixels
+from cad_models._files.pictures import MAX_PIXELS, decode_rgb, picture_pixels
 from cad_models._mesh.atlas import shrunk
 from cad_models._model import ModelError
 
@@ -22,12 +22,12 @@ class Textures:
     """The textures of one mesh file, of at most `MAX_PIXELS` in all.
 
     Args:
-        label: what messages begin with.
+        subject: what messages begin with.
         are_tiles: whether they become parts of one atlas, and no larger than it has use for.
     """
 
-    def __init__(self, label: str, *, are_tiles: bool = False) -> None:
-        self._label = label
+    def __init__(self, subject: str, *, are_tiles: bool = False) -> None:
+        self._subject = subject
         self._are_tiles = are_tiles
         self._pixels = 0
 
@@ -44,11 +44,11 @@ class Textures:
         stated = picture_pixels(content)
         if not self._are_tiles and stated <= MAX_PIXELS:
             self._check(self._pixels + stated)
-        picture = decode_picture(content)
+        picture = decode_rgb(content)
         if picture is None:
             raise ModelError(
-                f"{self._label} refers to {name[:200]!r}, which is not a picture in PNG or JPEG of "
-                "at most 16384 x 8192 pixels; save it as one"
+                f"{self._subject} refers to {name[:200]!r}, which is not a picture in PNG or JPEG "
+                "of at most 16384 x 8192 pixels; save it as one"
             )
         if self._are_tiles:
             picture = shrunk(picture)
@@ -60,7 +60,7 @@ class Textures:
     def _check(self, pixels: int) -> None:
         if pixels > MAX_PIXELS:
             raise ModelError(
-                f"{self._label} has textures of more than {MAX_PIXELS} pixels in all; "
+                f"{self._subject} has textures of more than {MAX_PIXELS} pixels in all; "
                 "make them smaller"
             )
 
@@ -69,12 +69,12 @@ class NamedTextures:
     """The textures of one mesh file, each read once, by its name.
 
     Args:
-        label: what messages begin with.
+        subject: what messages begin with.
         read: gives the content of a named file.
     """
 
-    def __init__(self, label: str, read: Callable[[str], bytes]) -> None:
-        self._textures = Textures(label)
+    def __init__(self, subject: str, read: Callable[[str], bytes]) -> None:
+        self._textures = Textures(subject)
         self._read = read
         self._known: dict[str, NDArray[np.uint8]] = {}
         self.let_light_through = False

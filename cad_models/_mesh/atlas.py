@@ -19,17 +19,17 @@ _MARGIN = 4
 """Pixels around each tile that repeat its edge, so that neighbours do not bleed into it."""
 
 
-def joined(parts: Sequence[RawMesh], label: str) -> RawMesh:
+def joined(parts: Sequence[RawMesh], subject: str) -> RawMesh:
     """All parts as one mesh.
 
     Parts that share one texture keep it. Otherwise textures are stacked into one, each repeated
     as far as its texture coordinates go; a part in plain colours gets a tile of these.
 
     Raises:
-        ModelError: the textures are too large together. The message begins with `label`.
+        ModelError: the textures are too large together. The message begins with `subject`.
     """
     if len(parts) > 1 and any(part.texture is not None for part in parts):
-        parts = _with_one_texture(parts, label)
+        parts = _with_one_texture(parts, subject)
     return _concatenated(parts)
 
 
@@ -81,7 +81,7 @@ def _colors(part: RawMesh) -> NDArray[np.uint8]:
     return np.full((len(part.vertices), 3), PLAIN_COLOR, dtype=np.uint8)
 
 
-def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
+def _with_one_texture(parts: Sequence[RawMesh], subject: str) -> list[RawMesh]:
     first = parts[0].texture
     if first is not None and all(
         part.texture is first or (part.texture is not None and np.array_equal(part.texture, first))
@@ -89,7 +89,7 @@ def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
     ):
         return list(parts)
     parts = [part if part.texture is not None else _with_faces_apart(part) for part in parts]
-    tiles, coordinates = zip(*_tiles(parts, label), strict=True)
+    tiles, coordinates = zip(*_tiles(parts, subject), strict=True)
     width = max(tile.shape[1] for tile in tiles)
     height = sum(tile.shape[0] for tile in tiles)
     atlas = np.zeros((height, width, 3), dtype=np.uint8)
@@ -105,7 +105,7 @@ def _with_one_texture(parts: Sequence[RawMesh], label: str) -> list[RawMesh]:
 
 
 def _tiles(
-    parts: Sequence[RawMesh], label: str
+    parts: Sequence[RawMesh], subject: str
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
     pixels = 0
     for part in parts:
@@ -113,7 +113,7 @@ def _tiles(
         pixels += tile.shape[0] * tile.shape[1]
         if pixels > MAX_PIXELS:
             raise ModelError(
-                f"{label} has textures of more than {MAX_PIXELS} pixels in all; make them smaller"
+                f"{subject} has textures of more than {MAX_PIXELS} pixels in all; make them smaller"
             )
         yield tile, coordinates
 

@@ -33,18 +33,18 @@ def baked(part: RawMesh, tint: NDArray[np.float64], most_texels: int) -> RawMesh
     places, lines = _places(sides, columns)
     texture = np.zeros((lines, columns, 3), dtype=np.uint8)
     coordinates = np.zeros((len(part.faces), 3, 2))
-    for chosen, left, top, side in places:
-        width = len(chosen) * side
+    for rows, left, top, side in places:
+        width = len(rows) * side
         texture[top : top + side, left : left + width] = _patches(
-            part, corners[chosen], tint[part.faces[chosen]], side
+            part, corners[rows], tint[part.faces[rows]], side
         )
         # At the centres of texels, so that smoothing takes in nothing of the neighbours.
-        near = left + side * np.arange(len(chosen)) + 0.5
+        near = left + side * np.arange(len(rows)) + 0.5
         across = np.stack([near, near + side - 1, near], axis=1) / columns
         down = np.broadcast_to((top + np.array([0.5, 0.5, side - 0.5])) / lines, across.shape)
-        coordinates[chosen] = np.stack([across, 1 - down], axis=2)
-    apart = part.select(part.faces.reshape(-1), np.arange(part.faces.size).reshape(-1, 3))
-    return replace(apart, texture=texture, texture_coordinates=coordinates.reshape(-1, 2))
+        coordinates[rows] = np.stack([across, 1 - down], axis=2)
+    by_corner = part.select(part.faces.reshape(-1), np.arange(part.faces.size).reshape(-1, 3))
+    return replace(by_corner, texture=texture, texture_coordinates=coordinates.reshape(-1, 2))
 
 
 def _sides(texels: NDArray[np.float64], most: int) -> NDArray[np.int64]:
@@ -98,8 +98,8 @@ def _patches(
     place = np.einsum("kyx,nkd->ynxd", weights, corners)
     light = np.einsum("kyx,nkd->ynxd", weights, tint)
     assert part.texture is not None
-    shown = srgb.LINEAR[np.rint(_smooth(part.texture, place)).astype(np.uint8)]
-    return srgb.encoded(shown * np.clip(light, 0, 1)).reshape(side, -1, 3)
+    texels = srgb.LINEAR[np.rint(_smooth(part.texture, place)).astype(np.uint8)]
+    return srgb.encoded(texels * np.clip(light, 0, 1)).reshape(side, -1, 3)
 
 
 def _smooth(texture: NDArray[np.uint8], place: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -54,24 +54,24 @@ class RawMesh:
         )
 
 
-def checked(raw: RawMesh, label: str) -> RawMesh:
+def checked(raw: RawMesh, subject: str) -> RawMesh:
     """The mesh without vertices that no face uses.
 
     Raises:
         ModelError: no triangles, too many, indices out of range, values that are not finite.
-            The message begins with `label`.
+            The message begins with `subject`.
     """
     if not len(raw.vertices):
-        raise ModelError(f"{label} is empty: it has no vertices; export the mesh again")
+        raise ModelError(f"{subject} is empty: it has no vertices; export the mesh again")
     if not len(raw.faces):
         raise ModelError(
-            f"{label} has no triangles, only {len(raw.vertices)} points; export it as a surface"
+            f"{subject} has no triangles, only {len(raw.vertices)} points; export it as a surface"
         )
     if len(raw.faces) > MAX_FACES:
-        raise too_many(label, len(raw.faces), len(raw.vertices))
+        raise too_many(subject, len(raw.faces), len(raw.vertices))
     if raw.faces.min() < 0 or raw.faces.max() >= len(raw.vertices):
         raise ModelError(
-            f"{label} has faces that name vertices it does not have; export the mesh again"
+            f"{subject} has faces that name vertices it does not have; export the mesh again"
         )
     used = np.zeros(len(raw.vertices), dtype=bool)
     used[raw.faces] = True
@@ -81,18 +81,18 @@ def checked(raw: RawMesh, label: str) -> RawMesh:
         raw.texture_coordinates is not None and not _finite_as_float32(raw.texture_coordinates)
     ):
         raise ModelError(
-            f"{label} has coordinates that are not finite numbers; repair the mesh and export it "
+            f"{subject} has coordinates that are not finite numbers; repair the mesh and export it "
             "again"
         )
     return raw
 
 
-def too_many(label: str, faces: int, vertices: int) -> ModelError:
+def too_many(subject: str, faces: int, vertices: int) -> ModelError:
     """The error for a mesh that is larger than any machine should be asked to render."""
-    what, limit = f"{faces} triangles", MAX_FACES
+    size, limit = f"{faces} triangles", MAX_FACES
     if faces <= MAX_FACES:
-        what, limit = f"{vertices} vertices", MAX_VERTICES
-    return ModelError(f"{label} has {what} and the limit is {limit}; simplify the mesh first")
+        size, limit = f"{vertices} vertices", MAX_VERTICES
+    return ModelError(f"{subject} has {size} and the limit is {limit}; simplify the mesh first")
 
 
 def _finite_as_float32(values: NDArray[np.float64]) -> bool:
@@ -100,7 +100,7 @@ def _finite_as_float32(values: NDArray[np.float64]) -> bool:
         return bool(np.isfinite(values.astype(np.float32)).all())
 
 
-def finished(raw: RawMesh, scale: float, label: str) -> Mesh:
+def finished(raw: RawMesh, scale: float, subject: str) -> Mesh:
     """The mesh in millimetres: tidy faces, outward winding, unit normals, a colour per vertex.
 
     Faces without area and repeated faces go. A closed mesh that is inside out is turned. Normals
@@ -111,7 +111,7 @@ def finished(raw: RawMesh, scale: float, label: str) -> Mesh:
     Args:
         raw: what `checked` returned.
         scale: millimetres in one of the file's units.
-        label: what messages begin with.
+        subject: what messages begin with.
 
     Raises:
         ModelError: nothing with an area is left, or the mesh is too far from its origin.
@@ -122,14 +122,14 @@ def finished(raw: RawMesh, scale: float, label: str) -> Mesh:
     # Beyond this a float32 coordinate is coarser than a thousandth of the object.
     if not np.isfinite(vertices).all() or np.abs(vertices).max() > 1e4 * max(size, 1e-12):
         raise ModelError(
-            f"{label} is too far from its origin for its size (or a single point); move it near "
+            f"{subject} is too far from its origin for its size (or a single point); move it near "
             "(0, 0, 0) and export it again"
         )
     raw = replace(raw, vertices=vertices.astype(np.float64))
     position = _same_positions(raw.vertices)
     faces = _tidy_faces(raw.vertices, raw.faces, position)
     if not len(faces):
-        raise ModelError(f"{label} has no surface: all of its triangles have zero area")
+        raise ModelError(f"{subject} has no surface: all of its triangles have zero area")
     if _inside_out(raw.vertices, faces, position):
         faces = faces[:, ::-1]
     if raw.normals is None or not _usable(raw.normals, raw.vertices, faces):
@@ -267,25 +267,31 @@ def _shading_groups(
     edge = np.minimum(start, end) * (int(corners.max()) + 1) + np.maximum(start, end)
 
     order = np.argsort(edge, kind="stable")
-    one, other = order[:-1], order[1:]
-    cosine = np.einsum("ij,ij->i", face_normals[one // 3], face_normals[other // 3])
-    joined = (edge[one] == edge[other]) & (cosine >= np.cos(np.radians(CREASE_DEGREES)))
-    one, other = one[joined], other[joined]
+    half_edge, next_half_edge = order[:-1], order[1:]
+    cosine = np.einsum("ij,ij->i", face_normals[half_edge // 3], face_normals[next_half_edge // 3])
+    joined = (edge[half_edge] == edge[next_half_edge]) & (
+        cosine >= np.cos(np.radians(CREASE_DEGREES))
+    )
+    half_edge, next_half_edge = half_edge[joined], next_half_edge[joined]
     return _components(
-        np.concatenate([low[one], high[one]]), np.concatenate([low[other], high[other]]), edge.size
+        np.concatenate([low[half_edge], high[half_edge]]),
+        np.concatenate([low[next_half_edge], high[next_half_edge]]),
+        edge.size,
     )
 
 
-def _components(one: NDArray[np.int64], other: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _components(
+    first: NDArray[np.int64], second: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
     """(count,), the least member of each member's connected component."""
     least = np.arange(count)
     while True:
-        before = least.copy()
-        smaller = np.minimum(least[one], least[other])
-        np.minimum.at(least, one, smaller)
-        np.minimum.at(least, other, smaller)
+        previous = least.copy()
+        smaller = np.minimum(least[first], least[second])
+        np.minimum.at(least, first, smaller)
+        np.minimum.at(least, second, smaller)
         least = least[least]
-        if np.array_equal(least, before):
+        if np.array_equal(least, previous):
             return least
 
 

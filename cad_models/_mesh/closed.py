@@ -15,5 +15,5 @@ def is_closed(faces: NDArray[np.integer]) -> bool:
     """
     start, end = faces.ravel().astype(np.int64), np.roll(faces, -1, axis=1).ravel().astype(np.int64)
     count = int(faces.max(initial=0)) + 1
-    there, back = np.sort(start * count + end), np.sort(end * count + start)
-    return bool(np.array_equal(there, back) and (there[1:] != there[:-1]).all())
+    edges, reversed_edges = np.sort(start * count + end), np.sort(end * count + start)
+    return bool(np.array_equal(edges, reversed_edges) and (edges[1:] != edges[:-1]).all())

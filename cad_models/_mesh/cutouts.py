@@ -74,22 +74,22 @@ def cut(
     Returns:
         Table and faces, and whether the limit made the cut coarser than a texel.
     """
-    seen = _Seen(table, alpha)
+    visibility = _Seen(table, alpha)
     position = np.unique(table[:, :3] + 0.0, axis=0, return_inverse=True)[1].reshape(-1)
     while True:
-        share = seen.share(table, faces)
+        share = visibility.share(table, faces)
         faces, share = faces[share > 0], share[share > 0]
         place = alpha.texels(table)[faces]
         edges = np.abs(np.roll(place, -1, axis=1) - place).max(axis=2)
-        wanted = (edges > 1) & (share < 1)[:, None]
-        if not wanted.any():
+        divided_edges = (edges > 1) & (share < 1)[:, None]
+        if not divided_edges.any():
             return *_clipped(table, faces, alpha.at(table) - alpha.cutoff), False
-        divided = _divided(table, faces, position, wanted)
+        divided = _divided(table, faces, position, divided_edges)
         if len(divided[1]) > most:
             break
         table, faces, position = divided
     # Corners say too little of faces that are still large.
-    large = wanted.any(axis=1)
+    large = divided_edges.any(axis=1)
     fine = _clipped(table, faces[~large], alpha.at(table) - alpha.cutoff)
     whole = faces[large & (share >= 0.5)]
     return fine[0], np.concatenate([fine[1], whole]), True
@@ -119,9 +119,9 @@ class _Seen:
 
 def _sums(picture: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
     """(H + 1, W + 1), how many texels are seen of those above and left of each corner."""
-    seen = picture >= cutoff
-    sums = np.zeros((seen.shape[0] + 1, seen.shape[1] + 1))
-    np.cumsum(np.cumsum(seen, axis=0, dtype=np.float64), axis=1, out=sums[1:, 1:])
+    is_visible = picture >= cutoff
+    sums = np.zeros((is_visible.shape[0] + 1, is_visible.shape[1] + 1))
+    np.cumsum(np.cumsum(is_visible, axis=0, dtype=np.float64), axis=1, out=sums[1:, 1:])
     return sums
 
 
@@ -146,7 +146,7 @@ def _divided(
     table: Table,
     faces: NDArray[np.int64],
     position: NDArray[np.int64],
-    wanted: NDArray[np.bool_],
+    divided_edges: NDArray[np.bool_],
 ) -> tuple[Table, NDArray[np.int64], NDArray[np.int64]]:
     """All faces that have a wanted edge, divided at its middle; vertices that lie in one place
     have the same number in `position`."""
@@ -155,25 +155,25 @@ def _divided(
     _, place = np.unique(along, return_inverse=True)
     place = place.reshape(faces.shape)
     marked_places = np.zeros(int(place.max()) + 1, dtype=bool)
-    marked_places[place[wanted]] = True
+    marked_places[place[divided_edges]] = True
     marked = marked_places[place]
 
     pairs, first, middle = np.unique(
         _pairs(start, end)[marked], return_index=True, return_inverse=True
     )
-    one, other = start[marked][first], end[marked][first]
+    start_vertex, end_vertex = start[marked][first], end[marked][first]
     middles = np.full(faces.shape, -1)
     middles[marked] = len(table) + middle.reshape(-1)
-    grown = np.concatenate([table, (table[one] + table[other]) / 2])
+    grown = np.concatenate([table, (table[start_vertex] + table[end_vertex]) / 2])
     new_position = int(position.max()) + 1 + place[marked][first]
     assert len(pairs) == len(new_position)
     return grown, _parts(faces, middles), np.concatenate([position, new_position])
 
 
-def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number for each pair, whichever comes first."""
-    count = int(max(one.max(), other.max())) + 1
-    return np.minimum(one, other) * count + np.maximum(one, other)
+    count = int(max(first.max(), second.max())) + 1
+    return np.minimum(first, second) * count + np.maximum(first, second)
 
 
 def _parts(faces: NDArray[np.int64], middles: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -205,13 +205,13 @@ def _clipped(
     table: Table, faces: NDArray[np.int64], height: NDArray[np.float64]
 ) -> tuple[Table, NDArray[np.int64]]:
     """The faces, or parts of them, where what is linear between the vertices is not below 0."""
-    seen = height >= 0
-    count = seen[faces].sum(axis=1)
+    is_visible = height >= 0
+    count = is_visible[faces].sum(axis=1)
     whole, partly = faces[count == 3], faces[(count == 1) | (count == 2)]
     if not len(partly):
         return table, whole
     # The corner that differs from the other two comes first.
-    alone = seen[partly] == (seen[partly].sum(axis=1) == 1)[:, None]
+    alone = is_visible[partly] == (is_visible[partly].sum(axis=1) == 1)[:, None]
     order = (alone.argmax(axis=1)[:, None] + np.arange(3)) % 3
     a, b, c = np.take_along_axis(partly, order, axis=1).T
     low, high = np.concatenate([np.sort([a, b], axis=0), np.sort([a, c], axis=0)], axis=1)
@@ -219,7 +219,7 @@ def _clipped(
     crossings = table[low] + share * (table[high] - table[low])
     ab = len(table) + np.arange(len(partly))
     ac = ab + len(partly)
-    tip = seen[a]
+    tip = is_visible[a]
     parts = [
         whole,
         np.stack([a, ab, ac], axis=1)[tip],

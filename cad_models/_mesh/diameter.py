@@ -41,16 +41,16 @@ def largest_distance(points: NDArray[np.float64]) -> float:
     no balls (a minute): each of their points has a partner almost as far away as any.
     """
     centre = _enclosing_centre(points)
-    found = _long_pair(points)
+    lower_bound = _long_pair(points)
     radii = np.linalg.norm(points - centre, axis=1)
     slack, most = 1.0, float(radii.max())
-    ends = radii >= (found - most) * (1 - _ROUNDING)
+    ends = radii >= (lower_bound - most) * (1 - _ROUNDING)
     if ends.sum() > _MOST_EXACT:
         slack = 1 + ERROR
-        ends = radii >= (found * slack - most) * (1 - _ROUNDING)
-    if not found or not ends.any():
-        return found
-    return _Search(points[ends], centre, found, slack).result()
+        ends = radii >= (lower_bound * slack - most) * (1 - _ROUNDING)
+    if not lower_bound or not ends.any():
+        return lower_bound
+    return _Search(points[ends], centre, lower_bound, slack).result()
 
 
 def _enclosing_centre(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,8 +76,8 @@ def _smallest_ball(
     """Centre and radius of the smallest ball around up to five points, and those on its surface."""
     best = points[0], np.inf, points
     for count in range(1, min(len(points), 4) + 1):
-        for chosen in itertools.combinations(range(len(points)), count):
-            corners = points[list(chosen)]
+        for subset in itertools.combinations(range(len(points)), count):
+            corners = points[list(subset)]
             arms = corners[1:] - corners[0]
             squares = np.einsum("ij,ij->i", arms, arms)
             centre = corners[0] + np.linalg.lstsq(2 * arms, squares, rcond=None)[0]
@@ -91,13 +91,13 @@ def _smallest_ball(
 def _long_pair(points: NDArray[np.float64]) -> float:
     """Length of a pair that going to the farthest point, again and again, ends at."""
     longest = -1.0
-    here = points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmax()]
+    point = points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmax()]
     while True:
-        distances = np.linalg.norm(points - here, axis=1)
+        distances = np.linalg.norm(points - point, axis=1)
         if distances.max() <= longest:
             return longest
         longest = float(distances.max())
-        here = points[distances.argmax()]
+        point = points[distances.argmax()]
 
 
 @dataclass(frozen=True)
@@ -117,43 +117,50 @@ class _Search:
     """Branch and bound over pairs of cells, from the coarsest level to the points."""
 
     def __init__(
-        self, points: NDArray[np.float64], centre: NDArray[np.float64], found: float, slack: float
+        self,
+        points: NDArray[np.float64],
+        centre: NDArray[np.float64],
+        lower_bound: float,
+        slack: float,
     ) -> None:
         codes = _cell_codes(points)
         order = np.argsort(codes, kind="stable")
         self._points = points[order]
         self._levels = _levels(codes[order], self._points - centre)
-        self._found = found
+        self._found = lower_bound
         self._slack = slack
 
     def result(self) -> float:
         cells = np.arange(len(self._levels[0].radius))
-        one, other = (index.ravel() for index in np.meshgrid(cells, cells))
-        self._descend(0, one[one <= other], other[one <= other])
+        first, second = (index.ravel() for index in np.meshgrid(cells, cells))
+        self._descend(0, first[first <= second], second[first <= second])
         return self._found
 
-    def _descend(self, level: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+    def _descend(self, level: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
         """Follow pairs of cells of a level, those that may hold the longest pair first."""
         if level == len(self._levels):
-            if len(one):
-                apart = np.linalg.norm(self._points[one] - self._points[other], axis=1)
-                self._found = max(self._found, float(apart.max()))
+            if len(first):
+                distances = np.linalg.norm(self._points[first] - self._points[second], axis=1)
+                self._found = max(self._found, float(distances.max()))
             return
-        bounds = _bounds(self._levels[level], one, other)
+        bounds = _bounds(self._levels[level], first, second)
         order = np.argsort(-bounds, kind="stable")
-        one, other, bounds = one[order], other[order], bounds[order]
-        first = self._levels[level].first
-        counts = np.diff(first)
-        ends = np.cumsum(counts[one] * counts[other])
+        first, second, bounds = first[order], second[order], bounds[order]
+        first_child = self._levels[level].first
+        counts = np.diff(first_child)
+        ends = np.cumsum(counts[first] * counts[second])
         at = 0
-        while at < len(one) and bounds[at] * (1 + _ROUNDING) > self._found * self._slack:
+        while at < len(first) and bounds[at] * (1 + _ROUNDING) > self._found * self._slack:
             before = int(ends[at - 1]) if at else 0
             # The first alone raises what is found, and spares most of the others.
             limit = _MOST_PAIRS if at else 1000
             stop = max(at + 1, int(np.searchsorted(ends, before + limit, side="right")))
-            wanted = bounds[at:stop] * (1 + _ROUNDING) > self._found * self._slack
+            may_be_longer = bounds[at:stop] * (1 + _ROUNDING) > self._found * self._slack
             self._descend(
-                level + 1, *_products(first, one[at:stop][wanted], other[at:stop][wanted])
+                level + 1,
+                *_products(
+                    first_child, first[at:stop][may_be_longer], second[at:stop][may_be_longer]
+                ),
             )
             at = stop
 
@@ -200,27 +207,31 @@ def _level(
     )
 
 
-def _bounds(level: _Level, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+def _bounds(
+    level: _Level, first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """What no pair of points of each two cells exceeds.
 
     Either the diagonal of the box around both, or, sharper for balls, by the identity
     |p - q|^2 = 2 |p|^2 + 2 |q|^2 - |p + q|^2 with |p + q| the distance of p from q's mirror image.
     """
     low, high = level.low, level.high
-    across = np.maximum(high[one] - low[other], high[other] - low[one])
-    mirrored = np.maximum(low[one] + low[other], -(high[one] + high[other])).clip(0)
+    across = np.maximum(high[first] - low[second], high[second] - low[first])
+    mirrored = np.maximum(low[first] + low[second], -(high[first] + high[second])).clip(0)
     by_box = np.einsum("ij,ij->i", across, across)
-    by_radius = 2 * (level.radius[one] ** 2 + level.radius[other] ** 2)
+    by_radius = 2 * (level.radius[first] ** 2 + level.radius[second] ** 2)
     by_radius -= np.einsum("ij,ij->i", mirrored, mirrored)
     return np.asarray(np.sqrt(np.minimum(by_box, by_radius).clip(0)))
 
 
 def _products(
-    first: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]
+    first_child: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every pair of a part of `one` and a part of `other`, for each two cells."""
-    counts, others = first[one + 1] - first[one], first[other + 1] - first[other]
-    products = counts * others
-    row = np.repeat(np.arange(len(one)), products)
+    """Every pair of a part of `first` and a part of `second`, for each two cells."""
+    counts = first_child[first + 1] - first_child[first]
+    second_counts = first_child[second + 1] - first_child[second]
+    products = counts * second_counts
+    row = np.repeat(np.arange(len(first)), products)
     within = np.arange(len(row)) - np.repeat(np.cumsum(products) - products, products)
-    return first[one][row] + within // others[row], first[other][row] + within % others[row]
+    of_first, of_second = within // second_counts[row], within % second_counts[row]
+    return first_child[first][row] + of_first, first_child[second][row] + of_second

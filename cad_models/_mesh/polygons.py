@@ -18,7 +18,10 @@ _MOST_STARTS = 64
 
 
 def triangulated(
-    vertices: NDArray[np.float64], counts: NDArray[np.int64], corners: NDArray[np.int64], label: str
+    vertices: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    corners: NDArray[np.int64],
+    subject: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Triangles of polygons.
 
@@ -26,7 +29,7 @@ def triangulated(
         vertices: (V, 3).
         counts: (P,), how many corners each polygon has; those with fewer than 3 give no triangle.
         corners: (sum of counts,), the polygons' vertices, one polygon after the other.
-        label: what messages begin with.
+        subject: what messages begin with.
 
     Returns:
         (T, 3) places in `corners`, and (T,) the polygon of each; in the order of the polygons.
@@ -37,13 +40,13 @@ def triangulated(
     """
     triangles = int(np.maximum(counts - 2, 0).sum())
     if triangles > MAX_FACES:
-        raise too_many(label, triangles, len(vertices))
+        raise too_many(subject, triangles, len(vertices))
     if len(corners) and (corners.min() < 0 or corners.max() >= len(vertices)):
         raise ModelError(
-            f"{label} has faces that name vertices it does not have; export the mesh again"
+            f"{subject} has faces that name vertices it does not have; export the mesh again"
         )
     starts = np.cumsum(counts) - counts
-    found, owners, clipping = [np.empty((0, 3), np.int64)], [np.empty(0, np.int64)], 0
+    corner_rows, owners, clipping = [np.empty((0, 3), np.int64)], [np.empty(0, np.int64)], 0
     for count in np.unique(counts[counts >= 3]).tolist():
         polygons = np.flatnonzero(counts == count)
         places = starts[polygons][:, None] + np.arange(count)
@@ -51,15 +54,15 @@ def triangulated(
         clipping += len(rest) * count**2
         if clipping > _MOST_CLIPPING:
             raise ModelError(
-                f"{label} has concave faces of too many corners; export it as triangles"
+                f"{subject} has concave faces of too many corners; export it as triangles"
             )
         for number in rest.tolist():
             fans[number] = _clipped(vertices[corners[places[number]]])
-        found.append(np.take_along_axis(places[:, None, :], fans, axis=2).reshape(-1, 3))
+        corner_rows.append(np.take_along_axis(places[:, None, :], fans, axis=2).reshape(-1, 3))
         owners.append(np.repeat(polygons, count - 2))
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
-    return np.concatenate(found)[order], owner[order]
+    return np.concatenate(corner_rows)[order], owner[order]
 
 
 def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -82,11 +85,11 @@ def _fans(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.in
         # Two corners in one place, as at the poles of balls.
         starts += [(start, -least) for start in range(4)]
     for start, limit in starts:
-        chosen = (first + start) % count
-        a, b, c = (centred[rest][:, chosen[:, k]] for k in range(3))
+        fan = (first + start) % count
+        a, b, c = (centred[rest][:, fan[:, k]] for k in range(3))
         facing = np.einsum("ptd,pd->pt", np.cross(b - a, c - a), normals[rest])
         sees_all = (facing >= limit[rest, None]).all(axis=1)
-        fans[rest[sees_all]] = chosen
+        fans[rest[sees_all]] = fan
         rest = rest[~sees_all]
     return fans, rest
 
@@ -120,9 +123,15 @@ def _is_ear(flat: NDArray[np.float64], left: list[int], at: int) -> bool:
     a, b, c = flat[left[at - 1]], flat[left[at]], flat[left[(at + 1) % len(left)]]
     if _side(a, b, c) <= 0:
         return False
-    others = flat[left]
-    others = others[~((others == a) | (others == b) | (others == c)).all(axis=1)]
-    inside = (_side(a, b, others) >= 0) & (_side(b, c, others) >= 0) & (_side(c, a, others) >= 0)
+    other_corners = flat[left]
+    other_corners = other_corners[
+        ~((other_corners == a) | (other_corners == b) | (other_corners == c)).all(axis=1)
+    ]
+    inside = (
+        (_side(a, b, other_corners) >= 0)
+        & (_side(b, c, other_corners) >= 0)
+        & (_side(c, a, other_corners) >= 0)
+    )
     return not inside.any()
 
 

@@ -51,19 +51,19 @@ def mesh_from_profile(solid: Solid, profile: Outline, sides: int) -> Mesh:
     ]
     poles = np.array([[0, 0, height[0]], [0, 0, height[-1]]])
     vertices = np.concatenate([*rings, poles])
-    here = np.arange(sides)
-    following = (here + 1) % sides
+    side = np.arange(sides)
+    next_side = (side + 1) % sides
     faces = []
     for ring in range(len(rings) - 1):
         low, high = ring * sides, (ring + 1) * sides
         faces += [
-            np.stack([low + here, low + following, high + following], axis=1),
-            np.stack([low + here, high + following, high + here], axis=1),
+            np.stack([low + side, low + next_side, high + next_side], axis=1),
+            np.stack([low + side, high + next_side, high + side], axis=1),
         ]
     last, foot = (len(rings) - 1) * sides, len(rings) * sides
     faces += [
-        np.stack([following, here, np.full(sides, foot)], axis=1),
-        np.stack([last + here, last + following, np.full(sides, foot + 1)], axis=1),
+        np.stack([next_side, side, np.full(sides, foot)], axis=1),
+        np.stack([last + side, last + next_side, np.full(sides, foot + 1)], axis=1),
     ]
     return _finished(solid, vertices, np.concatenate(faces), "")
 
@@ -174,19 +174,19 @@ def _simplified(
 ) -> tuple[Floats, NDArray[np.integer]]:
     """Fewer faces by quadric error; tries lower counts until no fold is left in the surface."""
     for count in range(face_count, face_count // 2, -20):
-        fewer, kept = fast_simplification.simplify(
+        fewer, kept_faces = fast_simplification.simplify(
             vertices, faces.astype(np.int32), target_count=count, preserve_border=keep_border
         )
         # Two faces with the same corners, back to back, are a fin that encloses nothing.
-        _, which, copies = np.unique(
-            np.sort(kept, axis=1), axis=0, return_inverse=True, return_counts=True
+        _, corner_set, copies = np.unique(
+            np.sort(kept_faces, axis=1), axis=0, return_inverse=True, return_counts=True
         )
-        kept = kept[copies[which] == 1]
-        edges = np.sort(kept[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        kept_faces = kept_faces[copies[corner_set] == 1]
+        edges = np.sort(kept_faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
         uses = np.unique(edges, axis=0, return_counts=True)[1]
         if uses.max() == 2 and (keep_border or uses.min() == 2):
-            used, corners = np.unique(kept, return_inverse=True)
-            return fewer[used], corners.reshape(kept.shape)
+            used, corners = np.unique(kept_faces, return_inverse=True)
+            return fewer[used], corners.reshape(kept_faces.shape)
     raise RuntimeError("simplification keeps folding the surface: choose another spacing")
 
 

@@ -119,8 +119,8 @@ def union(*solids: Solid, blend: float = 0.0) -> Solid:
         nearest = np.argmin([solid.distance(points) for solid in solids], axis=0)
         colors = np.empty((points.shape[1], 3))
         for index, solid in enumerate(solids):
-            chosen = nearest == index
-            colors[chosen] = solid.color(points[:, chosen])
+            is_nearest = nearest == index
+            colors[is_nearest] = solid.color(points[:, is_nearest])
         return colors
 
     return Solid(distance, color)

@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print(in_flags(f"render-adapt: {error}"), style="red", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
-        kept = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
-        errors.print(f"render-adapt: interrupted{kept}", soft_wrap=True)
+        hint = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
+        errors.print(f"render-adapt: interrupted{hint}", soft_wrap=True)
         sys.exit(130)
 
 
@@ -109,24 +109,26 @@ def run(
     """
     if preset not in RUN_PRESETS:
         raise WrongValue("preset", preset, alternatives(RUN_PRESETS))
-    given = {**RUN_PRESETS[preset], **given_settings(settings)}
-    if given.get("n") == 0:
+    run_settings = {**RUN_PRESETS[preset], **given_settings(settings)}
+    if run_settings.get("n") == 0:
         raise WrongValue("n", 0, "at least 1")
     if only is not None:
-        out = Path(given.pop("out", RunConfig.out))
+        out = Path(run_settings.pop("out", RunConfig.out))
         began = (out / MANIFEST).is_file()
-        own = None
+        models = None
         if began:
             manifest = read_manifest(out)
-            config = where_files_are(config_of(manifest, out, **given), out)
-            own = None if {"objects", "models"} & given.keys() else own_models(out, manifest)
+            config = where_files_are(config_of(manifest, out, **run_settings), out)
+            models = (
+                None if {"objects", "models"} & run_settings.keys() else own_models(out, manifest)
+            )
         else:
-            config = RunConfig(**{"objects": (), **given, "out": out})
-        folder = make_only(config, only, own)
+            config = RunConfig(**{"objects": (), **run_settings, "out": out})
+        folder = make_only(config, only, models)
         output.print(f"crop {only}: {folder}", soft_wrap=True)
         output.print(f"picture: {folder / SHEET}", soft_wrap=True)
         return
-    config = RunConfig(**{"objects": (), **given})
+    config = RunConfig(**{"objects": (), **run_settings})
     with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
         summary = generate(config, show)
     _print_summary(summary)
@@ -187,32 +189,34 @@ def verify(
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise WrongValue("sha256", sha256, "the 64 hexadecimal digits that the run printed")
     expected = sha256 and sha256.lower()
-    found = _verified(folder, expected, workers)
-    if found.bad and repair:
-        errors.print(f"mending {_bad_files(found)}", soft_wrap=True)
+    verification = _verified(folder, expected, workers)
+    if verification.bad and repair:
+        errors.print(f"mending {_bad_files(verification)}", soft_wrap=True)
         with CropsBar() as show:
-            summary = repair_dataset(found, adapter=adapter, workers=workers, on_progress=show)
+            summary = repair_dataset(
+                verification, adapter=adapter, workers=workers, on_progress=show
+            )
         for note in summary.notes:
             output.print(in_flags(f"note: {note}"), soft_wrap=True)
-        listed = all(file.path != folder / LISTING for file in found.bad)
-        if listed and found.sha256 != summary.sha256:
+        listed = all(file.path != folder / LISTING for file in verification.bad)
+        if listed and verification.sha256 != summary.sha256:
             output.print(
                 "note: what was made anew is not to the bit what was there, as with another "
                 "version of render-adapt or its libraries: the dataset has another hash now",
                 soft_wrap=True,
             )
-        found = _verified(folder, expected, workers)
-    if found.bad:
-        can_mend = not repair and not all(file.unlisted for file in found.bad)
+        verification = _verified(folder, expected, workers)
+    if verification.bad:
+        can_mend = not repair and not all(file.unlisted for file in verification.bad)
         mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
-        raise DatasetError(f"{_bad_files(found)}{mend}")
-    rate = found.crops / found.seconds
+        raise DatasetError(f"{_bad_files(verification)}{mend}")
+    rate = verification.crops / verification.seconds
     output.print(
-        f"{found.crops} crops in {found.shards} shards are as they were written, and their labels "
-        f"true ({rate:.0f} crops/s)",
+        f"{verification.crops} crops in {verification.shards} shards are as they were written, "
+        f"and their labels true ({rate:.0f} crops/s)",
         soft_wrap=True,
     )
-    output.print(f"sha256: {found.sha256}", style="dim")
+    output.print(f"sha256: {verification.sha256}", style="dim")
 
 
 def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verification:
@@ -220,11 +224,11 @@ def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verifica
         return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
 
 
-def _bad_files(found: Verification) -> str:
+def _bad_files(verification: Verification) -> str:
     """The first bad file, and how many shards are bad."""
-    first = found.bad[0]
-    shards = sum(file.shard is not None for file in found.bad)
-    return f"{first.path} {first.problem}; {shards} of {found.shards} shards are bad"
+    first = verification.bad[0]
+    shards = sum(file.shard is not None for file in verification.bad)
+    return f"{first.path} {first.problem}; {shards} of {verification.shards} shards are bad"
 
 
 @app.command

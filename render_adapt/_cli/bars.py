@@ -49,19 +49,19 @@ class CropsBar:
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, crops_done: int, total: int) -> None:
         """Show that so many crops of all are done."""
         if self._at_start is None:
-            self._at_start = done
+            self._at_start = crops_done
         elapsed = self._progress.tasks[0].elapsed or 0.0
-        made = done - self._at_start
-        rate = f"{made / elapsed:.0f} crops/s" if made and elapsed else ""
+        crops_made = crops_done - self._at_start
+        rate = f"{crops_made / elapsed:.0f} crops/s" if crops_made and elapsed else ""
         self._progress.update(
-            self._task, description="crops", completed=done, total=total, rate=rate
+            self._task, description="crops", completed=crops_done, total=total, rate=rate
         )
 
 
-class JobLines:
+class ExperimentLines:
     """A line of progress for each training that runs; in a log file a line every minute."""
 
     def __init__(self, progress: Progress) -> None:
@@ -69,20 +69,20 @@ class JobLines:
         self.tasks: dict[Any, TaskID] = {}
         self.printed = time.monotonic()
 
-    def __call__(self, running: Mapping[Any, Any], done: int, total: int) -> None:
-        for job in [job for job in self.tasks if job not in running]:
-            self.progress.remove_task(self.tasks.pop(job))
+    def __call__(self, running: Mapping[Any, Any], ended: int, total: int) -> None:
+        for experiment in [experiment for experiment in self.tasks if experiment not in running]:
+            self.progress.remove_task(self.tasks.pop(experiment))
         lines = []
-        for job, state in running.items():
-            if job not in self.tasks:
-                self.tasks[job] = self.progress.add_task("")
+        for experiment, state in running.items():
+            if experiment not in self.tasks:
+                self.tasks[experiment] = self.progress.add_task("")
             losses = ", ".join(f"{name} {value:.2f}" for name, value in state.losses.items())
-            line = f"{job.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
+            line = f"{experiment.name}, step {state.step} of {state.steps}: {losses or 'starting'}"
             self.progress.update(
-                self.tasks[job], description=line, completed=state.step, total=state.steps
+                self.tasks[experiment], description=line, completed=state.step, total=state.steps
             )
             lines.append(line)
         if not errors.is_terminal and time.monotonic() - self.printed >= 60.0:
             self.printed = time.monotonic()
-            for line in (f"{done} of {total} trainings are done", *lines):
+            for line in (f"{ended} of {total} trainings are done", *lines):
                 errors.print(line, soft_wrap=True)

@@ -86,10 +86,10 @@ def _examine_engine(name: str) -> Finding:
 
 def _examine_onnx_runtime() -> Finding:
     part, use = "onnxruntime", "adapting"
-    code, said = _try_in_python(_ONNX_RUNTIME_CHECK)
+    code, words = _try_in_python(_ONNX_RUNTIME_CHECK)
     if code == 0:
-        return Finding(part, use, True, f"{_version('onnxruntime')}, on {said}")
-    return Finding(part, use, False, f"it cannot be imported ({said}): pip install onnxruntime")
+        return Finding(part, use, True, f"{_version('onnxruntime')}, on {words}")
+    return Finding(part, use, False, f"it cannot be imported ({words}): pip install onnxruntime")
 
 
 def _examine_torch() -> tuple[Finding, Finding]:
@@ -100,9 +100,9 @@ def _examine_torch() -> tuple[Finding, Finding]:
             Finding("torch", torch_use, False, install),
             Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, is missing"),
         )
-    code, said = _try_in_python(_TORCH_CHECK)
+    code, words = _try_in_python(_TORCH_CHECK)
     if code != 0:
-        broken = f"it fails ({said}): install it again for this machine's driver"
+        broken = f"it fails ({words}): install it again for this machine's driver"
         return (
             Finding("torch", torch_use, False, broken),
             Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, fails"),
@@ -113,7 +113,7 @@ def _examine_torch() -> tuple[Finding, Finding]:
     )
     return (
         Finding("torch", torch_use, True, str(_version("torch"))),
-        Finding("CUDA", gpu_use, bool(said), said or no_gpu),
+        Finding("CUDA", gpu_use, bool(words), words or no_gpu),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from checked_settings import MissingDependency
-from render_adapt._cli.bars import JobLines, errors, output, steps_bar
+from render_adapt._cli.bars import ExperimentLines, errors, output, steps_bar
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 
@@ -78,7 +78,7 @@ def reproduce(
         "peer": peer,
     }
     # `ReproduceRun` checks each of them.
-    given: dict[str, Any] = {
+    run_settings: dict[str, Any] = {
         "what": what, "preset": preset, "device": device, "precision": precision,
         **{name: Path(folder) for name, folder in folders.items() if folder},
     }  # fmt: skip
@@ -89,10 +89,10 @@ def reproduce(
         only=tuple(part for names in only for part in names.split(",")),
         steps=steps,
         command=f"render-adapt reproduce {what} --preset {preset}{_given(settings)}",
-        **given,
+        **run_settings,
     )
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
-        outcome = run_experiments(run, JobLines(progress))
+        outcome = run_experiments(run, ExperimentLines(progress))
     for name, message in outcome.failed.items():
         errors.print(in_flags(f"failed: {name}: {message}"), soft_wrap=True)
     if outcome.unfinished:

@@ -79,5 +79,5 @@ def _is_whole(number: str) -> bool:
 
 
 def given_settings(settings: Any) -> dict[str, Any]:
-    given = {} if settings is None else vars(settings)
-    return {name: value for name, value in given.items() if value is not None}
+    values = {} if settings is None else vars(settings)
+    return {name: value for name, value in values.items() if value is not None}

@@ -8,9 +8,9 @@ from render_adapt._printable import printable
 from render_adapt._train import FoundTarget
 
 
-def print_target(found: FoundTarget) -> None:
+def print_target(target: FoundTarget) -> None:
     """Print what its folder was taken for, and where its picture is."""
-    for line in found.report.lines():
+    for line in target.report.lines():
         output.print(in_flags(f"target: {line}"), soft_wrap=True)
-    sheet = printable(str(found.contact_sheet))
+    sheet = printable(str(target.contact_sheet))
     output.print(f"target: picture {sheet}", soft_wrap=True)

@@ -51,12 +51,12 @@ class Calibration:
         Below the least share that is kept it goes on falling exponentially, as it does between
         that and ten times it, so that bad crops are told from worse ones. NaN stays NaN.
         """
-        known = self.quantiles[part]
-        shares = np.interp(values, known, SHARES)
+        quantiles = self.quantiles[part]
+        shares = np.interp(values, quantiles, SHARES)
         ten = SHARES.index(10 * SHARES[0])
-        scale = max((known[ten] - known[0]) / math.log(10), 1e-9)
-        tail = SHARES[0] * np.exp(np.minimum(values - known[0], 0.0) / scale)
-        return np.where(values < known[0], tail, shares)
+        scale = max((quantiles[ten] - quantiles[0]) / math.log(10), 1e-9)
+        tail = SHARES[0] * np.exp(np.minimum(values - quantiles[0], 0.0) / scale)
+        return np.where(values < quantiles[0], tail, shares)
 
 
 def measure(
@@ -71,14 +71,14 @@ def measure(
     Raises:
         SettingError: there are fewer than 1,000 crops to go by.
     """
-    known = {part: values[np.isfinite(values)] for part, values in parts.items()}
-    crops = max(map(len, known.values()))
+    finite = {part: values[np.isfinite(values)] for part, values in parts.items()}
+    crops = max(map(len, finite.values()))
     if crops < 1 / SHARES[0]:
         raise SettingError(
             f"{crops} crops show their target well enough to calibrate fidelity: give 1000 or more"
         )
     return Calibration(
-        quantiles={k: np.quantile(v, SHARES, method="lower") for k, v in known.items() if len(v)},
+        quantiles={k: np.quantile(v, SHARES, method="lower") for k, v in finite.items() if len(v)},
         adapter_sha256=adapter_sha256,
         judge_sha256=judge_sha256,
         crops=crops,
@@ -107,15 +107,15 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         AdapterError: it cannot be read, or is none of this version.
     """
-    again = "delete it, and calibrate the adapter anew with render-adapt calibrate"
+    advice = "delete it, and calibrate the adapter anew with render-adapt calibrate"
     try:
         fields: Any = parse_json(read_file(path, most=_LARGEST_FILE, inside=path.parent))
     except OSError as error:
-        raise AdapterError(f"{path} cannot be read ({error.strerror}); {again}") from None
+        raise AdapterError(f"{path} cannot be read ({error.strerror}); {advice}") from None
     except ValueError:
-        raise AdapterError(f"{path} is not JSON; {again}") from None
+        raise AdapterError(f"{path} is not JSON; {advice}") from None
     if not _is_calibration(fields):
-        raise AdapterError(f"{path} is no fidelity calibration of this version; {again}")
+        raise AdapterError(f"{path} is no fidelity calibration of this version; {advice}")
     return Calibration(
         quantiles={k: np.array(v, np.float64) for k, v in fields["quantiles"].items()},
         adapter_sha256=fields["adapter_sha256"],

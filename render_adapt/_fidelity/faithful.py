@@ -81,42 +81,43 @@ def adapt_faithfully(
     scores = judge.score(crops, renders)
     attempt = np.zeros(len(renders), np.int32)
     failing = np.flatnonzero(scores.fidelity < min_fidelity)
-    kept = np.ones(len(renders), np.bool_)
+    is_kept = np.ones(len(renders), np.bool_)
     if len(failing) and redraws and adapter.info.noise_dimension:
         # All at once: the network takes as long for one crop as for a chunk of them.
         rows, attempts = np.repeat(failing, redraws), np.tile(1 + np.arange(redraws), len(failing))
-        others = renders[rows]
-        again = adapt_crops(others, adapter, seed, window, attempts)
-        better = judge.score(again, others)
+        redrawn = renders[rows]
+        readapted = adapt_crops(redrawn, adapter, seed, window, attempts)
+        better = judge.score(readapted, redrawn)
         passes = (better.fidelity >= min_fidelity).reshape(len(failing), redraws)
         first = np.argmax(passes, axis=1)
         saved = passes.any(axis=1)
         old, new = failing[saved], np.flatnonzero(saved) * redraws + first[saved]
-        crops = _exchange(crops, again, old, new)
+        crops = _exchange(crops, readapted, old, new)
         scores = _exchange_scores(scores, better, old, new)
         attempt[old] = attempts[new]
         failing = failing[~saved]
-    kept[failing] = False
-    return FaithfulCrops(crops, scores, attempt, kept)
+    is_kept[failing] = False
+    return FaithfulCrops(crops, scores, attempt, is_kept)
 
 
 def _exchange(
-    crops: CropBatch, others: CropBatch, old: NDArray[np.int64], new: NDArray[np.int64]
+    crops: CropBatch, replacements: CropBatch, old: NDArray[np.int64], new: NDArray[np.int64]
 ) -> CropBatch:
     rgb, depth = crops.rgb.copy(), crops.depth.copy()
-    rgb[old], depth[old] = others.rgb[new], others.depth[new]
+    rgb[old], depth[old] = replacements.rgb[new], replacements.depth[new]
     return replace(crops, rgb=rgb, depth=depth)
 
 
 def _exchange_scores(
     scores: FidelityScores,
-    others: FidelityScores,
+    replacements: FidelityScores,
     old: NDArray[np.int64],
     new: NDArray[np.int64],
 ) -> FidelityScores:
     parts = []
     for before, after in (
-        (scores.edges, others.edges), (scores.depth, others.depth), (scores.judge, others.judge),
+        (scores.edges, replacements.edges), (scores.depth, replacements.depth),
+        (scores.judge, replacements.judge),
     ):  # fmt: skip
         parts.append(before.copy())
         parts[-1][old] = after[new]

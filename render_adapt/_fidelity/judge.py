@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from adapter import SHIPPED_ADAPTER, Adapter, AdapterError, open_network
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
-    Label,
+    LabelView,
     colors_at_side,
-    label_of,
     label_planes,
+    label_view_of,
     picture_planes,
     values_at_side,
 )
@@ -65,9 +65,9 @@ class FidelityScores:
         (docs/fidelity.md).
         """
         parts = np.stack([self.edges, self.depth, self.judge])
-        known = np.isfinite(parts)
-        count = known.sum(axis=0)
-        surprise = -np.log(np.maximum(np.where(known, parts, 1.0), _LEAST)).sum(axis=0)
+        is_known = np.isfinite(parts)
+        count = is_known.sum(axis=0)
+        surprise = -np.log(np.maximum(np.where(is_known, parts, 1.0), _LEAST)).sum(axis=0)
         terms = sum(np.where(count > j, surprise**j / math.factorial(j), 0.0) for j in range(3))
         return significant(np.where(count > 0, np.exp(-surprise) * terms, np.nan))
 
@@ -112,11 +112,11 @@ class Judge:
             renders: the same crops as rendered from their plans, with their labels.
         """
         values = measure_parts(crops, renders, self._session)
-        known = self.calibration.quantiles
+        calibrated = self.calibration.quantiles
         nothing = np.full(len(crops), np.nan)
         return FidelityScores(
             *(
-                significant(self.calibration.share(p, values[p])) if p in known else nothing
+                significant(self.calibration.share(p, values[p])) if p in calibrated else nothing
                 for p in PARTS
             )
         )
@@ -159,26 +159,26 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
 
 
 def _without_depth(calibration: Calibration) -> Calibration:
-    kept = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
-    return replace(calibration, quantiles=kept)
+    quantiles = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
+    return replace(calibration, quantiles=quantiles)
 
 
 def measure_parts(
     crops: CropBatch, renders: CropBatch, session: Any
 ) -> dict[str, NDArray[np.float64]]:
     """The parts' plain numbers, (N,) each, the greater the better; NaN for hidden targets."""
-    label = label_of(renders)
+    label = label_view_of(renders)
     rgb = colors_at_side(crops.rgb)
     values = {
         "edges": edge_agreement(rgb, label),
         "depth": depth_agreement(values_at_side(crops.depth), label),
         "judge": _verdicts(rgb, label, session),
     }
-    hidden = label.seen.sum(axis=(1, 2)) < FEWEST_PIXELS
+    hidden = label.visible.sum(axis=(1, 2)) < FEWEST_PIXELS
     return {part: np.where(hidden, np.nan, value) for part, value in values.items()}
 
 
-def _verdicts(rgb: NDArray[np.uint8], label: Label, session: Any) -> NDArray[np.float64]:
+def _verdicts(rgb: NDArray[np.uint8], label: LabelView, session: Any) -> NDArray[np.float64]:
     """(N,), the network's log-odds that the label's pose is true, plus those that its object is."""
     planes = np.concatenate([picture_planes(rgb), label_planes(label)], axis=1)
     result = np.empty(len(planes))
@@ -197,13 +197,13 @@ def hash_of_judge(network: Path) -> str:
     Raises:
         AdapterError: it is the package's own, and not as it came with it.
     """
-    found = hash_file(network)
-    if network == JUDGE and found != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
+    sha256 = hash_file(network)
+    if network == JUDGE and sha256 != read_calibration(JUDGE.with_name(CALIBRATION)).judge_sha256:
         raise AdapterError(
             f"{network} is not the file that came with this version (its SHA-256 differs): install "
             "render-adapt again"
         )
-    return found
+    return sha256
 
 
 def open_judge(network: Path) -> Any:

@@ -20,14 +20,14 @@ PLANES = 8
 
 
 @dataclass(frozen=True)
-class Label:
+class LabelView:
     """What N crops should show, S = 64 pixels a side."""
 
     rgb: NDArray[np.uint8]
     """(N, S, S, 3), the objects as rendered, black where there are none."""
     objects: NDArray[np.bool_]
     """(N, S, S), where any object is seen."""
-    seen: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
     """(N, S, S), where the target is seen."""
     depth: NDArray[np.float32]
     """(N, S, S), z of the target there, from `centre_depth` on, in windows; 0 elsewhere."""
@@ -37,25 +37,25 @@ class Label:
     """(N,), the side of the square that a crop shows at its target's depth, millimetres."""
 
 
-def label_of(renders: CropBatch) -> Label:
+def label_view_of(renders: CropBatch) -> LabelView:
     """What is to be seen by the labels of N square crops, as rendered from their plans."""
     plans = renders.plans
     window = plans.size * plans.centre_depth / plans.camera_matrix[:, 0, 0]
-    seen = renders.mask_visib
-    objects = seen | renders.others_mask_visib.any(axis=1)
+    visible = renders.mask_visib
+    objects = visible | renders.others_mask_visib.any(axis=1)
     relative = (renders.object_depth - plans.centre_depth[:, None, None]) / window[:, None, None]
-    depth = np.where(seen, relative, 0.0).astype(np.float32)
-    return Label(
+    depth = np.where(visible, relative, 0.0).astype(np.float32)
+    return LabelView(
         rgb=colors_at_side(np.where(objects[..., None], renders.rgb, np.uint8(0))),
         objects=values_at_side(objects),
-        seen=values_at_side(seen),
+        visible=values_at_side(visible),
         depth=values_at_side(depth),
         centre_depth=plans.centre_depth,
         window=window,
     )
 
 
-def label_planes(label: Label) -> NDArray[np.float32]:
+def label_planes(label: LabelView) -> NDArray[np.float32]:
     """Labels as the judge network sees them.
 
     Convention:
@@ -66,7 +66,7 @@ def label_planes(label: Label) -> NDArray[np.float32]:
         (N, 5, 64, 64).
     """
     color = np.where(label.objects[:, None], picture_planes(label.rgb), np.float32(0))
-    return np.concatenate([color, label.seen[:, None], label.depth[:, None]], axis=1)
+    return np.concatenate([color, label.visible[:, None], label.depth[:, None]], axis=1)
 
 
 def picture_planes(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from render_adapt._fidelity.label_view import Label
+from render_adapt._fidelity.label_view import LabelView
 
 _SOFT = 30.0
 """Gradient (of 255, by Sobel's sums) that counts as little among stronger ones."""
@@ -31,7 +31,7 @@ _ALL_COLORS = np.ones((1, 3))
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-def edge_agreement(rgb: NDArray[np.uint8], label: Label) -> NDArray[np.float64]:
+def edge_agreement(rgb: NDArray[np.uint8], label: LabelView) -> NDArray[np.float64]:
     """Whether edges run along the target's outline, and inside it where its render has some.
 
     An edge counts by its direction, not by which side is brighter, and against the edges around
@@ -45,24 +45,24 @@ def edge_agreement(rgb: NDArray[np.uint8], label: Label) -> NDArray[np.float64]:
     Returns:
         (N,).
     """
-    crops = zip(rgb, label.rgb, label.seen, strict=True)
+    crops = zip(rgb, label.rgb, label.visible, strict=True)
     return np.array([_edge_agreement(*crop) for crop in crops])
 
 
 def _edge_agreement(
-    rgb: NDArray[np.uint8], label_rgb: NDArray[np.uint8], seen: NDArray[np.bool_]
+    rgb: NDArray[np.uint8], label_rgb: NDArray[np.uint8], visible: NDArray[np.bool_]
 ) -> float:
     edges = _edges(rgb, _SOFT, _AROUND)
     for plane in edges:
         # 0.9: where there is nothing but edges all one way, these still count a little.
         plane -= 0.9 * cv2.blur(plane, (_WITHIN, _WITHIN))
-    inside = seen.astype(np.uint8)
+    inside = visible.astype(np.uint8)
     outline = _tensor(*_gradients(inside))
     strength = cv2.sqrt(outline[0] + outline[2])
     length = max(float(strength.sum()), 1.0)
     outline /= np.maximum(strength, 1e-6) * length
-    shown = np.asarray(cv2.bitwise_and(label_rgb, label_rgb, mask=inside), np.uint8)
-    inner = _edges(shown, _SOFT / 3, _AROUND / 2)
+    object_rgb = np.asarray(cv2.bitwise_and(label_rgb, label_rgb, mask=inside), np.uint8)
+    inner = _edges(object_rgb, _SOFT / 3, _AROUND / 2)
     inner *= cv2.erode(inside, _SQUARE, iterations=2, borderValue=1)
     norm = math.sqrt(_sum(inner, inner))
     return _sum(edges, outline) + _sum(edges, inner) * _INNER_WEIGHT / max(norm, 3.0)
@@ -99,7 +99,7 @@ def _sum(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return xx + 2 * xy + yy
 
 
-def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.float64]:
+def depth_agreement(depth: NDArray[np.float32], label: LabelView) -> NDArray[np.float64]:
     """Minus how far depth is off the pose's, in windows, on the outline and on the surface.
 
     The outline counts most: where a target has moved, its label's outline lies on what is behind
@@ -114,17 +114,17 @@ def depth_agreement(depth: NDArray[np.float32], label: Label) -> NDArray[np.floa
     """
     relative = (depth - label.centre_depth[:, None, None]) / label.window[:, None, None]
     off = np.minimum(np.abs(relative - label.depth), _FARTHEST)
-    surface = np.stack([_surface(seen) for seen in label.seen])
-    outline = label.seen & ~surface
+    surface = np.stack([_surface(visible) for visible in label.visible])
+    outline = label.visible & ~surface
     missing = depth <= 0
     on_outline = _mean(np.where(missing, _MISSING, off), outline)
     on_surface = _mean(np.where(missing, _FARTHEST, off), surface)
     return -(on_outline + _SURFACE_WEIGHT * on_surface)
 
 
-def _surface(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _surface(visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Without the outermost pixels; the crop's border is not where a target ends."""
-    return cv2.erode(seen.astype(np.uint8), _SQUARE, borderValue=1).astype(np.bool_)
+    return cv2.erode(visible.astype(np.uint8), _SQUARE, borderValue=1).astype(np.bool_)
 
 
 def _mean(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:

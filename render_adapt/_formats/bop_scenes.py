@@ -66,7 +66,7 @@ def write_dataset_files(
     ]
 
 
-class SceneWriter(ShardWriter):
+class BopSceneWriter(ShardWriter):
     """Writes the crops of one scene into a folder of a shard; `close` writes its JSON files.
 
     Convention:
@@ -163,7 +163,7 @@ def _one_entry_per_line(content: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-class SceneReader(CropReader):
+class BopSceneReader(CropReader):
     """Reads scene-wise datasets."""
 
     def __init__(self, dataset: Path) -> None:
@@ -227,13 +227,13 @@ class BopScenes(Format):
         shard: int,
         models: Sequence[CadModel],
         pixel_centre: float,
-    ) -> SceneWriter:
+    ) -> BopSceneWriter:
         """Writes a scene."""
-        return SceneWriter(prepared, self.entry(shard), models, pixel_centre)
+        return BopSceneWriter(prepared, self.entry(shard), models, pixel_centre)
 
-    def reader(self, dataset: Path) -> SceneReader:
+    def reader(self, dataset: Path) -> BopSceneReader:
         """Reads scenes."""
-        return SceneReader(dataset)
+        return BopSceneReader(dataset)
 
     def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
         """A picture's own file, or one of the scene's."""

@@ -36,9 +36,9 @@ KINDS = (
 """What a tar file holds of each crop."""
 
 
-def key_of(scene: int, image: int) -> str:
+def sample_key(scene_id: int, im_id: int) -> str:
     """What a crop's files in a tar file begin with."""
-    return f"{scene:06d}_{image:06d}"
+    return f"{scene_id:06d}_{im_id:06d}"
 
 
 class TarWriter(ShardWriter):
@@ -80,7 +80,7 @@ class TarWriter(ShardWriter):
                 "mask.json": _masks(image.masks),
                 "mask_visib.json": _masks(image.masks_visib),
             }
-            key = key_of(self._shard, self._images)
+            key = sample_key(self._shard, self._images)
             members = (_member(f"{key}.{kind}", content) for kind, content in contents.items())
             self._write(b"".join(members))
             self._images += 1
@@ -98,7 +98,7 @@ class TarWriter(ShardWriter):
 def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:
     """Write `key_to_shard.json`: in which tar file each crop is, by how many there are in each."""
     lines = [
-        f'  "{key_of(shard, image)}": {shard}'
+        f'  "{sample_key(shard, image)}": {shard}'
         for shard, count in crops.items()
         for image in range(count)
     ]
@@ -168,13 +168,13 @@ def crop_from_sample(scene_id: int, im_id: int, sample: Mapping[str, bytes]) -> 
 def _find_members(file: BinaryIO, scene_id: int) -> NDArray[np.int64]:
     """(images, len(KINDS), 2), where each image's members begin, and how long they are."""
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        found = {
+        members = {
             member.name: (member.offset_data, member.size) for member in archive if member.isreg()
         }
     places: list[list[tuple[int, int]]] = []
-    while f"{key_of(scene_id, len(places))}.{KINDS[0]}" in found:
-        key = key_of(scene_id, len(places))
-        places.append([found[f"{key}.{kind}"] for kind in KINDS])
+    while f"{sample_key(scene_id, len(places))}.{KINDS[0]}" in members:
+        key = sample_key(scene_id, len(places))
+        places.append([members[f"{key}.{kind}"] for kind in KINDS])
     return np.array(places, np.int64).reshape(-1, len(KINDS), 2)
 
 
@@ -205,7 +205,7 @@ class BopWebdataset(Format):
     def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
         """A tar file, with the member in brackets."""
         ending = "png" if kind == "depth" else "json"
-        return f"{self.entry(shard)} ({key_of(shard, image)}.{kind}.{ending})"
+        return f"{self.entry(shard)} ({sample_key(shard, image)}.{kind}.{ending})"
 
     def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
         """Writes `key_to_shard.json`."""

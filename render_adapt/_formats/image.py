@@ -62,12 +62,12 @@ def bop_image(
     places = places_of(crops.plans, row)
     gt = []
     for place in places:
-        which, rotation, translation = pose_of(crops.plans, place)
+        object_index, rotation, translation = pose_of(crops.plans, place)
         gt.append(
             {
                 "cam_R_m2c": numbers(rotation),
                 "cam_t_m2c": numbers(translation),
-                "obj_id": models[which].object_id,
+                "obj_id": models[object_index].object_id,
             }
         )
     camera_matrix = crops.plans.camera_matrix[row]

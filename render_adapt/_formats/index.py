@@ -106,7 +106,7 @@ def index_rows(
     corners = box_corners(plans, models).reshape(len(plans), 16) + (pixel_centre - INSIDE)
     cameras = recounted(plans.camera_matrix, INSIDE, pixel_centre)
     rows = []
-    for row, (label, *others) in enumerate(labels):
+    for row, (label, *other_labels) in enumerate(labels):
         lit = plans.light_color[row].any(axis=1)
         model = models[plans.object_index[row]]
         rows.append(
@@ -124,7 +124,7 @@ def index_rows(
                 "bbox_visib": list(label.bbox_visib),
                 "visib_fract": label.visib_fract,
                 "box_corners": numbers(corners[row]),
-                "others": len(others),
+                "others": len(other_labels),
                 "light_direction": numbers(plans.light_direction[row, lit]),
                 "fidelity": known(scores.fidelity[row]),
                 "fidelity_edges": known(scores.edges[row]),

@@ -155,12 +155,12 @@ def crop_shape(rgb: bytes, objects: int) -> tuple[int, int]:
     return size[1], size[0]
 
 
-def decode_png(content: bytes, how: int, shape: tuple[int, int]) -> NDArray[Any]:
+def decode_png(content: bytes, flags: int, shape: tuple[int, int]) -> NDArray[Any]:
     """An image, colours in OpenCV's order.
 
     Args:
         content: a PNG file.
-        how: OpenCV's flag.
+        flags: OpenCV's flag.
         shape: (H, W) that it must have: a few bytes can claim gigabytes.
 
     Raises:
@@ -168,7 +168,7 @@ def decode_png(content: bytes, how: int, shape: tuple[int, int]) -> NDArray[Any]
     """
     if not content.startswith(_PNG) or picture_size(content) != shape[::-1]:
         raise ValueError("an image is no PNG file, or not of the size of rgb")
-    image = decode_picture(content, how)
+    image = decode_picture(content, flags)
     if image is None:
         raise ValueError("an image is damaged")
     return np.asarray(image)

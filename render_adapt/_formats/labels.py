@@ -50,8 +50,8 @@ class Place:
 
 def places_of(plans: Plans, row: int) -> list[Place]:
     """The objects in a crop, its target first: the order of `scene_gt.json` and of mask files."""
-    others = np.flatnonzero(plans.others.object_index[row] >= 0)
-    return [Place(row, 0), *(Place(row, 1 + int(number)) for number in others)]
+    other_numbers = np.flatnonzero(plans.others.object_index[row] >= 0)
+    return [Place(row, 0), *(Place(row, 1 + int(number)) for number in other_numbers)]
 
 
 def pose_of(plans: Plans, place: Place) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
@@ -96,15 +96,15 @@ def label_crops(
     beyond = np.flatnonzero(_reaches_out(plans, row, number, models))
     at_once = max(1, _CANVAS_PIXELS // (9 * plans.width * plans.height))
     for first in range(0, len(beyond), at_once):
-        some = beyond[first : first + at_once]
-        canvas = renderer.silhouettes(_on_canvas(plans, row[some], number[some]))
+        chunk = beyond[first : first + at_once]
+        canvas = renderer.silhouettes(_on_canvas(plans, row[chunk], number[chunk]))
         within = np.s_[:, plans.height : 2 * plans.height, plans.width : 2 * plans.width]
         # Within the crop its own mask counts: round-off may not make more visible than there is.
-        canvas[within] = whole[some]
-        pixels[some], boxes[some] = _pixels(canvas), _boxes(canvas)
-        boxes[some, :2] -= plans.width, plans.height
-    seen, visible_boxes = _pixels(visible), _boxes(visible)
-    boxes[seen == 0] = NO_BOX
+        canvas[within] = whole[chunk]
+        pixels[chunk], boxes[chunk] = _pixels(canvas), _boxes(canvas)
+        boxes[chunk, :2] -= plans.width, plans.height
+    visible_pixels, visible_boxes = _pixels(visible), _boxes(visible)
+    boxes[visible_pixels == 0] = NO_BOX
     measured = _pixels(whole & (crops.depth > 0)[row])
     labels: list[list[InstanceLabel]] = [[] for _ in range(len(crops))]
     for k, of_crop in enumerate(row):
@@ -114,8 +114,8 @@ def label_crops(
                 bbox_visib=tuple(visible_boxes[k].tolist()),
                 px_count_all=int(pixels[k]),
                 px_count_valid=int(measured[k]),
-                px_count_visib=int(seen[k]),
-                visib_fract=float(seen[k] / pixels[k]) if pixels[k] else 0.0,
+                px_count_visib=int(visible_pixels[k]),
+                visib_fract=float(visible_pixels[k] / pixels[k]) if pixels[k] else 0.0,
             )
         )
     return labels
@@ -134,8 +134,10 @@ def box_corners(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]
 
 def _all_places(plans: Plans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(P,) twice: `Place.row` and `Place.number` of every object in every crop, crop by crop."""
-    there = np.concatenate([plans.object_index[:, None], plans.others.object_index], axis=1) >= 0
-    row, number = np.nonzero(there)
+    is_filled = (
+        np.concatenate([plans.object_index[:, None], plans.others.object_index], axis=1) >= 0
+    )
+    row, number = np.nonzero(is_filled)
     return row, number
 
 
@@ -144,21 +146,21 @@ def _poses(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
     """Of P places: which model (P,), rotation (P, 3, 3) and translation (P, 3)."""
     others = plans.others
-    which = np.concatenate([plans.object_index[:, None], others.object_index], axis=1)
+    object_index = np.concatenate([plans.object_index[:, None], others.object_index], axis=1)
     rotation = np.concatenate([plans.rotation[:, None], others.rotation], axis=1)
     translation = np.concatenate([plans.translation[:, None], others.translation], axis=1)
-    return which[row, number], rotation[row, number], translation[row, number]
+    return object_index[row, number], rotation[row, number], translation[row, number]
 
 
 def _reaches_out(
     plans: Plans, row: NDArray[np.intp], number: NDArray[np.intp], models: Sequence[CadModel]
 ) -> NDArray[np.bool_]:
     """(P,), whether an object's convex hull reaches over the border of its crop."""
-    which, rotation, translation = _poses(plans, row, number)
+    object_index, rotation, translation = _poses(plans, row, number)
     camera_matrix = plans.camera_matrix[row]
     outside = np.zeros(len(row), bool)
-    for model in np.unique(which):
-        of_model = np.flatnonzero(which == model)
+    for model in np.unique(object_index):
+        of_model = np.flatnonzero(object_index == model)
         # First the few corners of the box: of those within nothing is outside.
         for corners in (_box_of(models[model]), models[model].hull):
             pixels = _project(
@@ -189,12 +191,12 @@ def _project(
 
 def _on_canvas(plans: Plans, row: NDArray[np.intp], number: NDArray[np.intp]) -> Plans:
     """Each object alone, seen through a window three times as wide and high."""
-    which, rotation, translation = _poses(plans, row, number)
+    object_index, rotation, translation = _poses(plans, row, number)
     camera_matrix = plans.camera_matrix[row]
     camera_matrix[:, :2, 2] += plans.width, plans.height
     return replace(
         plans[row],
-        object_index=which,
+        object_index=object_index,
         rotation=rotation,
         translation=translation,
         others=Instances.none(len(row)),

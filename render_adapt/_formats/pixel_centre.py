@@ -17,16 +17,18 @@ KEY = "pixel_center"
 """What metadata call it: conventions of a manifest, cameras in BOP's files."""
 
 
-def recounted(camera_matrix: NDArray[np.float64], there: float, here: float) -> NDArray[np.float64]:
+def recounted(
+    camera_matrix: NDArray[np.float64], old_centre: float, new_centre: float
+) -> NDArray[np.float64]:
     """(..., 3, 3), the same cameras in other coordinates of their pictures.
 
     Args:
         camera_matrix: (..., 3, 3).
-        there: where the first pixel's centre is in its coordinates.
-        here: where it shall be.
+        old_centre: where the first pixel's centre is in its coordinates.
+        new_centre: where it shall be.
     """
     moved = np.array(camera_matrix, np.float64)
-    moved[..., :2, 2] += here - there
+    moved[..., :2, 2] += new_centre - old_centre
     return moved
 
 

@@ -54,12 +54,12 @@ class PreparedShard:
         Raises:
             DatasetError: it is not the same: a disk, or another program, changed it.
         """
-        there = {
+        names = {
             path.relative_to(self.path).as_posix()
             for path in self.path.rglob("*")
             if not path.is_dir() or path.is_symlink()
         }
-        strange = sorted(there ^ self._digests.keys())
+        strange = sorted(names ^ self._digests.keys())
         strange += [
             name
             for name, digest in self._digests.items()

@@ -30,8 +30,8 @@ def formats() -> Mapping[str, Format]:
             group="render_adapt.formats",
             word="format",
             kind=Format,
-            shipped={one.name: one for one in _SHIPPED},
-            names_of=lambda one: (one.name,),
+            shipped={format_.name: format_ for format_ in _SHIPPED},
+            names_of=lambda format_: (format_.name,),
             error=SettingError,
         )
     )
@@ -51,10 +51,10 @@ def make_writers(
         prepared: an empty one.
         shard, models, pixel_centre: the shard's number, and the run's.
     """
-    chosen = [formats()[name] for name in names]
-    for one in chosen:
-        (prepared.path / one.entry(shard)).parent.mkdir(parents=True, exist_ok=True)
-    return [one.writer(prepared, shard, models, pixel_centre) for one in chosen]
+    chosen_formats = [formats()[name] for name in names]
+    for format_ in chosen_formats:
+        (prepared.path / format_.entry(shard)).parent.mkdir(parents=True, exist_ok=True)
+    return [format_.writer(prepared, shard, models, pixel_centre) for format_ in chosen_formats]
 
 
 def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[int, int]) -> list[str]:

@@ -52,7 +52,7 @@ class Working:
 
 
 @dataclass(frozen=True)
-class Crops:
+class Generating:
     """How far a dataset is."""
 
     done: int
@@ -99,7 +99,7 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Generated:
     """A dataset is whole."""
 
     folder: str
@@ -142,12 +142,17 @@ class Failed:
     message: str
 
 
-Message = Working | Crops | Preview | Target | Learning | Dataset | Learned | Checked | Failed
+Message = (
+    Working | Generating | Preview | Target | Learning | Generated | Learned | Checked | Failed
+)
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind
-    for kind in (Working, Crops, Preview, Target, Learning, Dataset, Learned, Checked, Failed)
-}
+    "working": Working, "crops": Generating, "preview": Preview, "target": Target,
+    "learning": Learning, "dataset": Generated, "learned": Learned, "checked": Checked,
+    "failed": Failed,
+}  # fmt: skip
+"""By what a line calls them."""
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _MARK = '{"render-adapt": '
 """How a message's line begins: Blender prints lines of its own."""
 
@@ -171,17 +176,17 @@ def read_job(path: Path) -> Job:
         raise SettingError(f"{path} is no job of this version: {error}") from None
 
 
-def encode(message: Message) -> str:
+def encode_message(message: Message) -> str:
     """A message as a line, without its end."""
-    return json.dumps({"render-adapt": type(message).__name__.lower(), **asdict(message)})
+    return json.dumps({"render-adapt": _NAMES[type(message)], **asdict(message)})
 
 
-def decode(line: str) -> Message | None:
+def decode_message(line: str) -> Message | None:
     """The message that a line is; None where it is something else that was printed."""
     if not line.startswith(_MARK):
         return None
     content = json.loads(line)
     kind = _KINDS[content.pop("render-adapt")]
-    known = {entry.name for entry in fields(kind)}
-    message: Message = kind(**{name: value for name, value in content.items() if name in known})
+    names = {entry.name for entry in fields(kind)}
+    message: Message = kind(**{name: value for name, value in content.items() if name in names})
     return message

@@ -53,9 +53,9 @@ def commit() -> str:
 def _git(*arguments: str) -> str | None:
     """What git says of the repository that this file is in; None where it refuses, or is absent."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True
         )
     except FileNotFoundError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None

@@ -13,11 +13,16 @@ from typing import Annotated, Literal
 from checked_settings import AtLeast, SettingError, check
 from render_adapt._config import available_cores
 from render_adapt._paper.machine import commit
-from render_adapt._paper.results.page import Provenance
+from render_adapt._paper.results.page import PageOrigin
 from render_adapt._paper.results.table_page import write_table
-from render_adapt._paper.results.tables import TableName, jobs_of, rows, table
-from render_adapt._paper.training.jobs import Job, JobState, Workplace, state_of
-from render_adapt._paper.training.pool import run_jobs
+from render_adapt._paper.results.tables import TableName, experiments_of, rows, table
+from render_adapt._paper.training.experiments import (
+    Experiment,
+    ExperimentState,
+    Workplace,
+    state_of,
+)
+from render_adapt._paper.training.pool import run_all
 from render_adapt._paper.training.presets import PresetName
 
 Target = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
@@ -30,8 +35,9 @@ _WITHOUT_PEER = (
     "PyTorch-GAN's networks are left out: `peer` names a checkout of eriklindernoren/PyTorch-GAN"
 )
 
-OnLook = Callable[[Mapping[Job, JobState], int, int], None]
-"""Called with the states of the jobs that run, how many have ended, and how many there are."""
+OnLook = Callable[[Mapping[Experiment, ExperimentState], int, int], None]
+"""Called with the states of the experiments that run, how many have ended, and how many there
+are."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ReproduceRun:
     max_minutes: Annotated[float, AtLeast(0)] = 0.0
     """Stop all trainings after this long, with checkpoints; 0 means no limit."""
     only: tuple[str, ...] = ()
-    """Train only jobs whose name has one of these in it."""
+    """Train only experiments whose name has one of these in it."""
     steps: _Count | None = None
     """Steps of each training in place of the preset's."""
     device: Literal["cpu", "cuda"] | None = None
@@ -76,10 +82,10 @@ class ReproduceRun:
 
     @property
     def place(self) -> Workplace:
-        """Where the jobs train."""
+        """Where the experiments train."""
         overrides = {"steps": self.steps, "device": self.device, "precision": self.precision}
-        given = {name: value for name, value in overrides.items() if value is not None}
-        return Workplace(self.work, self.data, overrides=given)
+        set_overrides = {name: value for name, value in overrides.items() if value is not None}
+        return Workplace(self.work, self.data, overrides=set_overrides)
 
     @property
     def processes(self) -> int:
@@ -106,7 +112,7 @@ def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
 
     Args:
         run: what, and where.
-        on_look: called about once a second while jobs are trained.
+        on_look: called about once a second while experiments are trained.
 
     Raises:
         SettingError: data, settings or a machine that do not allow it.
@@ -114,18 +120,18 @@ def reproduce(run: ReproduceRun, on_look: OnLook | None = None) -> Outcome:
         WorkerError: a training process that was killed.
     """
     date = datetime.now(UTC).date().isoformat()
-    provenance = Provenance(command=run.command, date=date, commit=commit())
+    origin = PageOrigin(command=run.command, date=date, commit=commit())
     if run.what == "figures":
         from render_adapt._paper.results.figures_page import write_pictures
 
-        return Outcome(write_pictures(run.preset, run.place, run.out, provenance))
+        return Outcome(write_pictures(run.preset, run.place, run.out, origin))
     if run.what == "timing":
-        return _time(run, provenance)
-    return _reproduce_table(run, run.what, provenance, on_look)
+        return _time(run, origin)
+    return _reproduce_table(run, run.what, origin, on_look)
 
 
-def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
-    from render_adapt._paper.results.timing import measure
+def _time(run: ReproduceRun, origin: PageOrigin) -> Outcome:
+    from render_adapt._paper.results.timing import time_systems
     from render_adapt._paper.results.timing_page import write_timing
 
     device = run.device or ("cuda" if run.preset == "full" else "cpu")
@@ -135,45 +141,63 @@ def _time(run: ReproduceRun, provenance: Provenance) -> Outcome:
         seconds = min(seconds, 60.0 * run.max_minutes / _TIMED_SYSTEMS)
     # The fewest steps of large batches take minutes on a processor.
     batches = (8,) if run.preset == "smoke" else (32, 64)
-    measured = measure(run.data, seconds, available_cores(), run.peer, device, batches=batches)
-    files = write_timing(run.preset, measured, run.out, provenance)
+    measured = time_systems(run.data, seconds, available_cores(), run.peer, device, batches=batches)
+    files = write_timing(run.preset, measured, run.out, origin)
     return Outcome(files, notes=() if run.peer else (_WITHOUT_PEER,))
 
 
 def _reproduce_table(
-    run: ReproduceRun, name: TableName, provenance: Provenance, on_look: OnLook | None
+    run: ReproduceRun, name: TableName, origin: PageOrigin, on_look: OnLook | None
 ) -> Outcome:
-    wanted, place = table(name, run.preset), run.place
-    seeds = run.seeds or wanted.seeds
-    jobs = jobs_of(wanted, run.preset, seeds)
-    chosen = [job for job in jobs if not run.only or any(part in job.name for part in run.only)]
-    if not chosen:
+    asked_table, place = table(name, run.preset), run.place
+    seeds = run.seeds or asked_table.seeds
+    experiments = experiments_of(asked_table, run.preset, seeds)
+    selected = [
+        experiment
+        for experiment in experiments
+        if not run.only or any(part in experiment.name for part in run.only)
+    ]
+    if not selected:
         raise SettingError(
-            f"`only` {','.join(run.only)} leaves no training: names are like {jobs[0].name}"
+            f"`only` {','.join(run.only)} leaves no training: names are like {experiments[0].name}"
         )
-    _train(chosen, run, on_look)
-    states = {job: state_of(job, place) for job in jobs}
-    figures = rows(wanted, run.preset, seeds, states)
+    _train(selected, run, on_look)
+    states = {experiment: state_of(experiment, place) for experiment in experiments}
+    figures = rows(asked_table, run.preset, seeds, states)
     return Outcome(
-        files=write_table(wanted, run.preset, figures, run.out, provenance),
-        failed={job.name: states[job].message for job in chosen if states[job].message},
-        unfinished=sum(states[job].status in ("not run", "unfinished") for job in chosen),
+        files=write_table(asked_table, run.preset, figures, run.out, origin),
+        failed={
+            experiment.name: states[experiment].message
+            for experiment in selected
+            if states[experiment].message
+        },
+        unfinished=sum(
+            states[experiment].status in ("not run", "unfinished") for experiment in selected
+        ),
     )
 
 
-def _train(jobs: Sequence[Job], run: ReproduceRun, on_look: OnLook | None) -> None:
-    """Train the jobs that are not done."""
+def _train(experiments: Sequence[Experiment], run: ReproduceRun, on_look: OnLook | None) -> None:
+    """Train the experiments that are not done."""
     deadline = time.time() + 60.0 * run.max_minutes if run.max_minutes else math.inf
     place = run.place
-    missing = [job for job in jobs if state_of(job, place).status != "done"]
-    _refuse_without_gpu(stage.config.device for job in missing for stage in place.stages(job))
-    finished = len(jobs) - len(missing)
+    missing = [
+        experiment for experiment in experiments if state_of(experiment, place).status != "done"
+    ]
+    _refuse_without_gpu(
+        stage.config.device for experiment in missing for stage in place.stages(experiment)
+    )
+    finished = len(experiments) - len(missing)
 
-    def look(running: Sequence[Job], ended: int) -> None:
+    def look(running: Sequence[Experiment], ended: int) -> None:
         if on_look is not None:
-            on_look({job: state_of(job, place) for job in running}, finished + ended, len(jobs))
+            on_look(
+                {experiment: state_of(experiment, place) for experiment in running},
+                finished + ended,
+                len(experiments),
+            )
 
-    run_jobs(missing, place, run.processes, deadline=deadline, on_look=look)
+    run_all(missing, place, run.processes, deadline=deadline, on_look=look)
 
 
 def _refuse_without_gpu(devices: Iterable[str]) -> None:

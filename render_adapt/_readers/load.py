@@ -51,13 +51,13 @@ class Dataset(Sequence[LabelledCrop]):
             raise DatasetError(
                 f"{path} has not been finished: give the command that began it again"
             )
-        formats, known = manifest.get("format"), known_formats()
-        if not isinstance(formats, list) or not formats or not set(formats) <= known.keys():
+        formats, all_formats = manifest.get("format"), known_formats()
+        if not isinstance(formats, list) or not formats or not set(formats) <= all_formats.keys():
             raise DatasetError(f"the manifest of {path} names no format that can be read")
         if format is not None and format not in formats:
             raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
         self.path = path
-        self._reader = known[format or formats[0]].reader(path)
+        self._reader = all_formats[format or formats[0]].reader(path)
         self._files = _index_files(path, manifest)
         self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 

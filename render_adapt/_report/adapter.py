@@ -8,7 +8,7 @@ from typing import Any
 from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
 from render_adapt._exceptions import DatasetError
 from render_adapt._printable import printable
-from render_adapt._report.index import Dataset
+from render_adapt._report.index import ReportedDataset
 from safe_files import read_file
 
 CARD = "MODEL_CARD.md"
@@ -16,7 +16,7 @@ _MOST_CARD_BYTES = 200_000
 _NOT_SAID = "not said"
 
 
-def adapter_card(dataset: Dataset, folder: Path | None) -> dict[str, Any] | None:
+def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any] | None:
     """What the page says of the adapter that made a dataset; None where none did.
 
     Args:

@@ -14,7 +14,7 @@ from adapter import encode, nearest_neighbours, read_target
 from checked_settings import RenderAdaptError
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
-from render_adapt._report.index import Dataset, Index
+from render_adapt._report.index import Index, ReportedDataset
 from render_adapt._report.pictures import (
     as_data_uri,
     open_crops,
@@ -31,7 +31,7 @@ PICTURE_SIDE = {"crop": 128, "frame": 240}
 """Pixels of a picture's shorter side, at most."""
 
 
-def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
+def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, Any]:
     """The crops that are shown with their pictures, and notes on what could not be.
 
     Raises:
@@ -40,7 +40,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
     """
     rows = _chosen(dataset.index)
     reader, index = open_crops(dataset), dataset.index
-    crops = [reader.read(int(index.scene[row]), int(index.image[row])) for row in rows]
+    crops = [reader.read(int(index.scene_id[row]), int(index.im_id[row])) for row in rows]
     sources, notes = None, []
     if dataset.is_adapted:
         try:
@@ -49,7 +49,7 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]
     nearest = None if target is None else _nearest(dataset, crops, target)
     side = PICTURE_SIDE[dataset.planner.what]
-    shown: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
     left = PICTURE_BYTES
     for place, (row, crop) in enumerate(zip(rows, crops, strict=True)):
         pictures = {} if sources is None else {"render": sources[place]}
@@ -66,27 +66,35 @@ def choose_examples(dataset: Dataset, target: Path | None) -> dict[str, Any]:
         if nearest is not None:
             entry["nearest"] = nearest[place][1]
         left -= len(json.dumps(entry))
-        if left < 0 and shown:
+        if left < 0 and examples:
             break
-        shown.append(entry)
-    return {"shown": shown, "notes": notes, "hasNearest": nearest is not None}
+        examples.append(entry)
+    return {"shown": examples, "notes": notes, "hasNearest": nearest is not None}
 
 
 def _chosen(index: Index) -> list[int]:
     """Rows of the crops to show: the worst and the best over all and of each object, and others
     evenly spread over the run, every object in turn."""
-    by_object = [np.flatnonzero(index.which == which) for which in np.unique(index.which)]
-    chosen: dict[int, None] = {}
+    by_object = [
+        np.flatnonzero(index.object_index == object_index)
+        for object_index in np.unique(index.object_index)
+    ]
+    rows_shown: dict[int, None] = {}
     if index.fidelity is not None:
         scored = np.flatnonzero(~np.isnan(index.fidelity))
         ranked = scored[np.argsort(index.fidelity[scored], kind="stable")]
-        each = [ranked[index.which[ranked] == which] for which in np.unique(index.which)]
-        chosen |= dict.fromkeys([*ranked[:12].tolist(), *ranked[::-1][:12].tolist()])
-        chosen |= dict.fromkeys(_in_turn(each)[: MOST_SHOWN // 4])
-        chosen |= dict.fromkeys(_in_turn([rows[::-1] for rows in each])[: MOST_SHOWN // 8])
-    share = -(-(MOST_SHOWN - len(chosen)) // len(by_object))
+        ranked_by_object = [
+            ranked[index.object_index[ranked] == object_index]
+            for object_index in np.unique(index.object_index)
+        ]
+        rows_shown |= dict.fromkeys([*ranked[:12].tolist(), *ranked[::-1][:12].tolist()])
+        rows_shown |= dict.fromkeys(_in_turn(ranked_by_object)[: MOST_SHOWN // 4])
+        rows_shown |= dict.fromkeys(
+            _in_turn([rows[::-1] for rows in ranked_by_object])[: MOST_SHOWN // 8]
+        )
+    share = -(-(MOST_SHOWN - len(rows_shown)) // len(by_object))
     spread = _in_turn([rows[_evenly(len(rows), share)] for rows in by_object])
-    return list(dict.fromkeys([*chosen, *spread]))[:MOST_SHOWN]
+    return list(dict.fromkeys([*rows_shown, *spread]))[:MOST_SHOWN]
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -104,21 +112,21 @@ def _in_turn(lists: Sequence[NDArray[np.int64]]) -> list[int]:
     return merged[:MOST_SHOWN]
 
 
-def _colored(dataset: Dataset, row: int, crop: LabelledCrop) -> NDArray[np.uint8]:
+def _colored(dataset: ReportedDataset, row: int, crop: LabelledCrop) -> NDArray[np.uint8]:
     centre = float(dataset.index.centre_depth[row])
     return color_depth(crop.depth, centre, dataset.planner.depth_reach)
 
 
-def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
+def _facts(dataset: ReportedDataset, row: int) -> dict[str, Any]:
     """What the page says of a crop."""
     index = dataset.index
     parts = {name: column[row] for name, column in index.parts.items()}
     fidelity = np.nan if index.fidelity is None else index.fidelity[row]
     return {
         "number": int(index.number[row]),
-        "object": int(index.which[row]),
-        "scene": int(index.scene[row]),
-        "image": int(index.image[row]),
+        "object": int(index.object_index[row]),
+        "scene": int(index.scene_id[row]),
+        "image": int(index.im_id[row]),
         "fidelity": None if np.isnan(fidelity) else float(f"{fidelity:.4g}"),
         "parts": {
             name.replace("_", " "): round(float(value), 4)
@@ -133,19 +141,22 @@ def _facts(dataset: Dataset, row: int) -> dict[str, Any]:
 
 
 def _nearest(
-    dataset: Dataset, crops: Sequence[LabelledCrop], target: Path
+    dataset: ReportedDataset, crops: Sequence[LabelledCrop], target: Path
 ) -> list[tuple[NDArray[np.uint8], dict[str, Any]]]:
     """For each crop the nearest real one, its file and how far it is in RMS grey levels."""
     size = crops[0].rgb.shape[0]
     if dataset.planner.what != "crop" or any(crop.rgb.shape[:2] != (size, size) for crop in crops):
         raise DatasetError("`target` compares square crops, and this dataset has whole frames")
     real = read_target(target, size=size, channels=3)
-    ours = encode(np.stack([crop.rgb for crop in crops]), None, None)
-    found = nearest_neighbours(ours, real.images)
-    pictures = real.images[found.index].astype(np.float32)
+    tensors = encode(np.stack([crop.rgb for crop in crops]), None, None)
+    neighbours = nearest_neighbours(tensors, real.images)
+    pictures = real.images[neighbours.index].astype(np.float32)
     colors = np.rint((np.moveaxis(pictures, 1, -1) + 1) * 127.5).clip(0, 255).astype(np.uint8)
-    apart = 127.5 * found.distance / np.sqrt(ours[0].size)
+    distances = 127.5 * neighbours.distance / np.sqrt(tensors[0].size)
     return [
-        (colors[place], {"file": real.names[which][:120], "apart": round(float(apart[place]), 1)})
-        for place, which in enumerate(found.index)
+        (
+            colors[place],
+            {"file": real.names[target_index][:120], "apart": round(float(distances[place]), 1)},
+        )
+        for place, target_index in enumerate(neighbours.index)
     ]

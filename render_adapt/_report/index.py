@@ -44,12 +44,12 @@ class Index:
 
     number: NDArray[np.int64]
     """(N,), each crop's number in the run."""
-    scene: NDArray[np.int64]
+    scene_id: NDArray[np.int64]
     """(N,), `scene_id`."""
-    image: NDArray[np.int64]
+    im_id: NDArray[np.int64]
     """(N,), `im_id`."""
-    which: NDArray[np.int64]
-    """(N,), position in `Dataset.models`."""
+    object_index: NDArray[np.int64]
+    """(N,), position in `ReportedDataset.models`."""
     rotation: NDArray[np.float64]
     """(N, 3, 3)."""
     quaternion: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ReportedDataset:
     """A dataset on disk, as far as a report needs it."""
 
     folder: Path
@@ -93,7 +93,7 @@ class Dataset:
     def direction(self) -> NDArray[np.float64]:
         """(N, 3), unit, from each object's centre to the camera, in the object's own axes."""
         index = self.index
-        centre = np.stack([model.centre for model in self.models])[index.which]
+        centre = np.stack([model.centre for model in self.models])[index.object_index]
         towards = -np.einsum("nij,ni->nj", index.rotation, index.translation) - centre
         return np.asarray(towards / np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-9))
 
@@ -108,7 +108,7 @@ class Dataset:
         return self.manifest["adapter"] is not None
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(folder: Path) -> ReportedDataset:
     """Read what a report needs of a dataset; no picture is opened.
 
     Raises:
@@ -139,7 +139,7 @@ def read_dataset(folder: Path) -> Dataset:
             "take the dataset from a copy"
         )
     models = load_models(names, models=folder / "models", units="mm")
-    return Dataset(
+    return ReportedDataset(
         folder=folder,
         manifest=manifest,
         models=models,
@@ -169,9 +169,9 @@ def view_cells(direction: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
     """The manifest, if all that a report takes from it is of the right kind."""
-    wanted = {"n": int, "seed": int, "objects": dict, "order": list, "plan": dict}
+    kinds = {"n": int, "seed": int, "objects": dict, "order": list, "plan": dict}
     if (
-        any(type(manifest.get(name)) is not kind for name, kind in wanted.items())
+        any(type(manifest.get(name)) is not kind for name, kind in kinds.items())
         or not (manifest.get("adapter", "") is None or _is_hashes(manifest.get("adapter")))
         or not all(isinstance(name, str) for name in manifest["order"])
         or sorted(manifest["order"]) != sorted(manifest["objects"])
@@ -204,9 +204,9 @@ def _read_table(folder: Path, shard: int) -> dict[str, NDArray[Any]]:
         raise DatasetError(
             f"{path} is damaged ({reason}): render-adapt verify says what else is"
         ) from None
-    known = [*_NUMBERS, *_VECTORS]
+    names = [*_NUMBERS, *_VECTORS]
     if (
-        not all(np.isfinite(columns[name]).all() for name in known)
+        not all(np.isfinite(columns[name]).all() for name in names)
         or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in columns["object"])
         or not _has_length(columns["quaternion"]).all()
         or not are_of_shard(columns, shard)
@@ -229,9 +229,9 @@ def _index(columns: dict[str, NDArray[Any]], names: list[str]) -> Index:
         fidelity = None
     return Index(
         number=columns["index"].astype(np.int64),
-        scene=columns["scene_id"].astype(np.int64),
-        image=columns["im_id"].astype(np.int64),
-        which=np.array([position[name] for name in columns["object"]], dtype=np.int64),
+        scene_id=columns["scene_id"].astype(np.int64),
+        im_id=columns["im_id"].astype(np.int64),
+        object_index=np.array([position[name] for name in columns["object"]], dtype=np.int64),
         rotation=matrix_from_quaternion(columns["quaternion"]),
         quaternion=columns["quaternion"],
         translation=columns["translation"],

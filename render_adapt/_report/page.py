@@ -15,7 +15,7 @@ from render_adapt._files import writing
 from render_adapt._printable import printable
 from render_adapt._report.adapter import adapter_card, shown_value
 from render_adapt._report.examples import choose_examples
-from render_adapt._report.index import RINGS, Dataset, Index, read_dataset, view_cells
+from render_adapt._report.index import RINGS, Index, ReportedDataset, read_dataset, view_cells
 from safe_files import write_file
 
 REPORT = "report.html"
@@ -97,11 +97,11 @@ def _hash_source(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _summary(dataset: Dataset) -> dict[str, Any]:
+def _summary(dataset: ReportedDataset) -> dict[str, Any]:
     """What the page's head, counts and settings say."""
     index, manifest = dataset.index, dataset.manifest
-    known = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
-    counts = np.bincount(index.which, minlength=len(dataset.models))
+    scores = None if index.fidelity is None else index.fidelity[~np.isnan(index.fidelity)]
+    counts = np.bincount(index.object_index, minlength=len(dataset.models))
     return {
         "name": printable(dataset.folder.resolve().name),
         "complete": dataset.complete,
@@ -125,21 +125,21 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
             }
             for place, (model, count) in enumerate(zip(dataset.models, counts, strict=True))
         ],
-        "fidelity": None if known is None else {
-            "median": float(np.median(known)),
-            "doubtful": int((known < _DOUBTFUL).sum()),
-            "scored": len(known),
+        "fidelity": None if scores is None else {
+            "median": float(np.median(scores)),
+            "doubtful": int((scores < _DOUBTFUL).sum()),
+            "scored": len(scores),
         },
         "visible": float(np.median(index.visible)),
         "settings": _settings(manifest),
     }  # fmt: skip
 
 
-def _mean_fidelity(index: Index, which: int) -> float | None:
+def _mean_fidelity(index: Index, object_index: int) -> float | None:
     if index.fidelity is None:
         return None
-    known = index.fidelity[(index.which == which) & ~np.isnan(index.fidelity)]
-    return float(known.mean()) if len(known) else None
+    judged = index.fidelity[(index.object_index == object_index) & ~np.isnan(index.fidelity)]
+    return float(judged.mean()) if len(judged) else None
 
 
 def _settings(manifest: dict[str, Any]) -> list[list[str]]:
@@ -151,13 +151,13 @@ def _settings(manifest: dict[str, Any]) -> list[list[str]]:
     return [[name.replace("_", " "), shown_value(value)] for name, value in rows.items()]
 
 
-def _points(dataset: Dataset) -> dict[str, Any]:
+def _points(dataset: ReportedDataset) -> dict[str, Any]:
     """What charts and filters count: a few small numbers for each crop, as base64 columns."""
     index = dataset.index
     rows = np.linspace(0, len(index) - 1, min(len(index), MOST_POINTS)).round().astype(np.int64)
     near, far = float(index.centre_depth.min()), float(index.centre_depth.max())
     columns = {
-        "object": index.which[rows].astype("<u2"),
+        "object": index.object_index[rows].astype("<u2"),
         "cell": view_cells(dataset.direction[rows]).astype("<u2"),
         "turn": _binned(index.turn[rows], -180.0, 180.0, _BINS),
         "distance": _binned(index.centre_depth[rows], near, far, _BINS),

@@ -13,7 +13,7 @@ from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.registry import formats as known_formats
-from render_adapt._report.index import Dataset
+from render_adapt._report.index import ReportedDataset
 from render_adapt._runs.description import config_of
 from render_adapt._runs.manifest import MANIFEST
 from render_adapt._runs.studio import Studio
@@ -22,19 +22,19 @@ from renderer import quaternion_from_matrix
 _QUALITY = 90
 
 
-def open_crops(dataset: Dataset) -> CropReader:
+def open_crops(dataset: ReportedDataset) -> CropReader:
     """What reads a dataset's crops.
 
     Raises:
         DatasetError: the manifest names no format of ours.
     """
-    formats, known = dataset.manifest.get("format"), known_formats()
-    if isinstance(formats, list) and formats and formats[0] in known:
-        return known[formats[0]].reader(dataset.folder)
+    formats, all_formats = dataset.manifest.get("format"), known_formats()
+    if isinstance(formats, list) and formats and formats[0] in all_formats:
+        return all_formats[formats[0]].reader(dataset.folder)
     raise DatasetError(f"the manifest of {dataset.folder} names no format that can be read")
 
 
-def redraw_sources(dataset: Dataset, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+def redraw_sources(dataset: ReportedDataset, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
     """The renders that the adapter was given, (H, W, 3) each, drawn again from the manifest.
 
     Raises:
@@ -54,7 +54,7 @@ def redraw_sources(dataset: Dataset, rows: Sequence[int]) -> list[NDArray[np.uin
     return pictures
 
 
-def _as_run(dataset: Dataset) -> RunConfig:
+def _as_run(dataset: ReportedDataset) -> RunConfig:
     """The run that made a dataset, without its adapter, its models being the dataset's own.
 
     No path that the manifest names is looked at: it may come from a stranger.
@@ -79,7 +79,10 @@ def _as_run(dataset: Dataset) -> RunConfig:
 
 
 def _is_same_view(
-    dataset: Dataset, row: int, rotation: NDArray[np.float64], translation: NDArray[np.float64]
+    dataset: ReportedDataset,
+    row: int,
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
 ) -> bool:
     index = dataset.index
     return bool(

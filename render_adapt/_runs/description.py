@@ -155,9 +155,9 @@ def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
     """
 
     def found(name: str | Path, holds: str = "") -> Path:
-        beside = folder.absolute().parent / name
+        beside_dataset = folder.absolute().parent / name
         here_is_none = not (Path(name) / holds).exists()
-        return beside if here_is_none and (beside / holds).exists() else Path(name)
+        return beside_dataset if here_is_none and (beside_dataset / holds).exists() else Path(name)
 
     changes: dict[str, Any] = {
         name: found(place) for name in _FOLDERS if (place := getattr(config.randomization, name))
@@ -210,8 +210,8 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
         settings = _without_defaults(settings)
     randomize = asdict(config.randomization)
     randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
-    kept = {name: getattr(config, name) for name in _BEFORE}
-    return settings | kept | {"randomize": randomize}
+    earlier_settings = {name: getattr(config, name) for name in _BEFORE}
+    return settings | earlier_settings | {"randomize": randomize}
 
 
 def _without_folder(entry: str) -> str:

@@ -144,10 +144,10 @@ class _Worker:
 
 
 def _death(shard: int | None, exit_code: int | None, attempts: int) -> WorkerError:
-    how = f"signal {-exit_code}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
+    cause = f"signal {-exit_code}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
     when = "as it started" if shard is None else f"at shard {shard}"
     return WorkerError(
-        f"a worker process died {when}, {attempts} times, at last of {how} (9 where the machine "
+        f"a worker process died {when}, {attempts} times, at last of {cause} (9 where the machine "
         "is out of memory): what is finished is kept, and the same command continues the run",
         shard,
     )

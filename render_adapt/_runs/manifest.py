@@ -147,29 +147,29 @@ class RunFolder:
         """
         listed = listed_hashes(self.path)
         present = present_shards(self.path / "shards", ".json", run["shards"])
-        known = {f"shards/{shard:06d}.json" for shard in present}
-        known |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
+        entered = {f"shards/{shard:06d}.json" for shard in present}
+        entered |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
         sound = {}
         for shard in present:
             with contextlib.suppress(DatasetError, OSError, ValueError):
                 entry = read_entry(entry_of(self.path, shard))
                 if self._is_whole(entry, run, listed):
                     sound[shard] = entry
-        return sound, len(known) - len(sound)
+        return sound, len(entered) - len(sound)
 
     def _is_whole(
         self, entry: ShardEntry, run: Mapping[str, Any], listed: Mapping[str, str]
     ) -> bool:
         listing = listing_of(self.path, entry.shard)
         text = read_file(listing, most=MOST_TEXT, inside=self.path)
-        there = [os.lstat(self.path / name) for name in read_listing(text.decode())]
+        files = [os.lstat(self.path / name) for name in read_listing(text.decode())]
         return (
             (entry.start, entry.stop) == shard_range(entry.shard, run)
             and hashlib.sha256(text).hexdigest() == entry.sha256
             and (not listed or entry.hashes().items() <= listed.items())
-            and all(stat.S_ISREG(file.st_mode) for file in there)
-            and len(there) == entry.files
-            and sum(file.st_size for file in there) == entry.bytes
+            and all(stat.S_ISREG(file.st_mode) for file in files)
+            and len(files) == entry.files
+            and sum(file.st_size for file in files) == entry.bytes
         )
 
     def begin_shard(self, shard: int) -> PreparedShard:
@@ -288,8 +288,8 @@ class RunFolder:
         if not self.path.exists():
             return
         # What a run that died at its very start leaves is ours.
-        ours = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
-        if any(item not in ours for item in self.path.iterdir()):
+        own_files = {*partials_of(self.path / MANIFEST), self.path / INCOMPLETE}
+        if any(item not in own_files for item in self.path.iterdir()):
             raise DatasetError(
                 f"{self.path} holds files that are not a render-adapt run: "
                 "give `out` an empty or new folder"
@@ -314,7 +314,7 @@ def parts_of(shard: int) -> tuple[str, ...]:
         f"index/{shard:06d}.parquet",
         f"shards/{shard:06d}.json",
         f"shards/{shard:06d}.sha256",
-        *(one.entry(shard) for one in formats().values()),
+        *(format_.entry(shard) for format_ in formats().values()),
     )
 
 
@@ -451,10 +451,14 @@ def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], fold
     Raises:
         DatasetError: what decides the bytes of the two is not the same; the message says what.
     """
-    there, here = _settings(present), _settings(wanted)
-    keys = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    present_settings, wanted_settings = _settings(present), _settings(wanted)
+    keys = sorted(
+        key
+        for key in {*present_settings, *wanted_settings}
+        if present_settings.get(key) != wanted_settings.get(key)
+    )
     if keys:
-        difference = ", ".join(_both(key, there, here) for key in keys[:8])
+        difference = ", ".join(_both(key, present_settings, wanted_settings) for key in keys[:8])
         difference += f" and {len(keys) - 8} more" if len(keys) > 8 else ""
         raise DatasetError(
             f"{folder} holds another run ({difference}): "
@@ -475,12 +479,12 @@ def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _both(key: str, there: dict[str, Any], here: dict[str, Any]) -> str:
-    if key not in here:
+def _both(key: str, present: dict[str, Any], wanted: dict[str, Any]) -> str:
+    if key not in wanted:
         return f"{key:.60} only there"
-    if key not in there:
+    if key not in present:
         return f"{key:.60} only here"
-    texts = [json.dumps(settings[key]) for settings in (there, here)]
+    texts = [json.dumps(settings[key]) for settings in (present, wanted)]
     if max(len(text) for text in texts) > 40:
         return f"{key:.60} not the same"
     return f"{key:.60} {texts[0]} there, {texts[1]} here"

@@ -81,10 +81,10 @@ def generate(
 def make_dataset(
     config: RunConfig,
     on_progress: Callable[[int, int], None] | None = None,
-    again: Collection[int] = (),
+    remade: Collection[int] = (),
     models: Sequence[CadModel] | None = None,
 ) -> RunSummary:
-    """As `generate`; the shards `again` are made anew even where they seem to be there, and with
+    """As `generate`; the shards `remade` are made anew even where they seem to be there, and with
     these models, where some are given, in place of those that the settings name."""
     started = time.perf_counter()
     studio = Studio(config, models)
@@ -97,12 +97,12 @@ def make_dataset(
                 config.out, studio.models, *studio.planner.camera, config.pixel_centre
             )
         sound, lost = folder.sound(run)
-        done = {shard: entry for shard, entry in sound.items() if shard not in again}
+        finished = {shard: entry for shard, entry in sound.items() if shard not in remade}
         results = []
-        crops_done = sum(_crops(entry) for entry in done.values())
+        crops_done = sum(_crops(entry) for entry in finished.values())
         if on_progress:
             on_progress(crops_done, config.n)
-        todo = [shard for shard in range(config.shards) if shard not in done]
+        todo = [shard for shard in range(config.shards) if shard not in finished]
 
         def show_batch(of_shard: int) -> None:
             if on_progress:
@@ -115,7 +115,7 @@ def make_dataset(
                 crops_done += _crops(result.entry)
                 if on_progress:
                     on_progress(crops_done, config.n)
-        entries = [*done.values(), *(result.entry for result in results)]
+        entries = [*finished.values(), *(result.entry for result in results)]
         with writing(config.out, CONTINUE):
             shared += finish_dataset(
                 config.out, config.format, {entry.shard: entry.crops for entry in entries}
@@ -135,7 +135,7 @@ def make_dataset(
         stage_seconds=_total_stages(results),
         notes=(
             *run_notes(studio),
-            *_lost_shards(0 if again else lost),
+            *_lost_shards(0 if remade else lost),
             *_other_versions(read_manifest(config.out), run),
         ),
     )
@@ -276,21 +276,25 @@ def _lost_shards(lost: int) -> tuple[str, ...]:
 
 def _too_few_objects(studio: Studio) -> tuple[str, ...]:
     """A note where there are too few objects for each to show but once."""
-    planner, among = studio.planner, len(studio.models)
+    planner, object_count = studio.planner, len(studio.models)
     most = planner.most_objects(studio.config.randomization)
-    if studio.config.repeat_objects or most <= among:
+    if studio.config.repeat_objects or most <= object_count:
         return ()
     return (
-        f"a {planner.what} shows up to {most} objects and the run has {among}, so that some show "
-        "more than once, which readers that expect one of each may not take: name more, or let "
-        "fewer show",
+        f"a {planner.what} shows up to {most} objects and the run has {object_count}, so that some "
+        "show more than once, which readers that expect one of each may not take: name more, or "
+        "let fewer show",
     )
 
 
 def _other_versions(began: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[str, ...]:
     """A note where a run goes on with other libraries than it began with."""
-    there, here = began["versions"], run["versions"]
-    changed = [f"{name} {there.get(name)}" for name in here if here[name] != there.get(name)]
+    begun_with, versions = began["versions"], run["versions"]
+    changed = [
+        f"{name} {begun_with.get(name)}"
+        for name in versions
+        if versions[name] != begun_with.get(name)
+    ]
     if not changed:
         return ()
     return (

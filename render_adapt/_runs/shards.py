@@ -126,12 +126,12 @@ class ShardMaker:
         if ENGINES[self._config.renderer].slow:
             at_once = min(at_once, AT_ONCE_OF_SLOW)
         waiting: tuple[int, Future[FaithfulCrops]] | None = None
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(1) as thread:
             for first in range(start, stop, at_once):
                 last = min(first + at_once, stop)
                 with _timed(tally.seconds, "render"):
                     renders = self._studio.render(first, last)
-                ahead = last, beside.submit(adapt, renders)
+                ahead = last, thread.submit(adapt, renders)
                 if waiting:
                     yield waiting[0], waiting[1].result()
                 waiting = ahead

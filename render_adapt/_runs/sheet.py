@@ -61,14 +61,14 @@ def _tiles(
 ) -> dict[str, NDArray[np.uint8]]:
     """A crop's pictures by the titles of their rows."""
     depth = color_depth(adapted.depth[row], float(adapted.plans.centre_depth[row]), depth_reach)
-    shown = enlarge(adapted.rgb[row])
-    outlined = shown.copy()
+    picture = enlarge(adapted.rgb[row])
+    outlined = picture.copy()
     for mask in adapted.others_mask_visib[row]:
         _outline(outlined, mask, OTHERS_OUTLINE)
     _outline(outlined, adapted.mask_visib[row], OUTLINE)
     return {
         "render": enlarge(renders.rgb[row]),
-        "adapted": shown,
+        "adapted": picture,
         "depth": enlarge(depth),
         "label": outlined,
     }

@@ -47,9 +47,9 @@ def write_target_sheet(path: Path, target: TargetCrops, name: str, window_mm: fl
         window_mm: side of the crops' window.
     """
     rows = np.linspace(0, len(target) - 1, min(len(target), MOST)).round().astype(int)
-    shown = f"; {len(rows)} of them here" if len(rows) < len(target) else ""
-    first, *others = target.report.lines()
-    parts = [_text([f"{name}: {first}{shown}", *others])]
+    selection = f"; {len(rows)} of them here" if len(rows) < len(target) else ""
+    first, *further_lines = target.report.lines()
+    parts = [_text([f"{name}: {first}{selection}", *further_lines])]
     for start in range(0, len(rows), COLUMNS):
         parts.append(_band(target, rows[start : start + COLUMNS]))
     if target.has_depth:

@@ -172,21 +172,23 @@ class LabelChecker:
     def _plans(self, crops: Sequence[LabelledCrop]) -> Plans:
         """The crops' poses as the renderer takes them; light and surfaces do not matter here."""
         count, most = len(crops), max(len(crop.object_id) for crop in crops)
-        which = np.full((count, most), -1, np.int32)
+        object_index = np.full((count, most), -1, np.int32)
         rotation = np.tile(np.eye(3), (count, most, 1, 1))
         translation = np.zeros((count, most, 3))
         for row, crop in enumerate(crops):
             objects = len(crop.object_id)
-            which[row, :objects] = [self._places[number] for number in crop.object_id.tolist()]
+            object_index[row, :objects] = [
+                self._places[number] for number in crop.object_id.tolist()
+            ]
             rotation[row, :objects], translation[row, :objects] = crop.rotation, crop.translation
         height, width = self._rules.shape
-        centres = centre_points(self._models, self._rules.centre)[which[:, 0]]
+        centres = centre_points(self._models, self._rules.centre)[object_index[:, 0]]
         return Plans(
             index=np.arange(count),
-            object_index=which[:, 0],
+            object_index=object_index[:, 0],
             rotation=rotation[:, 0],
             translation=translation[:, 0],
-            others=Instances(which[:, 1:], rotation[:, 1:], translation[:, 1:]),
+            others=Instances(object_index[:, 1:], rotation[:, 1:], translation[:, 1:]),
             camera_matrix=recounted(
                 np.stack([crop.camera_matrix for crop in crops]), self._rules.pixel_centre, INSIDE
             ),
@@ -227,8 +229,8 @@ class LabelChecker:
         }  # fmt: skip
         for name in ("bbox_obj", "bbox_visib", "visib_fract"):
             expected[name] = index[name], np.array([getattr(crop, name)[0] for crop in crops])
-        for name, (there, here) in expected.items():
-            differs = ~np.isclose(there, here, rtol=1e-6, atol=_TURN_ROUNDING)
+        for name, (in_index, in_crops) in expected.items():
+            differs = ~np.isclose(in_index, in_crops, rtol=1e-6, atol=_TURN_ROUNDING)
             for row in np.flatnonzero(differs.reshape(len(crops), -1).any(axis=1)):
                 raise WrongLabelError(
                     "index", int(row), 0, f"has a {name} that the other files do not have"
@@ -254,30 +256,32 @@ class LabelChecker:
         """(N, K) for each kind of mask, how many pixels are as in none of the drawings."""
         drawn = zip(*(_all_masks(drawing) for drawing in drawings), strict=True)
         off = {}
-        for kind, there, ours in zip(MASKS, _all_masks(stored), drawn, strict=True):
-            least, most = np.logical_and.reduce(ours), np.logical_or.reduce(ours)
+        for kind, stored_masks, drawn_masks in zip(MASKS, _all_masks(stored), drawn, strict=True):
+            least, most = np.logical_and.reduce(drawn_masks), np.logical_or.reduce(drawn_masks)
             if kind == "mask_visib" and self._rules.board:
                 least = np.zeros_like(least)
-            off[kind] = np.count_nonzero((there & ~most) | (least & ~there), axis=(2, 3))
+            off[kind] = np.count_nonzero(
+                (stored_masks & ~most) | (least & ~stored_masks), axis=(2, 3)
+            )
         return off
 
     def _check_depth(self, stored: CropBatch, drawn: CropBatch) -> None:
         """Depth is where the poses put what is seen: of each pixel, or of half of them."""
-        seen = _all_masks(stored)[1].any(axis=1) & (drawn.depth < _FARTHEST)
+        visible = _all_masks(stored)[1].any(axis=1) & (drawn.depth < _FARTHEST)
         off, rows = np.abs(stored.depth - drawn.depth), np.arange(len(stored))
         if self._rules.exact_depth:
             limit = DEPTH_SCALE / 2 + _ROUNDING
-            rows = np.flatnonzero((seen & (off > limit)).any(axis=(1, 2)))
+            rows = np.flatnonzero((visible & (off > limit)).any(axis=(1, 2)))
             around = [crops.depth for crops in self._around(drawn.plans[rows])]
             nearest, farthest = np.min(around, axis=0), np.max(around, axis=0)
-            there = stored.depth[rows]
-            beyond = np.maximum(nearest - there, there - farthest)
+            stored_depth = stored.depth[rows]
+            beyond = np.maximum(nearest - stored_depth, stored_depth - farthest)
             # Where it is steep, it may also rise further between the places that were looked at.
-            off = np.where(seen[rows], beyond - (farthest - nearest), 0.0)
+            off = np.where(visible[rows], beyond - (farthest - nearest), 0.0)
             worst = off.max(axis=(1, 2), initial=0.0)
             limits = np.full(len(rows), limit)
         else:
-            measured = seen & (stored.depth > 0) & (drawn.depth > 0)
+            measured = visible & (stored.depth > 0) & (drawn.depth > 0)
             worst = np.array(
                 [np.median(off[row][measured[row]]) if measured[row].any() else 0 for row in rows]
             )
@@ -293,17 +297,18 @@ class LabelChecker:
         labels = label_crops(stored, self._renderer, self._models)
         for row, (crop, of_crop) in enumerate(zip(crops, labels, strict=True)):
             for instance, label in enumerate(of_crop):
-                few = 2 + label.px_count_all // 100
-                slack = {"bbox_obj": 1, "px_count_all": few}
+                off = 2 + label.px_count_all // 100
+                slack = {"bbox_obj": 1, "px_count_all": off}
                 for name, expected in asdict(label).items():
-                    there = getattr(crop, name)[instance]
+                    stored_value = getattr(crop, name)[instance]
                     if name == "visib_fract":
                         most = int(crop.px_count_all[instance])
                         expected = label.px_count_visib / most if most else 0.0
-                    if not (np.abs(there - np.array(expected)) <= slack.get(name, 0)).all():
+                    if not (np.abs(stored_value - np.array(expected)) <= slack.get(name, 0)).all():
                         raise WrongLabelError(
                             "gt_info", row, instance,
-                            f"has {name} {there.tolist()}, and masks and pose show {expected}",
+                            f"has {name} {stored_value.tolist()}, and masks and pose show "
+                            f"{expected}",
                         )  # fmt: skip
 
     def _around(self, plans: Plans) -> list[CropBatch]:
@@ -323,10 +328,10 @@ def annotation_problem(crop: LabelledCrop, annotations: Sequence[Mapping[str, An
         Objects of which nothing is seen have none; boxes are of silhouettes within the crop, and
         their widths count pixels.
     """
-    seen = np.flatnonzero(crop.px_count_visib)
-    if len(annotations) != len(seen):
-        return f"has {len(annotations)} annotations where {len(seen)} objects are seen"
-    for instance, entry in zip(seen, annotations, strict=True):
+    visible_instances = np.flatnonzero(crop.px_count_visib)
+    if len(annotations) != len(visible_instances):
+        return f"has {len(annotations)} annotations where {len(visible_instances)} objects are seen"
+    for instance, entry in zip(visible_instances, annotations, strict=True):
         expected = coco_annotation(
             annotation_id=entry.get("id", 0), image_id=crop.im_id,
             category_id=int(crop.object_id[instance]), whole=crop.mask[instance],

@@ -173,42 +173,43 @@ class ShardChecker:
         check_hashes(self._folder, listed)
         return entry
 
-    def _check_labels(self, shard: int, wanted: int) -> int:
+    def _check_labels(self, shard: int, crop_count: int) -> int:
         """Returns the number of crops, which are checked in each of the formats."""
         index_name = f"index/{shard:06d}.parquet"
         index = _read_index(self._folder, index_name)
         start, stop = self._facts.range_of(shard)
         count = len(index["index"])
         in_order = np.diff(index["index"], prepend=start - 1, append=stop) > 0
-        if count != wanted or not (in_order.all() and are_of_shard(index, shard)):
+        if count != crop_count or not (in_order.all() and are_of_shard(index, shard)):
             raise BadFileError(index_name, "does not have the numbers of this shard's crops")
         self._check_provenance(index_name)
         for name in self._facts.formats if self._labels is not None else ():
-            lies = formats()[name]
-            reader, coco = lies.reader(self._folder), lies.annotations(shard)
+            format_ = formats()[name]
+            reader, coco = format_.reader(self._folder), format_.annotations(shard)
             annotations = None if coco is None else _read_annotations(self._folder, coco)
             for first in range(0, count, self._at_once):
                 images = range(first, min(first + self._at_once, count))
-                crops = [self._read(reader, lies, shard, image) for image in images]
+                crops = [self._read(reader, format_, shard, image) for image in images]
                 rows = {
                     column: values[images.start : images.stop] for column, values in index.items()
                 }
-                self._check_batch(lies, shard, crops, rows)
+                self._check_batch(format_, shard, crops, rows)
                 if coco is not None and annotations is not None:
                     _check_annotations(coco, crops, annotations)
         return count
 
-    def _read(self, reader: CropReader, lies: Format, shard: int, image: int) -> LabelledCrop:
+    def _read(self, reader: CropReader, format_: Format, shard: int, image: int) -> LabelledCrop:
         try:
             return reader.read(shard, image)
         except DatasetError:
             raise BadFileError(
-                lies.file_of("gt", shard, image, 0), f"or what belongs to image {image} is damaged"
+                format_.file_of("gt", shard, image, 0),
+                f"or what belongs to image {image} is damaged",
             ) from None
 
     def _check_batch(
         self,
-        lies: Format,
+        format_: Format,
         shard: int,
         crops: list[LabelledCrop],
         index: Mapping[str, NDArray[np.float64]],
@@ -220,18 +221,18 @@ class ShardChecker:
             crop = crops[wrong.row]
             file = f"index/{shard:06d}.parquet"
             if wrong.kind != "index":
-                file = lies.file_of(wrong.kind, shard, crop.im_id, wrong.instance)
+                file = format_.file_of(wrong.kind, shard, crop.im_id, wrong.instance)
             where = f"(image {crop.im_id}, object {wrong.instance})"
             raise BadFileError(file, f"{wrong.problem} {where}") from None
 
     def _check_provenance(self, name: str) -> None:
         """A shard that another run made may be in order in itself."""
-        wanted = asdict(self._facts.provenance)
+        expected = asdict(self._facts.provenance)
         try:
-            read = read_columns(self._folder / name, list(wanted), inside=self._folder)
+            read = read_columns(self._folder / name, list(expected), inside=self._folder)
         except (OSError, ValueError) as error:
             raise BadFileError(name, f"is no index: {error}") from None
-        for column, value in wanted.items():
+        for column, value in expected.items():
             if any(entry != value for entry in read[column].tolist()):
                 raise BadFileError(name, f"is of another run: {column} is not the manifest's")
 
@@ -261,12 +262,12 @@ def check_hashes(folder: Path, hashes: Mapping[str, str]) -> None:
     """
     for name in sorted(hashes):
         try:
-            found = hash_file(folder / name, folder)
+            sha256 = hash_file(folder / name, folder)
         except FileNotFoundError:
             raise BadFileError(name, "is not there") from None
         except OSError as error:
             raise BadFileError(name, f"cannot be read: {error.strerror}") from None
-        if found != hashes[name]:
+        if sha256 != hashes[name]:
             raise BadFileError(name, "is not the file that was written: its SHA-256 differs")
 
 
@@ -287,17 +288,17 @@ def files_below(
     """
     waiting = [name]
     while waiting:
-        here = folder / waiting.pop()
-        if not here.is_dir() or (here.is_symlink() and here != folder):
-            if here.exists() or here.is_symlink():
-                yield here.relative_to(folder).as_posix()
+        path = folder / waiting.pop()
+        if not path.is_dir() or (path.is_symlink() and path != folder):
+            if path.exists() or path.is_symlink():
+                yield path.relative_to(folder).as_posix()
             continue
         try:
-            entries = os.listdir(here)
+            entries = os.listdir(path)
         except OSError as error:
-            name = here.relative_to(folder).as_posix()
+            name = path.relative_to(folder).as_posix()
             raise BadFileError(name, f"cannot be read: {error.strerror}") from None
-        below = [(here / entry).relative_to(folder).as_posix() for entry in entries]
+        below = [(path / entry).relative_to(folder).as_posix() for entry in entries]
         waiting += sorted((name for name in below if not leave_out(name)), reverse=True)
 
 

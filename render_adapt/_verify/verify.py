@@ -98,9 +98,9 @@ def verify(
     bad = list(_check_shared(folder, facts))
     # Without a list nothing speaks against the models.
     labels = all(file.path == folder / LISTING for file in bad)
-    found = _hash_of_listing(folder)
-    if None not in (sha256, found) and found != sha256:
-        problem = f"is of another dataset: its SHA-256 is {found}, and not {sha256}"
+    listing_sha256 = _hash_of_listing(folder)
+    if None not in (sha256, listing_sha256) and listing_sha256 != sha256:
+        problem = f"is of another dataset: its SHA-256 is {listing_sha256}, and not {sha256}"
         bad.insert(0, BadFile(folder / LISTING, problem))
     bad += _unlisted(folder, facts)
     make_checker = functools.partial(ShardChecker, folder, facts, labels)
@@ -110,16 +110,16 @@ def verify(
     )
     crops = 0
     with closing(executor.map(make_checker, range(facts.shards))) as results:
-        for done, result in enumerate(results, 1):
+        for shards_done, result in enumerate(results, 1):
             if isinstance(result, BadFile):
                 bad.append(result)
             else:
                 crops += result
             if on_progress:
-                on_progress(min(done * facts.shard_size, facts.crops), facts.crops)
+                on_progress(min(shards_done * facts.shard_size, facts.crops), facts.crops)
     bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
     seconds = time.perf_counter() - started
-    return Verification(folder, crops, facts.shards, tuple(bad), seconds, found, sha256)
+    return Verification(folder, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256)
 
 
 def repair(
@@ -157,10 +157,10 @@ def repair(
             "files that are bad and give that command again"
         )
     changes = {"workers": workers, "adapter": adapter}
-    given = {name: value for name, value in changes.items() if value is not None}
-    config = where_files_are(config_of(manifest, folder, **given), folder)
-    again = {file.shard for file in verification.bad if file.shard is not None}
-    return make_dataset(config, on_progress, again, own_models(folder, manifest))
+    changed = {name: value for name, value in changes.items() if value is not None}
+    config = where_files_are(config_of(manifest, folder, **changed), folder)
+    bad_shards = {file.shard for file in verification.bad if file.shard is not None}
+    return make_dataset(config, on_progress, bad_shards, own_models(folder, manifest))
 
 
 def _refuse_what_is_no_damage(verification: Verification) -> None:
@@ -169,11 +169,11 @@ def _refuse_what_is_no_damage(verification: Verification) -> None:
     Raises:
         DatasetError: it is one of these.
     """
-    found, expected = verification.sha256, verification.expected
-    if expected is not None and found not in (None, expected):
+    listing_sha256, expected = verification.sha256, verification.expected
+    if expected is not None and listing_sha256 not in (None, expected):
         raise DatasetError(
-            f"{verification.folder / LISTING} has the SHA-256 {found}, and not {expected}: this is "
-            "another dataset, or its list was changed; take it from a copy"
+            f"{verification.folder / LISTING} has the SHA-256 {listing_sha256}, and not "
+            f"{expected}: this is another dataset, or its list was changed; take it from a copy"
         )
     for file in verification.bad:
         # They would go with the shard that they lie in.
@@ -191,7 +191,10 @@ def _hash_of_listing(folder: Path) -> str | None:
 def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
     """Files that are neither listed nor in a place that a shard's check looks into."""
     listed = listed_hashes(folder)
-    shared = {*_SHARED, *(name for one in facts.formats for name in formats()[one].shared)}
+    shared = {
+        *_SHARED,
+        *(name for name_of_format in facts.formats for name in formats()[name_of_format].shared),
+    }
     unfinished = (folder / INCOMPLETE).exists()
 
     def belongs(name: str) -> bool:

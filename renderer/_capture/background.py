@@ -101,8 +101,10 @@ def _photograph(photographs: Pictures, u: NDArray[np.float64], plans: Plans) -> 
     top, left = u[3] * (height - part_height), u[4] * (width - part_width)
     rows = slice(round(top), max(round(top + part_height), round(top) + 1))
     columns = slice(round(left), max(round(left + part_width), round(left) + 1))
-    how = cv2.INTER_AREA if part_height > plans.height else cv2.INTER_LINEAR
-    part = cv2.resize(photograph[rows, columns], (plans.width, plans.height), interpolation=how)
+    interpolation = cv2.INTER_AREA if part_height > plans.height else cv2.INTER_LINEAR
+    part = cv2.resize(
+        photograph[rows, columns], (plans.width, plans.height), interpolation=interpolation
+    )
     return np.asarray(part, np.uint8)
 
 
@@ -163,12 +165,12 @@ def _boards(plans: Plans, models: Sequence[CadModel]) -> _Boards:
 def _put_board(crops: CropBatch, row: int, u: NDArray[np.float64], boards: _Boards) -> None:
     """Change a crop's arrays to those with its board."""
     depth, board = crops.depth[row], boards.depth[row]
-    shown = (board > 0) & ((depth == 0) | (board < depth))
-    if not shown.any():
+    in_front = (board > 0) & ((depth == 0) | (board < depth))
+    if not in_front.any():
         return
     kind = int(u[9] * len(BOARD_PERIODS))
     texels = SIDE / BOARD_PERIODS[kind]
-    growth = np.log2(np.where(shown, board, board[shown][0])) * _FOOTPRINT_GROWTH
+    growth = np.log2(np.where(in_front, board, board[in_front][0])) * _FOOTPRINT_GROWTH
     levels = np.rint(growth + np.log2(texels * boards.footprint[row])).astype(np.int64)
     colors = np.empty_like(crops.rgb[row])
     matrix = _placed(texels, u[10:13]) @ boards.homography[row]
@@ -176,13 +178,13 @@ def _put_board(crops: CropBatch, row: int, u: NDArray[np.float64], boards: _Boar
     # A plain board may have any colour; the others keep theirs and differ in brightness.
     tint = 0.3 + 0.9 * u[6:9] if kind == _PLAIN_BOARD else np.full(3, 0.7 + 0.4 * u[6])
     lit = _multiplied(colors, tint * boards.light[row])
-    np.copyto(crops.rgb[row], lit, where=shown[..., None])
-    np.copyto(depth, board, where=shown)
-    crops.mask_visib[row] &= ~shown
-    crops.others_mask_visib[row] &= ~shown
+    np.copyto(crops.rgb[row], lit, where=in_front[..., None])
+    np.copyto(depth, board, where=in_front)
+    crops.mask_visib[row] &= ~in_front
+    crops.others_mask_visib[row] &= ~in_front
     for surface_map in (crops.normals, crops.object_coordinates):
         if surface_map is not None:
-            surface_map[row][shown] = 0
+            surface_map[row][in_front] = 0
 
 
 def _multiplied(colors: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -212,18 +214,18 @@ def _sample(
         colors: what to fill.
     """
     size = colors.shape[1], colors.shape[0]
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     levels = np.clip(levels, 0, len(pyramid) - 1)
     for level in range(int(levels.min()), int(levels.max()) + 1):
         # OpenCV counts from the first pixel's centre.
         to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         scale = 0.5**level
         from_corner = np.array([[scale, 0, -0.5], [0, scale, -0.5], [0, 0, 1]])
-        here = cv2.warpPerspective(
+        sampled = cv2.warpPerspective(
             pyramid[level], from_corner @ matrix @ to_corner, size,
-            flags=how, borderMode=cv2.BORDER_WRAP,
+            flags=flags, borderMode=cv2.BORDER_WRAP,
         )  # fmt: skip
-        np.copyto(colors, here, where=(levels == level)[..., None])
+        np.copyto(colors, sampled, where=(levels == level)[..., None])
 
 
 def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:

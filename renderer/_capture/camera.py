@@ -154,12 +154,12 @@ def _shortened(length: float, across: float, down: float) -> float:
     """
     least, greatest = 0.0, length
     for _ in range(18):
-        tried = (least + greatest) / 2
-        spread = sum(axis**2 * _mean_share(tried * axis / 2) for axis in (across, down))
-        if tried**2 / 12 + spread > length**2 / 12:
-            greatest = tried
+        candidate = (least + greatest) / 2
+        spread = sum(axis**2 * _mean_share(candidate * axis / 2) for axis in (across, down))
+        if candidate**2 / 12 + spread > length**2 / 12:
+            greatest = candidate
         else:
-            least = tried
+            least = candidate
     return (least + greatest) / 2
 
 

@@ -47,8 +47,8 @@ def check_engine(name: str) -> EngineCheck:
         return EngineCheck(name, False, f"it has drawn nothing in {_CHECK_SECONDS} s")
     lines = result.stdout.splitlines()
     if result.returncode != 0 or not lines:
-        said = result.stderr.strip().splitlines()
-        last = f", saying: {said[-1].strip()}" if said else ""
+        error_lines = result.stderr.strip().splitlines()
+        last = f", saying: {error_lines[-1].strip()}" if error_lines else ""
         return EngineCheck(
             name, False, f"it ends the process (exit code {result.returncode}){last}"
         )
@@ -118,19 +118,19 @@ def _trial_plans() -> Plans:
 
 def _difference(crops: CropBatch) -> str | None:
     """What is wrong with the trial's crop, if anything."""
-    target, other = np.zeros((16, 16), bool), np.zeros((16, 16), bool)
-    target[_TARGET], other[_OTHER] = True, True
-    depth = np.where(other, 500.0, np.where(target, 1000.0, 0.0))
+    target, occluder = np.zeros((16, 16), bool), np.zeros((16, 16), bool)
+    target[_TARGET], occluder[_OTHER] = True, True
+    depth = np.where(occluder, 500.0, np.where(target, 1000.0, 0.0))
     masks = (
-        (crops.mask[0], target), (crops.mask_visib[0], target & ~other),
-        (crops.others_mask[0, 0], other), (crops.others_mask_visib[0, 0], other),
+        (crops.mask[0], target), (crops.mask_visib[0], target & ~occluder),
+        (crops.others_mask[0, 0], occluder), (crops.others_mask_visib[0, 0], occluder),
     )  # fmt: skip
-    wrong = None
-    if not all(np.array_equal(drawn, known) for drawn, known in masks):
-        wrong = "its masks are"
+    difference = None
+    if not all(np.array_equal(drawn, expected) for drawn, expected in masks):
+        difference = "its masks are"
     elif not np.allclose(crops.depth[0], depth, atol=0.01):
-        wrong = "its depth is"
-    elif np.abs(crops.rgb[0][other].astype(int) - 150).max() > 2:
-        wrong = "its colour is"
+        difference = "its depth is"
+    elif np.abs(crops.rgb[0][occluder].astype(int) - 150).max() > 2:
+        difference = "its colour is"
     advice = "renew the driver, or the package"
-    return wrong and f"it draws, but {wrong} wrong on a crop that is known: {advice}"
+    return difference and f"it draws, but {difference} wrong on a crop that is known: {advice}"

@@ -32,7 +32,7 @@ class FakeRenderer(Renderer):
 
     def render(self, plans: Plans, *, surface_maps: bool = False) -> CropBatch:
         """Render every plan."""
-        count, others = len(plans), plans.others.object_index.shape[1]
+        count, other_count = len(plans), plans.others.object_index.shape[1]
         image = (count, plans.height, plans.width)
         maps = np.zeros((2, *image, 3), np.float32) if surface_maps else (None, None)
         batch = CropBatch(
@@ -42,8 +42,8 @@ class FakeRenderer(Renderer):
             object_depth=np.zeros(image, np.float32),
             mask=np.zeros(image, bool),
             mask_visib=np.zeros(image, bool),
-            others_mask=np.zeros((count, others, *image[1:]), bool),
-            others_mask_visib=np.zeros((count, others, *image[1:]), bool),
+            others_mask=np.zeros((count, other_count, *image[1:]), bool),
+            others_mask_visib=np.zeros((count, other_count, *image[1:]), bool),
             normals=maps[0],
             object_coordinates=maps[1],
         )
@@ -56,12 +56,12 @@ class FakeRenderer(Renderer):
         across, down = np.meshgrid(np.arange(plans.width) + 0.5, np.arange(plans.height) + 0.5)
         pixels = np.stack([across, down, np.ones_like(across)], axis=-1)
         ray = pixels @ np.linalg.inv(plans.camera_matrix[row]).T
-        which = [plans.object_index[row], *plans.others.object_index[row]]
+        models = [plans.object_index[row], *plans.others.object_index[row]]
         rotations = [plans.rotation[row], *plans.others.rotation[row]]
         translations = [plans.translation[row], *plans.others.translation[row]]
         nearest = np.full(across.shape, np.inf)
         owner = np.full(across.shape, -1)
-        for place, model in enumerate(which):
+        for place, model in enumerate(models):
             if model < 0:
                 continue
             rotation = rotations[place]
@@ -73,19 +73,19 @@ class FakeRenderer(Renderer):
                 batch.object_depth[row] = np.where(hit, z, 0)
             else:
                 batch.others_mask[row, place - 1] = hit
-            seen = z < nearest
-            nearest[seen], owner[seen] = z[seen], place
-            points = z[seen, None] * ray[seen]
+            nearer = z < nearest
+            nearest[nearer], owner[nearer] = z[nearer], place
+            points = z[nearer, None] * ray[nearer]
             normal = (points - centre) / self._radii[model]
-            batch.rgb[row, seen] = _color(plans, row, place, points, normal, normal @ rotation)
+            batch.rgb[row, nearer] = _color(plans, row, place, points, normal, normal @ rotation)
             if place == 0 and batch.normals is not None and batch.object_coordinates is not None:
-                batch.normals[row, seen] = normal
+                batch.normals[row, nearer] = normal
                 low, high = self._bounds[model]
                 on_model = (points - translations[0]) @ rotation
-                batch.object_coordinates[row, seen] = (on_model - low) / (high - low)
+                batch.object_coordinates[row, nearer] = (on_model - low) / (high - low)
         batch.depth[row] = np.where(owner >= 0, nearest, 0)
         batch.mask_visib[row] = owner == 0
-        for place in range(1, len(which)):
+        for place in range(1, len(models)):
             batch.others_mask_visib[row, place - 1] = owner == place
         for surface_map in (batch.normals, batch.object_coordinates):
             if surface_map is not None:
@@ -115,6 +115,6 @@ def _color(
         between /= np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-12)
         facing = np.maximum(0, (normal * between).sum(axis=1))[:, None]
         highlight += (cosine > 0) * color * facing ** surfaces.shininess[row, place]
-    own = 127.5 * (1 + on_model) * surfaces.gain[row, place]
-    shown = own * reaching + 255 * surfaces.specular[row, place] * highlight
-    return np.asarray(np.rint(np.clip(shown, 0, 255)))
+    own_color = 127.5 * (1 + on_model) * surfaces.gain[row, place]
+    reflected = own_color * reaching + 255 * surfaces.specular[row, place] * highlight
+    return np.asarray(np.rint(np.clip(reflected, 0, 255)))

@@ -65,8 +65,12 @@ def make_renderer(
     engine = ENGINES[name]
     for option, asked, lack in _demands(options):
         if option not in engine.options:
-            able = " or ".join(one.name for one in _SHIPPED if option in one.options)
-            raise RenderError(f"{asked}, and {name} {lack}: use `renderer` {able}, or leave it out")
+            able_engines = " or ".join(
+                other_engine.name for other_engine in _SHIPPED if option in other_engine.options
+            )
+            raise RenderError(
+                f"{asked}, and {name} {lack}: use `renderer` {able_engines}, or leave it out"
+            )
     return engine.make(models, options)
 
 

@@ -116,7 +116,7 @@ class SceneRenderer(Renderer):
                 closer than 10 mm to the camera's plane or behind it.
         """
         self._refuse_misfits(plans)
-        count, others = len(plans), plans.others.object_index.shape[1]
+        count, other_count = len(plans), plans.others.object_index.shape[1]
         shape = (plans.height, plans.width)
         batch = CropBatch(
             plans=plans,
@@ -125,8 +125,8 @@ class SceneRenderer(Renderer):
             object_depth=np.zeros((count, *shape), np.float32),
             mask=np.zeros((count, *shape), bool),
             mask_visib=np.zeros((count, *shape), bool),
-            others_mask=np.zeros((count, others, *shape), bool),
-            others_mask_visib=np.zeros((count, others, *shape), bool),
+            others_mask=np.zeros((count, other_count, *shape), bool),
+            others_mask_visib=np.zeros((count, other_count, *shape), bool),
             normals=np.zeros((count, *shape, 3), np.float32) if surface_maps else None,
             object_coordinates=np.zeros((count, *shape, 3), np.float32) if surface_maps else None,
         )
@@ -141,17 +141,17 @@ class SceneRenderer(Renderer):
         batch.rgb[row], batch.depth[row] = picture.rgb, picture.depth
         shared = _share_pixels(scene, [self._corners[model] for model in scene.object_index])
         for instance, place in enumerate(places):
-            seen = picture.instance == instance
-            alone = np.where(seen, picture.depth, 0)
+            visible = picture.instance == instance
+            alone = np.where(visible, picture.depth, 0)
             if shared[instance]:
                 # Where it is seen it is there, whatever rounding says when it is drawn alone.
-                alone = np.where(seen, alone, self.draw_depth(_only(scene, instance)))
+                alone = np.where(visible, alone, self.draw_depth(_only(scene, instance)))
             if place == 0:
                 batch.object_depth[row], batch.mask[row] = alone, alone > 0
-                batch.mask_visib[row] = seen
+                batch.mask_visib[row] = visible
             else:
                 batch.others_mask[row, place - 1] = alone > 0
-                batch.others_mask_visib[row, place - 1] = seen
+                batch.others_mask_visib[row, place - 1] = visible
         if picture.normals is not None and picture.positions is not None:
             assert batch.normals is not None
             assert batch.object_coordinates is not None

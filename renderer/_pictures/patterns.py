@@ -149,8 +149,8 @@ def _stripes(
 def _checks(count: int, *colors: tuple[int, int, int]) -> _Pattern:
     def draw(random: np.random.Generator) -> _Field:
         x, y = _cells(count)
-        which = (x.astype(int) + y.astype(int)) % len(colors)
-        return _grain(random, np.array(colors, np.float64)[which], 3)
+        color_index = (x.astype(int) + y.astype(int)) % len(colors)
+        return _grain(random, np.array(colors, np.float64)[color_index], 3)
 
     return draw
 
@@ -176,16 +176,16 @@ def _nearest_cells(random: np.random.Generator, count: int) -> tuple[NDArray[np.
     """Which of `count` random points is nearest to each pixel, and how much nearer than the next
     one, in pixels."""
     pixel = np.arange(SIDE) + 0.5
-    nearest, which = np.full((SIDE, SIDE), np.inf), np.zeros((SIDE, SIDE), np.intp)
+    nearest, cell = np.full((SIDE, SIDE), np.inf), np.zeros((SIDE, SIDE), np.intp)
     second = nearest.copy()
     for number, (x, y) in enumerate(random.uniform(0, SIDE, (count, 2))):
         # The shorter way round, as the picture repeats.
         across, down = (np.abs((pixel - place + SIDE / 2) % SIDE - SIDE / 2) for place in (x, y))
         distance = np.hypot(across[None, :], down[:, None])
-        which[distance < nearest] = number
+        cell[distance < nearest] = number
         second = np.minimum(second, np.maximum(distance, nearest))
         nearest = np.minimum(distance, nearest)
-    return which, second - nearest
+    return cell, second - nearest
 
 
 def _mosaic(random: np.random.Generator) -> _Field:

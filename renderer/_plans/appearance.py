@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renderer._crops import RenderError, Surfaces
 from renderer._plans.draws import (
     MOST_INSTANCES,
-    SceneDraws,
+    SurroundingDraws,
     between,
     draw,
     whole_between,
@@ -24,7 +24,7 @@ _SURFACE_DRAWS = 8
 
 
 def draw_lights(
-    randomization: Randomization, draws: NDArray[np.float64], scene: SceneDraws | None
+    randomization: Randomization, draws: NDArray[np.float64], surroundings: SurroundingDraws | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Directions and colours of all lights, and the ambient colour.
 
@@ -32,7 +32,7 @@ def draw_lights(
         randomization: its `lights` and `light_...` settings.
         draws: (N, 10), stream 0: the first light's direction (2), intensity, ambient intensity,
             the first light's tint (3), the ambient tint (3).
-        scene: stream 3, where there is more than one light.
+        surroundings: stream 3, where there is more than one light.
 
     Returns:
         (N, L, 3) unit, towards the lights; (N, L, 3) and (N, 3) colours. L is the greatest number
@@ -44,15 +44,15 @@ def draw_lights(
     intensity = between(randomization.light_intensity, draws[:, 2])[:, None]
     color = (intensity * tint[:, :3])[:, None]
     ambient = between(randomization.ambient_intensity, draws[:, 3])[:, None] * tint[:, 3:]
-    if scene is None:
+    if surroundings is None:
         return direction, color, ambient
     most = randomization.lights[1]
-    lit = np.arange(most) < whole_between(randomization.lights, scene.light_count)[:, None]
-    shares = np.where(lit, between((_LEAST_SHARE, 1.0), scene.light_shares[:, :most]), 0.0)
+    lit = np.arange(most) < whole_between(randomization.lights, surroundings.light_count)[:, None]
+    shares = np.where(lit, between((_LEAST_SHARE, 1.0), surroundings.light_shares[:, :most]), 0.0)
     shares /= shares.sum(axis=1, keepdims=True)
-    tints = 1 + randomization.light_tint * (2 * scene.light_tints[:, : most - 1] - 1)
+    tints = 1 + randomization.light_tint * (2 * surroundings.light_tints[:, : most - 1] - 1)
     colors = np.concatenate([color, intensity[:, None] * tints], axis=1) * shares[..., None]
-    further = _around_the_camera(angle, scene.light_directions[:, : most - 1])
+    further = _around_the_camera(angle, surroundings.light_directions[:, : most - 1])
     return np.concatenate([direction, further], axis=1), colors, ambient
 
 

@@ -26,7 +26,7 @@ from renderer._plans.cutting import (
     upright_along,
     window_pixels,
 )
-from renderer._plans.draws import SceneDraws, between, draw, draw_scene
+from renderer._plans.draws import SurroundingDraws, between, draw, draw_surroundings
 from renderer._plans.placing import place_around
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
 from renderer._plans.symmetry import canonical_rotation
@@ -164,8 +164,8 @@ def make_plans(
     """
     index = crop_numbers(models, seed, start, stop)
     draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
-    scene = draw_scene(seed, index) if _needs_scene(randomization) else None
-    direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
+    surroundings = draw_surroundings(seed, index) if _needs_surroundings(randomization) else None
+    direction, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
     rotation = _rotations(config, index // len(models), draws[:, :3])
     depth = between(config.distance, draws[:, 3])
     rays = None
@@ -194,16 +194,16 @@ def make_plans(
         index=index,
     )
     roles = np.zeros((len(index), 1), np.int64)
-    if scene is not None:
+    if surroundings is not None:
         middle = None if config.on_axis else target_points(plans, models, "box")
         others, roles = place_around(
-            randomization, models, plans, scene, middle, repeat_objects=config.repeat_objects
+            randomization, models, plans, surroundings, middle, repeat_objects=config.repeat_objects
         )
         plans = replace(plans, others=others)
     if config.picture is not None or config.centre == "visible":
         plans = _aimed(plans, config, models)
-    if scene is not None:
-        plans = _reframed(plans, randomization, scene)
+    if surroundings is not None:
+        plans = _reframed(plans, randomization, surroundings)
     surfaces = draw_surfaces(randomization, seed, index, roles, textures)
     return replace(plans, surfaces=surfaces)
 
@@ -256,12 +256,12 @@ def _rotations(
         viewpoints = hemisphere_viewpoints(config.subdivisions)
         if config.in_plane_steps:
             pose = number % config.poses
-            chosen = viewpoints[pose // config.in_plane_steps]
+            viewpoint = viewpoints[pose // config.in_plane_steps]
             turn = _even_turns(config)[pose % config.in_plane_steps]
         else:
-            chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+            viewpoint = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
             turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
-        rotations = in_plane(turn) @ look_at(chosen)
+        rotations = in_plane(turn) @ look_at(viewpoint)
     return look_at(-rotations[:, 2]) if config.rectified else rotations
 
 
@@ -272,7 +272,7 @@ def _even_turns(config: PlanConfig) -> NDArray[np.float64]:
     return np.radians(turns if config.in_plane_steps > 1 else np.zeros(1))
 
 
-def _needs_scene(randomization: Randomization) -> bool:
+def _needs_surroundings(randomization: Randomization) -> bool:
     return (
         randomization.lights != (1, 1)
         or randomization.occluders[1] > 0
@@ -282,14 +282,14 @@ def _needs_scene(randomization: Randomization) -> bool:
     )
 
 
-def _reframed(plans: Plans, randomization: Randomization, scene: SceneDraws) -> Plans:
+def _reframed(plans: Plans, randomization: Randomization, surroundings: SurroundingDraws) -> Plans:
     """The plans with their windows moved and scaled."""
     camera_matrix = plans.camera_matrix.copy()
-    zoom = between(randomization.zoom, scene.framing[:, 2])
+    zoom = between(randomization.zoom, surroundings.framing[:, 2])
     camera_matrix[:, (0, 1), (0, 1)] /= zoom[:, None]
     middle = np.array([plans.width / 2, plans.height / 2])
     camera_matrix[:, :2, 2] = middle + (camera_matrix[:, :2, 2] - middle) / zoom[:, None]
-    moved = randomization.off_centre * (2 * scene.framing[:, :2] - 1)
+    moved = randomization.off_centre * (2 * surroundings.framing[:, :2] - 1)
     camera_matrix[:, :2, 2] += moved * [plans.width, plans.height]
     return replace(plans, camera_matrix=camera_matrix)
 
@@ -333,14 +333,14 @@ def plans_from_poses(
         index: (N,), the crops' numbers; 0 to N - 1 if not given.
         canonical: whether poses of symmetric objects are made canonical.
     """
-    which = np.asarray(object_index, np.int32)
-    count = len(which)
+    model_index = np.asarray(object_index, np.int32)
+    count = len(model_index)
     rotation = np.array(rotations, np.float64).reshape(count, 3, 3)
     depth = np.broadcast_to(np.asarray(distances, np.float64), (count,)).copy()
     translation = np.zeros((count, 3))
     points = centre_points(models, centre)
     for number, model in enumerate(models):
-        rows = which == number
+        rows = model_index == number
         if canonical:
             rotation[rows] = canonical_rotation(rotation[rows], model.symmetries)
         translation[rows] = -(rotation[rows] @ points[number])
@@ -353,7 +353,7 @@ def plans_from_poses(
     direction = _per_light(light_direction, count)
     return Plans(
         index=np.arange(count) if index is None else np.asarray(index, np.int64),
-        object_index=which,
+        object_index=model_index,
         rotation=rotation,
         translation=translation,
         others=Instances.none(count),

@@ -17,7 +17,7 @@ MOST_INSTANCES = 1 + MOST_OCCLUDERS + MOST_NEIGHBOURS
 
 
 @dataclass(frozen=True)
-class SceneDraws:
+class SurroundingDraws:
     """A crop's numbers of stream 3, in [0, 1): each setting has its own, so that none moves
     another's."""
 
@@ -49,7 +49,7 @@ def draw(seed: int, index: NDArray[np.int64], stream: int, count: int) -> NDArra
     return draws
 
 
-def draw_scene(seed: int, index: NDArray[np.int64]) -> SceneDraws:
+def draw_surroundings(seed: int, index: NDArray[np.int64]) -> SurroundingDraws:
     """Every number of stream 3."""
     shapes: dict[str, tuple[int, ...]] = {
         "framing": (3,),
@@ -65,7 +65,7 @@ def draw_scene(seed: int, index: NDArray[np.int64]) -> SceneDraws:
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
     draws = draw(seed, index, Stream.SCENE, int(ends[-1]))
     parts = np.split(draws, ends[:-1], axis=1)
-    return SceneDraws(
+    return SurroundingDraws(
         **{
             name: part.reshape(len(index), *shape)
             for (name, shape), part in zip(shapes.items(), parts, strict=True)

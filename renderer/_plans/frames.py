@@ -15,8 +15,8 @@ from renderer._crops import Plans
 from renderer._plans.appearance import draw_lights, draw_surfaces
 from renderer._plans.crops import PLAN_DRAWS, crop_numbers, plans_from_poses
 from renderer._plans.cutting import CAMERA, CameraSettings, Distances
-from renderer._plans.draws import MOST_NEIGHBOURS, between, draw, draw_scene
-from renderer._plans.placing import CLEARANCE, measure, place_on_board
+from renderer._plans.draws import MOST_NEIGHBOURS, between, draw, draw_surroundings
+from renderer._plans.placing import CLEARANCE, measure_extents, place_on_board
 from renderer._plans.randomization import RANDOMIZATIONS, Randomization
 from renderer._plans.viewpoints import MOST_SUBDIVISIONS, hemisphere_viewpoints, in_plane, look_at
 from renderer._streams import Stream
@@ -110,7 +110,7 @@ def make_frame_plans(
         SettingError: an object could come into the camera.
     """
     index = crop_numbers(models, seed, start, stop)
-    extents = measure(models)
+    extents = measure_extents(models)
     needed = float(extents.radius.max()) + CLEARANCE
     if config.distance[0] < needed:
         raise SettingError(
@@ -118,28 +118,30 @@ def make_frame_plans(
             f"camera: begin at {np.ceil(needed):g} or more"
         )
     draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
-    scene = draw_scene(seed, index)
+    surroundings = draw_surroundings(seed, index)
     viewpoints = hemisphere_viewpoints(config.subdivisions)
     turn = np.radians(config.in_plane) * (2 * draws[:, 1] - 1)
-    chosen = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
-    board = in_plane(turn) @ look_at(chosen)
+    viewpoint = viewpoints[(draws[:, 0] * len(viewpoints)).astype(np.int64)]
+    board = in_plane(turn) @ look_at(viewpoint)
     distance = between(config.distance, draws[:, 3])
-    direction, color, ambient = draw_lights(randomization, draws[:, 4:], scene)
-    which = index % len(models)
+    direction, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
+    object_index = index % len(models)
     plans = replace(
         plans_from_poses(
-            models, which, board, distance, canonical=False, index=index,
+            models, object_index, board, distance, canonical=False, index=index,
             light_direction=direction, light_color=color, ambient_color=ambient,
         ),
         camera_matrix=np.tile(config.camera_matrix, (len(index), 1, 1)),
         width=config.width,
         height=config.height,
     )  # fmt: skip
-    middle = [0.0, 0.0, 1.0] * distance[:, None] - extents.half_height[which, None] * board[..., 2]
+    middle = [0.0, 0.0, 1.0] * distance[:, None] - extents.half_height[object_index, None] * board[
+        ..., 2
+    ]
     matrix = config.camera_matrix
     spread = _SPREAD * min(config.width / matrix[0, 0], config.height / matrix[1, 1]) * distance
     plans, roles = place_on_board(
-        models, plans, board, middle, spread, config.objects, scene.neighbours,
+        models, plans, board, middle, spread, config.objects, surroundings.neighbours,
         repeat_objects=config.repeat_objects,
     )  # fmt: skip
     return replace(plans, surfaces=draw_surfaces(randomization, seed, index, roles, textures))

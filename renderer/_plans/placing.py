@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel, Mesh
 from renderer._crops import Instances, Plans
 from renderer._plans.cutting import target_points, turn_towards
-from renderer._plans.draws import MOST_OCCLUDERS, SceneDraws, whole_between
+from renderer._plans.draws import MOST_OCCLUDERS, SurroundingDraws, whole_between
 from renderer._plans.randomization import Randomization
 from renderer._plans.rotations import rotation_about
 from renderer._plans.symmetry import canonical_pose
@@ -54,7 +54,7 @@ class Extents:
     """(M, P, 3), from the centre to the vertices that lie farthest out in many directions."""
 
 
-def measure(models: Sequence[CadModel]) -> Extents:
+def measure_extents(models: Sequence[CadModel]) -> Extents:
     """How much room each model takes."""
     columns = zip(*(_measure(model.mesh) for model in models), strict=True)
     return Extents(*(np.array(column) for column in columns))
@@ -111,7 +111,7 @@ def place_around(
     randomization: Randomization,
     models: Sequence[CadModel],
     plans: Plans,
-    scene: SceneDraws,
+    surroundings: SurroundingDraws,
     middle: NDArray[np.float64] | None = None,
     *,
     repeat_objects: bool = False,
@@ -131,7 +131,7 @@ def place_around(
         randomization: `occluders`, `occlusion` and `neighbours`.
         models: what the plans' `object_index` counts.
         plans: N crops.
-        scene: their numbers of stream 3.
+        surroundings: their numbers of stream 3.
         middle: (N, 3), the centres of the targets' bounding boxes, camera frame; on the optical
             axis at `centre_depth` if not given.
         repeat_objects: objects may show more than once, whether or not others are left.
@@ -140,7 +140,7 @@ def place_around(
         The others (K is the greatest numbers of occluders and of neighbours together), and
         (N, 1 + K), which set of draws decides what each looks like (`draw_surfaces`).
     """
-    extents = measure(models)
+    extents = measure_extents(models)
     view = None
     if middle is not None:
         # All is placed as a camera sees it that looks straight at the target.
@@ -155,28 +155,28 @@ def place_around(
     up, foot = board_under(plans, models)
     most = randomization.occluders[1], randomization.neighbours[1]
     placed = _Placed(extents, plans, sum(most), view, repeat_objects=repeat_objects)
-    count = whole_between(randomization.occluders, scene.occluder_count)
+    count = whole_between(randomization.occluders, surroundings.occluder_count)
     for number in range(most[0]):
-        draws = scene.occluders[:, number]
-        which, rotation = placed.choose(draws[:, 0]), uniform_rotation(draws[:, 1:4])
+        draws = surroundings.occluders[:, number]
+        object_index, rotation = placed.choose(draws[:, 0]), uniform_rotation(draws[:, 1:4])
         spots, good = _spots_before(
-            placed, 1 + number, which, rotation, draws, randomization.occlusion
+            placed, 1 + number, object_index, rotation, draws, randomization.occlusion
         )
         height = ((spots - foot[:, None]) * up[:, None]).sum(axis=2)
-        good &= height >= _reach(models, which, rotation, -up)[:, None] + _GAP
-        placed.put(1 + number, number < count, which, rotation, spots, good)
+        good &= height >= _reach(models, object_index, rotation, -up)[:, None] + _GAP
+        placed.put(1 + number, number < count, object_index, rotation, spots, good)
     board = np.stack([plans.rotation[:, :, 0], np.cross(up, plans.rotation[:, :, 0]), up], axis=2)
-    beside = _GAP + extents.footprint[plans.object_index]
-    count = whole_between(randomization.neighbours, scene.neighbour_count)
+    nearest_edge = _GAP + extents.footprint[plans.object_index]
+    count = whole_between(randomization.neighbours, surroundings.neighbour_count)
     for number in range(most[1]):
-        draws = scene.neighbours[:, number]
-        which = placed.choose(draws[:, 0])
-        start = beside + extents.footprint[which] + _FARTHEST_BESIDE * draws[:, 3]
-        spots = _free_spots(placed, 1 + most[0], which, board, foot, draws[:, 2], start)
-        good = _clear_of_camera(placed, which, spots)
+        draws = surroundings.neighbours[:, number]
+        object_index = placed.choose(draws[:, 0])
+        start = nearest_edge + extents.footprint[object_index] + _FARTHEST_BESIDE * draws[:, 3]
+        spots = _free_spots(placed, 1 + most[0], object_index, board, foot, draws[:, 2], start)
+        good = _clear_of_camera(placed, object_index, spots)
         rotation = board @ _heading(draws[:, 1])
-        good &= ~_hides_target(placed, which, rotation, spots, randomization.occlusion)
-        placed.put(1 + most[0] + number, number < count, which, rotation, spots, good)
+        good &= ~_hides_target(placed, object_index, rotation, spots, randomization.occlusion)
+        placed.put(1 + most[0] + number, number < count, object_index, rotation, spots, good)
     before, upright = np.arange(most[0]) + 1, np.arange(most[1]) + _FIRST_NEIGHBOUR
     roles = np.concatenate([[0], before, upright])
     return placed.others(models, roles)
@@ -212,19 +212,19 @@ def place_on_board(
     Returns:
         The plans with their targets' poses and others, and (N, places), as for `place_around`.
     """
-    extents = measure(models)
+    extents = measure_extents(models)
     placed = _Placed(extents, plans, places - 1, repeat_objects=repeat_objects)
     placed.object_index[:, 0] = -1
     everywhere = np.ones(len(plans), bool)
     for place in range(places):
         object_draw, heading, side, distance = draws[:, place].T
-        which = placed.choose(object_draw) if place else plans.object_index.astype(np.int64)
+        object_index = placed.choose(object_draw) if place else plans.object_index.astype(np.int64)
         start = spread * np.sqrt(distance) * (0.5 if place == 0 else 1.0)
-        spots = _free_spots(placed, 0, which, board, middle, side, start)
-        good = _clear_of_camera(placed, which, spots)
+        spots = _free_spots(placed, 0, object_index, board, middle, side, start)
+        good = _clear_of_camera(placed, object_index, spots)
         if place > 0:
             good &= _in_picture(plans, spots) & (spots[..., 2] > middle[:, None, 2] / 2)
-        placed.put(place, everywhere, which, board @ _heading(heading), spots, good)
+        placed.put(place, everywhere, object_index, board @ _heading(heading), spots, good)
     roles = np.concatenate([[0], np.arange(places - 1) + _FIRST_NEIGHBOUR])
     others, roles = placed.others(models, roles)
     rotation, translation = placed.poses(models, slice(0, 1))
@@ -248,7 +248,7 @@ class _Placed:
         self,
         extents: Extents,
         plans: Plans,
-        others: int,
+        other_count: int,
         view: NDArray[np.float64] | None = None,
         *,
         repeat_objects: bool,
@@ -259,11 +259,11 @@ class _Placed:
         self.view = view
         """(N, 3, 3), how the camera is turned against the frame in which objects are placed; not
         at all if None."""
-        self.object_index = np.full((count, 1 + others), -1, np.int64)
+        self.object_index = np.full((count, 1 + other_count), -1, np.int64)
         self.object_index[:, 0] = plans.object_index
-        self.rotation = np.broadcast_to(np.eye(3), (count, 1 + others, 3, 3)).copy()
+        self.rotation = np.broadcast_to(np.eye(3), (count, 1 + other_count, 3, 3)).copy()
         self.rotation[:, 0] = plans.rotation
-        self.centre = np.zeros((count, 1 + others, 3))
+        self.centre = np.zeros((count, 1 + other_count, 3))
         """Of the bounding boxes, camera frame."""
         self.centre[:, 0, 2] = plans.centre_depth
 
@@ -273,48 +273,50 @@ class _Placed:
         models = np.arange(len(self.extents.radius))
         if self.repeat_objects:
             return (draws * len(models)).astype(np.int64)
-        shown = (self.object_index[:, :, None] == models).sum(axis=1)
-        rare = shown == shown.min(axis=1, keepdims=True)
+        counts = (self.object_index[:, :, None] == models).sum(axis=1)
+        rare = counts == counts.min(axis=1, keepdims=True)
         number = (draws * rare.sum(axis=1)).astype(np.int64)
         return np.asarray(np.argmax(np.cumsum(rare, axis=1) > number[:, None], axis=1))
 
     def put(
         self,
         place: int,
-        wanted: NDArray[np.bool_],
-        which: NDArray[np.int64],
+        is_wanted: NDArray[np.bool_],
+        object_index: NDArray[np.int64],
         rotation: NDArray[np.float64],
         spots: NDArray[np.float64],
         good: NDArray[np.bool_],
     ) -> None:
         """Put objects on the first good of their (N, T, 3) spots, where one is wanted."""
-        rows = np.flatnonzero(wanted & good.any(axis=1))
-        self.object_index[rows, place] = which[rows]
+        rows = np.flatnonzero(is_wanted & good.any(axis=1))
+        self.object_index[rows, place] = object_index[rows]
         self.rotation[rows, place] = rotation[rows]
         self.centre[rows, place] = spots[rows, np.argmax(good[rows], axis=1)]
 
     def sizes(self, of_models: NDArray[np.float64], places: slice) -> NDArray[np.float64]:
         """(N, S), each one's size; of an empty place so small that it is in nobody's way."""
-        which = self.object_index[:, places]
-        return np.where(which >= 0, of_models[which], -1e9)
+        object_index = self.object_index[:, places]
+        return np.where(object_index >= 0, of_models[object_index], -1e9)
 
     def poses(
         self, models: Sequence[CadModel], places: slice
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotations (N, S, 3, 3) and translations (N, S, 3), canonical; of empty places the
         identity and 0."""
-        which, rotation = self.object_index[:, places], self.rotation[:, places].copy()
+        object_index, rotation = self.object_index[:, places], self.rotation[:, places].copy()
         centre = self.centre[:, places]
         if self.view is not None:
-            there = (which >= 0)[..., None]
-            rotation = np.where(there[..., None], self.view[:, None] @ rotation, rotation)
-            centre = np.where(there, (self.view[:, None] @ centre[..., None])[..., 0], centre)
+            is_placed = (object_index >= 0)[..., None]
+            rotation = np.where(is_placed[..., None], self.view[:, None] @ rotation, rotation)
+            centre = np.where(is_placed, (self.view[:, None] @ centre[..., None])[..., 0], centre)
         translation = np.zeros(centre.shape)
         for number, model in enumerate(models):
-            chosen = which == number
-            turned = rotation[chosen]
-            moved = centre[chosen] - turned @ model.centre
-            rotation[chosen], translation[chosen] = canonical_pose(turned, moved, model.symmetries)
+            of_model = object_index == number
+            turned = rotation[of_model]
+            moved = centre[of_model] - turned @ model.centre
+            rotation[of_model], translation[of_model] = canonical_pose(
+                turned, moved, model.symmetries
+            )
         return rotation, translation
 
     def others(
@@ -322,10 +324,10 @@ class _Placed:
     ) -> tuple[Instances, NDArray[np.int64]]:
         """All but the target, the empty places last; and (N, 1 + K), `roles` in that order."""
         rotation, translation = self.poses(models, slice(1, None))
-        which = self.object_index[:, 1:]
-        order = np.argsort(which < 0, axis=1, kind="stable")
+        object_index = self.object_index[:, 1:]
+        order = np.argsort(object_index < 0, axis=1, kind="stable")
         instances = Instances(
-            object_index=np.take_along_axis(which, order, axis=1).astype(np.int32),
+            object_index=np.take_along_axis(object_index, order, axis=1).astype(np.int32),
             rotation=np.take_along_axis(rotation, order[..., None, None], axis=1),
             translation=np.take_along_axis(translation, order[..., None], axis=1),
         )
@@ -336,7 +338,7 @@ class _Placed:
 def _spots_before(
     placed: _Placed,
     place: int,
-    which: NDArray[np.int64],
+    object_index: NDArray[np.int64],
     rotation: NDArray[np.float64],
     draws: NDArray[np.float64],
     occlusion: float,
@@ -344,7 +346,7 @@ def _spots_before(
     """(N, T, 3), where the picture of an occluder ends at a line that cuts a share off the
     target's; and (N, T), whether it is free there of what was placed before."""
     extents = placed.extents
-    radius = extents.radius[which]
+    radius = extents.radius[object_index]
     depth = placed.centre[:, 0, 2]
     least = radius + CLEARANCE
     most = depth - extents.radius[placed.object_index[:, 0]] - radius - _GAP
@@ -356,7 +358,7 @@ def _spots_before(
     side = 2 * np.pi * draws[:, 4, None] + _TRIES * _GOLDEN_ANGLE
     towards = np.stack([np.cos(side), np.sin(side)], axis=2)
     end = _end_on_target(placed, towards, occlusion * draws[:, 5])
-    points = extents.extremes[which] @ np.swapaxes(rotation, 1, 2)
+    points = extents.extremes[object_index] @ np.swapaxes(rotation, 1, 2)
     # Each of its points (x, y) is past the line where (middle * z + x) / (z + z') >= end.
     line = end[..., None] * (z[..., None] + points[:, None, :, 2])
     middle = (line - towards @ np.swapaxes(points[..., :2], 1, 2)).max(axis=2)
@@ -366,31 +368,31 @@ def _spots_before(
     needed = placed.sizes(extents.radius, earlier) + radius[:, None] + _GAP
     good = (apart >= needed[:, None]).all(axis=2) & (least <= most)[:, None]
     # Off the optical axis what is before the target may still be beside the camera.
-    good &= _clear_of_camera(placed, which, spots)
+    good &= _clear_of_camera(placed, object_index, spots)
     return spots, np.asarray(good)
 
 
 def _reach(
     models: Sequence[CadModel],
-    which: NDArray[np.int64],
+    object_index: NDArray[np.int64],
     rotation: NDArray[np.float64],
     direction: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(N,), how far objects reach from the centres of their bounding boxes in (N, 3) directions."""
     along = (np.swapaxes(rotation, 1, 2) @ direction[..., None])[..., 0]
-    reach = np.zeros(len(which))
+    reach = np.zeros(len(object_index))
     for number, model in enumerate(models):
-        rows = np.flatnonzero(which == number)
+        rows = np.flatnonzero(object_index == number)
         if len(rows):
             corners = (model.hull - model.centre).T
-            for some in np.array_split(rows, 1 + rows.size * corners.size // _NUMBERS_AT_ONCE):
-                reach[some] = (along[some] @ corners).max(axis=1)
+            for chunk in np.array_split(rows, 1 + rows.size * corners.size // _NUMBERS_AT_ONCE):
+                reach[chunk] = (along[chunk] @ corners).max(axis=1)
     return reach
 
 
 def _hides_target(
     placed: _Placed,
-    which: NDArray[np.int64],
+    object_index: NDArray[np.int64],
     rotation: NDArray[np.float64],
     spots: NDArray[np.float64],
     occlusion: float,
@@ -399,11 +401,11 @@ def _hides_target(
     its picture."""
     across = np.linalg.norm(spots[..., :2], axis=2, keepdims=True)
     towards = spots[..., :2] / np.maximum(across, 1e-9)
-    points = placed.extents.extremes[which] @ np.swapaxes(rotation, 1, 2)
+    points = placed.extents.extremes[object_index] @ np.swapaxes(rotation, 1, 2)
     along = across + towards @ np.swapaxes(points[..., :2], 1, 2)
     z = spots[..., 2:] + points[:, None, :, 2]
     begin = (along / np.maximum(z, 1e-9)).min(axis=2)
-    end = _end_on_target(placed, towards, np.full(len(which), occlusion))
+    end = _end_on_target(placed, towards, np.full(len(object_index), occlusion))
     return np.asarray((spots[..., 2] < placed.centre[:, 0, 2, None]) & (begin < end))
 
 
@@ -425,10 +427,10 @@ def _end_on_target(
 
 
 def _clear_of_camera(
-    placed: _Placed, which: NDArray[np.int64], spots: NDArray[np.float64]
+    placed: _Placed, object_index: NDArray[np.int64], spots: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     z = spots[..., 2] if placed.view is None else (spots @ placed.view[:, 2, :, None])[..., 0]
-    return np.asarray(z >= placed.extents.radius[which][:, None] + CLEARANCE)
+    return np.asarray(z >= placed.extents.radius[object_index][:, None] + CLEARANCE)
 
 
 def _in_picture(plans: Plans, spots: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -442,7 +444,7 @@ def _in_picture(plans: Plans, spots: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _free_spots(
     placed: _Placed,
     first_upright: int,
-    which: NDArray[np.int64],
+    object_index: NDArray[np.int64],
     board: NDArray[np.float64],
     middle: NDArray[np.float64],
     side: NDArray[np.float64],
@@ -461,7 +463,7 @@ def _free_spots(
     angles = 2 * np.pi * side[:, None] + _TRIES * _GOLDEN_ANGLE
     flat = np.stack([np.cos(angles), np.sin(angles)], axis=2)
     direction = flat @ np.swapaxes(board[:, :, :2], 1, 2)
-    base = middle + extents.half_height[which][:, None] * up
+    base = middle + extents.half_height[object_index][:, None] * up
     offset = base[:, None] - placed.centre
     upright = np.arange(offset.shape[1]) >= max(first_upright, 1)
     upright[0] = True
@@ -470,8 +472,8 @@ def _free_spots(
     everything = slice(None)
     reach = np.where(
         upright,
-        placed.sizes(extents.footprint, everything) + extents.footprint[which][:, None],
-        placed.sizes(extents.radius, everything) + extents.radius[which][:, None],
+        placed.sizes(extents.footprint, everything) + extents.footprint[object_index][:, None],
+        placed.sizes(extents.radius, everything) + extents.radius[object_index][:, None],
     )
     reach = np.maximum(reach + _GAP, 0.0)
     # |offset + t direction| < reach between two values of t: an interval that is not free.

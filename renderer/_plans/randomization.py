@@ -179,8 +179,8 @@ def read_randomization(name: str | Path) -> Randomization:
         return RANDOMIZATIONS[str(name)]
     path = Path(name)
     if not os.path.isfile(path):
-        known = ", ".join(RANDOMIZATIONS)
-        raise WrongValue("randomize", name, f"{known} or a TOML file that exists")
+        presets = ", ".join(RANDOMIZATIONS)
+        raise WrongValue("randomize", name, f"{presets} or a TOML file that exists")
     try:
         content = parse_toml(read_file(path, most=_MOST_BYTES))
     except OSError as error:

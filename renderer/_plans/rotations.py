@@ -41,8 +41,8 @@ def quaternion_from_matrix(rotation: ArrayLike) -> NDArray[np.float64]:
         axis=-2,
     )  # fmt: skip
     best = np.argmax(np.diagonal(candidates, axis1=-2, axis2=-1), axis=-1)
-    chosen = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
-    unit = chosen / np.linalg.norm(chosen, axis=-1, keepdims=True)
+    best_candidate = np.take_along_axis(candidates, best[..., None, None], axis=-2)[..., 0, :]
+    unit = best_candidate / np.linalg.norm(best_candidate, axis=-1, keepdims=True)
     leading = np.take_along_axis(unit, np.argmax(unit != 0, axis=-1)[..., None], axis=-1)
     return np.asarray(np.where(leading < 0, -unit, unit) + 0.0)
 

@@ -115,12 +115,12 @@ def _symmetry_rotations(symmetries: Symmetries, step_degrees: float) -> NDArray[
         return np.eye(3)[None]
     count = math.ceil(360.0 / step_degrees - _SAME)
     twists = rotation_about(_axes(symmetries)[0], np.arange(count) * (2 * np.pi / count))
-    kept: list[NDArray[np.float64]] = []
+    distinct: list[NDArray[np.float64]] = []
     for rotation in (turns[:, None] @ twists).reshape(-1, 3, 3):
         # A discrete turn about the axis itself leads to some of the twists once more.
-        if not kept or np.abs(np.stack(kept) - rotation).max(axis=(1, 2)).min() > _SAME:
-            kept.append(rotation)
-    return np.stack(kept)
+        if not distinct or np.abs(np.stack(distinct) - rotation).max(axis=(1, 2)).min() > _SAME:
+            distinct.append(rotation)
+    return np.stack(distinct)
 
 
 def _fixed_point(symmetries: Symmetries) -> NDArray[np.float64]:
@@ -169,7 +169,9 @@ def _group(transforms: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     for turn, shift in elements:
         for other_turn, other_shift in generators:
             product = turn @ other_turn, turn @ other_shift + shift
-            apart = angle_between(product[0], np.stack([known for known, _ in elements]))
+            apart = angle_between(
+                product[0], np.stack([element_turn for element_turn, _ in elements])
+            )
             if apart.min() > _MEASURED_TO:
                 elements.append(product)
             if len(elements) > _LARGEST_GROUP:

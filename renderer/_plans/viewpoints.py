@@ -124,9 +124,9 @@ def _subdivide(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     a, b, c = faces.T
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    unique, which = np.unique(edges, axis=0, return_inverse=True)
+    unique, edge_index = np.unique(edges, axis=0, return_inverse=True)
     middle = vertices[unique].sum(axis=1)
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    ab, bc, ca = len(vertices) + which.reshape(3, -1)
+    ab, bc, ca = len(vertices) + edge_index.reshape(3, -1)
     parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
     return np.concatenate([vertices, middle]), np.concatenate([np.stack(p, 1) for p in parts])

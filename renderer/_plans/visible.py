@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer._crops import Plans
 from renderer._plans.cutting import target_points
-from renderer._plans.placing import Extents, board_under, measure
+from renderer._plans.placing import Extents, board_under, measure_extents
 
 _GRID = 256
 """Squares across the picture of a partly hidden target: its box is found to half of one."""
@@ -27,7 +27,7 @@ def visible_middles(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.floa
         models: what `object_index` counts.
     """
     middles = np.empty((len(plans), 2))
-    extents = measure(models)
+    extents = measure_extents(models)
     before = _stands_before(plans, models, extents)
     for row in range(len(plans)):
         points = _seen_from_camera(
@@ -64,15 +64,15 @@ def _partly_hidden(
     if step <= 0:
         return None
     target = models[plans.object_index[row]]
-    seen = _drawn((points - low) / step, target)
+    visible = _drawn((points - low) / step, target)
     others = plans.others
     for place in hiding:
         model = models[others.object_index[row, place]]
-        there = _seen_from_camera(
+        in_view = _seen_from_camera(
             model, others.rotation[row, place], others.translation[row, place]
         )
-        seen &= ~_drawn((there - low) / step, model)
-    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        visible &= ~_drawn((in_view - low) / step, model)
+    rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     middle = np.array([columns[0] + columns[-1] + 1, rows[0] + rows[-1] + 1]) / 2
@@ -86,8 +86,8 @@ def _drawn(points: NDArray[np.float64], model: CadModel) -> NDArray[np.bool_]:
     low, high = _least(corners), _greatest(corners)
     first = np.ceil(np.clip(low[:, 1], 0, _GRID)).astype(np.int64)
     last = np.floor(np.clip(high[:, 1], -1, _GRID - 1)).astype(np.int64)
-    beside = (high[:, 0] < 0) | (low[:, 0] > _GRID - 1)
-    rows = np.where(beside, 0, np.maximum(last - first + 1, 0))
+    outside = (high[:, 0] < 0) | (low[:, 0] > _GRID - 1)
+    rows = np.where(outside, 0, np.maximum(last - first + 1, 0))
     face = np.repeat(np.arange(len(corners)), rows)
     row = first[face] + np.arange(len(face)) - (np.cumsum(rows) - rows)[face]
     left, right = _between_edges(corners[face], row)
@@ -115,9 +115,9 @@ def _between_edges(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(S,) twice, from where to where (S, 3, 2) triangles reach in (S,) rows."""
     left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
-    for here, there in ((0, 1), (1, 2), (2, 0)):
-        x, y = corners[:, here].T
-        across, down = (corners[:, there] - corners[:, here]).T
+    for start_corner, end_corner in ((0, 1), (1, 2), (2, 0)):
+        x, y = corners[:, start_corner].T
+        across, down = (corners[:, end_corner] - corners[:, start_corner]).T
         with np.errstate(divide="ignore", invalid="ignore"):
             share = (row - y) / down
         crosses = (share >= 0) & (share <= 1)
@@ -139,15 +139,17 @@ def _stands_before(plans: Plans, models: Sequence[CadModel], extents: Extents) -
         return np.zeros(others.object_index.shape, bool)
     first = plans.object_index.astype(np.int64)
     second = np.maximum(others.object_index, 0).astype(np.int64)
-    here = target_points(plans, models, "box")
-    there = (others.rotation @ extents.centre[second][..., None])[..., 0] + others.translation
-    apart = np.linalg.norm(there - here[:, None], axis=2)
-    balls = apart >= extents.radius[first][:, None] + extents.radius[second]
+    target_centre = target_points(plans, models, "box")
+    other_centres = (others.rotation @ extents.centre[second][..., None])[
+        ..., 0
+    ] + others.translation
+    distances = np.linalg.norm(other_centres - target_centre[:, None], axis=2)
+    balls = distances >= extents.radius[first][:, None] + extents.radius[second]
     up, _ = board_under(plans, models)
     nearer = []
     for centre, to_target, sizes in (
-        (there, here, extents.radius),
-        (_flat(there, up[:, None]), _flat(here, up), extents.footprint),
+        (other_centres, target_centre, extents.radius),
+        (_flat(other_centres, up[:, None]), _flat(target_centre, up), extents.footprint),
     ):
         of_target = (to_target**2).sum(axis=1) - sizes[first] ** 2
         of_others = (centre**2).sum(axis=2) - sizes[second] ** 2

@@ -49,13 +49,13 @@ class Accessor:
 
     def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """(R, K), some rows as they are stored."""
-        taken = self.stored[rows]
+        stored = self.stored[rows]
         if self.changed is not None:
             at, values = self.changed
             place = np.minimum(np.searchsorted(at, rows), len(at) - 1)
-            found = at[place] == rows
-            taken[found] = values[place[found]]
-        return taken
+            is_changed = at[place] == rows
+            stored[is_changed] = values[place[is_changed]]
+        return stored
 
     def numbers(self, rows: NDArray[np.int64], *, fractions: bool = False) -> NDArray[np.float64]:
         """(R, K), some rows as they are meant.
@@ -64,10 +64,10 @@ class Accessor:
             rows: (R,).
             fractions: integers stand for fractions whatever the file says.
         """
-        taken = self.rows(rows)
-        values = taken.astype(np.float64)
+        stored = self.rows(rows)
+        values = stored.astype(np.float64)
         if self.is_integer and (self.normalized or fractions):
-            values = np.maximum(values / np.iinfo(taken.dtype).max, -1.0)
+            values = np.maximum(values / np.iinfo(stored.dtype).max, -1.0)
         return values
 
 
@@ -207,7 +207,7 @@ class Document:
             self.bad(f"{name} is neither true nor false")
         return value
 
-    def label(self, kind: str, index: int) -> str:
+    def name_of(self, kind: str, index: int) -> str:
         """What to call an entry of one of the lists in a message."""
         name = self.item(kind, index).get("name")
         return name[:40] if isinstance(name, str) and name else f"{kind.rstrip('s')} {index}"
@@ -354,8 +354,8 @@ _UNREADABLE = {
 def unreadable(path: object, extension: str) -> ModelError:
     """The error for a file that needs an extension which cannot be read."""
     name, advice = _UNREADABLE.get(extension, ("", "export it without this extension"))
-    what = f"{name} ({extension[:60]})" if name else f"the extension {extension[:60]!r}"
-    return ModelError(f"{path} needs {what}, which cannot be read; {advice}")
+    named = f"{name} ({extension[:60]})" if name else f"the extension {extension[:60]!r}"
+    return ModelError(f"{path} needs {named}, which cannot be read; {advice}")
 
 
 def _is_finite(value: object) -> bool:

@@ -26,7 +26,7 @@ _MOST_EXTENDED = MAX_PIXELS // 4
 
 
 @dataclass(frozen=True)
-class Picture:
+class Texture:
     """A texture: an image and how it goes on beyond its borders."""
 
     image: int
@@ -40,7 +40,7 @@ class Picture:
 class Material:
     """Of a surface, as far as it is shown."""
 
-    picture: Picture | None = None
+    texture: Texture | None = None
     coordinates: int = 0
     """The set of texture coordinates, n of TEXCOORD_n."""
     transform: tuple[tuple[float, float, float], tuple[float, float, float]] = (
@@ -68,14 +68,14 @@ def material_of(document: Document, index: int) -> Material:
     mode = fields.get("alphaMode", "OPAQUE")
     if mode not in ("OPAQUE", "MASK", "BLEND"):
         document.bad(f"alphaMode is {str(mode)[:20]}")
-    picture, coordinates, transform = None, 0, Material.transform
+    texture, coordinates, transform = None, 0, Material.transform
     if texture_name in base:
-        texture = document.fields(base, texture_name)
-        picture = _picture(document, texture)
-        coordinates, transform = _placing(document, texture)
+        info = document.fields(base, texture_name)
+        texture = _texture(document, info)
+        coordinates, transform = _placing(document, info)
     red, green, blue, alpha = np.clip(factor, 0, 1).tolist()
     return Material(
-        picture, coordinates, transform, (red, green, blue, alpha), mode,
+        texture, coordinates, transform, (red, green, blue, alpha), mode,
         document.number(fields, "alphaCutoff", 0.5),
     )  # fmt: skip
 
@@ -83,15 +83,15 @@ def material_of(document: Document, index: int) -> Material:
 def left_out(document: Document, index: int) -> set[str]:
     """What of a material is not shown, in words."""
     fields = document.item("materials", index)
-    found = set()
+    looks = set()
     if document.numbers(fields, "emissiveFactor", [0.0, 0.0, 0.0]).max() > 0:
-        found.add("emission")
+        looks.add("emission")
     if "normalTexture" in fields:
-        found.add("normal maps")
+        looks.add("normal maps")
     for name in document.fields(fields, "extensions"):
         if name in _OTHER_LOOKS:
-            found.add(_OTHER_LOOKS[name])
-    return found
+            looks.add(_OTHER_LOOKS[name])
+    return looks
 
 
 _OTHER_LOOKS = {
@@ -104,7 +104,7 @@ _OTHER_LOOKS = {
 }
 
 
-def _picture(document: Document, info: Fields) -> Picture | None:
+def _texture(document: Document, info: Fields) -> Texture | None:
     texture = document.item("textures", info.get("index"))
     source, needed = texture.get("source"), ""
     for name in document.fields(texture, "extensions"):
@@ -122,7 +122,7 @@ def _picture(document: Document, info: Fields) -> Picture | None:
     wraps = tuple(sampler.get(name, REPEAT) for name in ("wrapS", "wrapT"))
     if any(wrap not in (REPEAT, CLAMP, MIRROR) for wrap in wraps):
         document.bad("a texture is neither repeated nor clamped nor mirrored")
-    return Picture(int(source), (wraps[0], wraps[1]), sampler.get("magFilter") == _NEAREST)
+    return Texture(int(source), (wraps[0], wraps[1]), sampler.get("magFilter") == _NEAREST)
 
 
 def _placing(
@@ -157,13 +157,13 @@ def image_content(document: Document, index: int) -> bytes:
     else:
         content = bytes(document.view(image.get("bufferView")))
     if not 0 < picture_pixels(content) <= MAX_PIXELS:
-        raise _no_picture(document, index)
+        raise _no_texture(document, index)
     return content
 
 
-def _no_picture(document: Document, index: int) -> ModelError:
+def _no_texture(document: Document, index: int) -> ModelError:
     return ModelError(
-        f"{document.path} has the texture {document.label('images', index)!r}, which is not a "
+        f"{document.path} has the texture {document.name_of('images', index)!r}, which is not a "
         "picture that can be read; save it as PNG or JPEG of at most 16384 x 8192 pixels"
     )
 
@@ -176,7 +176,7 @@ def decoded(document: Document, image: int, content: bytes, most: int) -> NDArra
     """
     rgba = decode_with_alpha(content)
     if rgba is None:
-        raise _no_picture(document, image)
+        raise _no_texture(document, image)
     return reduced(rgba, min(1.0, most / max(rgba.shape)))
 
 

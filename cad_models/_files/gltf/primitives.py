@@ -97,7 +97,7 @@ def surface_of(
     document: Document,
     primitive: Primitive,
     material: Material | None,
-    shown: Shown,
+    instance: Shown,
     scene: Scene,
 ) -> Surface:
     """The triangles of a part as a node shows them, before the node's transform.
@@ -112,16 +112,16 @@ def surface_of(
         )
     attributes = _Attributes(document, primitive, rows)
     vertices, normals = primitive.positions.numbers(rows), attributes.values("NORMAL", "VEC3")
-    vertices, normals = _morphed(document, primitive, shown, rows, vertices, normals)
-    if shown.skin is not None:
-        vertices, normals = _skinned(document, shown.skin, scene, attributes, vertices, normals)
+    vertices, normals = _morphed(document, primitive, instance, rows, vertices, normals)
+    if instance.skin is not None:
+        vertices, normals = _skinned(document, instance.skin, scene, attributes, vertices, normals)
     if not np.isfinite(vertices).all():
         raise _not_finite(document)
     if normals is not None and not np.isfinite(normals).all():
         normals = None
     coordinates = _coordinates(document, attributes, material)
     part = RawMesh(vertices, faces.reshape(-1, 3), normals, texture_coordinates=coordinates)
-    lacks = coordinates is None and material is not None and material.picture is not None
+    lacks = coordinates is None and material is not None and material.texture is not None
     return Surface(part, _tint(document, attributes), material, lacks)
 
 
@@ -139,8 +139,10 @@ class _Attributes:
     rows: NDArray[np.int64]
     """Of the vertices that are used."""
 
-    def accessor(self, name: str, *kinds: str, of: Fields | None = None) -> Accessor | None:
-        attributes = self.document.fields(self.primitive.fields, "attributes") if of is None else of
+    def accessor(self, name: str, *kinds: str, holder: Fields | None = None) -> Accessor | None:
+        attributes = (
+            self.document.fields(self.primitive.fields, "attributes") if holder is None else holder
+        )
         if name not in attributes:
             return None
         accessor = self.document.accessor(attributes[name], *kinds)
@@ -149,9 +151,9 @@ class _Attributes:
         return accessor
 
     def values(
-        self, name: str, *kinds: str, of: Fields | None = None, fractions: bool = False
+        self, name: str, *kinds: str, holder: Fields | None = None, fractions: bool = False
     ) -> NDArray[np.float64] | None:
-        accessor = self.accessor(name, *kinds, of=of)
+        accessor = self.accessor(name, *kinds, holder=holder)
         return None if accessor is None else accessor.numbers(self.rows, fractions=fractions)
 
 
@@ -172,7 +174,7 @@ def _corners(primitive: Primitive) -> NDArray[np.int64]:
 def _morphed(
     document: Document,
     primitive: Primitive,
-    shown: Shown,
+    instance: Shown,
     rows: NDArray[np.int64],
     vertices: NDArray[np.float64],
     normals: NDArray[np.float64] | None,
@@ -181,8 +183,8 @@ def _morphed(
     targets = document.entries(primitive.fields, "targets")
     if not targets:
         return vertices, normals
-    mesh = document.item("meshes", shown.mesh)
-    weights = shown.weights
+    mesh = document.item("meshes", instance.mesh)
+    weights = instance.weights
     if weights is None:
         weights = document.numbers(mesh, "weights", [0.0] * len(targets)).tolist()
     if len(weights) != len(targets):
@@ -193,7 +195,7 @@ def _morphed(
             continue
         if not isinstance(target, dict):
             document.bad("a morph target is not an object")
-        moved = attributes.values("POSITION", "VEC3", of=target)
+        moved = attributes.values("POSITION", "VEC3", holder=target)
         if moved is not None:
             vertices, normals = vertices + weight * moved, None
     return vertices, normals
@@ -231,11 +233,13 @@ def _skinned(
     if joint.min() < 0 or joint.max() >= len(matrices):
         document.bad("a skin has not as many joints as its vertices name")
     for start in range(0, len(vertices), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        blend = np.einsum("vk,vkij->vij", weight[some] / total[some], matrices[joint[some]])
-        vertices[some] = np.einsum("vij,vj->vi", blend[:, :3, :3], vertices[some]) + blend[:, :3, 3]
+        chunk = slice(start, start + _AT_ONCE)
+        blend = np.einsum("vk,vkij->vij", weight[chunk] / total[chunk], matrices[joint[chunk]])
+        vertices[chunk] = (
+            np.einsum("vij,vj->vi", blend[:, :3, :3], vertices[chunk]) + blend[:, :3, 3]
+        )
         if normals is not None:
-            normals[some] = np.einsum("vij,vj->vi", blend[:, :3, :3], normals[some])
+            normals[chunk] = np.einsum("vij,vj->vi", blend[:, :3, :3], normals[chunk])
     return vertices, normals
 
 
@@ -261,7 +265,7 @@ def _coordinates(
     document: Document, attributes: _Attributes, material: Material | None
 ) -> NDArray[np.float64] | None:
     """(V, 2), in the material's picture; None where there is none or nothing is said."""
-    if material is None or material.picture is None:
+    if material is None or material.texture is None:
         return None
     values = attributes.values(f"TEXCOORD_{material.coordinates}", "VEC2")
     if values is None:

@@ -90,7 +90,7 @@ def _check_extensions(document: Document) -> None:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _PlacedSurface:
     """A surface, and where it is shown."""
 
     surface: Surface
@@ -107,46 +107,46 @@ class _Reader:
         self._name = document.path.name
         self._materials: dict[int, Material] = {}
         self._texels = 0
-        placed = list(self._placed(scene_of(document)))
-        if not placed:
+        placed_surfaces = list(self._placed(scene_of(document)))
+        if not placed_surfaces:
             lines = " but points or lines" if "points and lines" in self._left_out else ""
             raise ModelError(
                 f"{document.path} has no triangles in its scene{lines}; export it as a surface"
             )
-        self._groups: dict[Material | None, list[_Placed]] = {}
-        for one in placed:
-            self._groups.setdefault(_look(one.surface), []).append(one)
+        self._groups: dict[Material | None, list[_PlacedSurface]] = {}
+        for surface in placed_surfaces:
+            self._groups.setdefault(_look(surface.surface), []).append(surface)
         cut_places = sum(
-            len(one.matrices)
+            len(surface.matrices)
             for look, group in self._groups.items()
-            for one in group
+            for surface in group
             if look is not None and look.mode != "OPAQUE"
         )
         self._most_cut = MOST_CUT_FACES // max(cut_places, 1)
-        self._most_baked = _MOST_BAKED_TEXELS // len(placed)
+        self._most_baked = _MOST_BAKED_TEXELS // len(placed_surfaces)
 
-    def _placed(self, scene: Scene) -> Iterator[_Placed]:
+    def _placed(self, scene: Scene) -> Iterator[_PlacedSurface]:
         document = self._document
         places: dict[tuple[int, int | None, tuple[float, ...] | None], list[Shown]] = {}
-        for shown in scene.shown:
-            weights = None if shown.weights is None else tuple(shown.weights)
-            places.setdefault((shown.mesh, shown.skin, weights), []).append(shown)
-        found: list[tuple[Primitive, Shown, Matrices]] = []
-        for several in places.values():
-            matrices = np.concatenate([shown.matrices for shown in several])
-            for primitive in primitives_of(document, several[0].mesh):
-                found.append((primitive, several[0], matrices))
-                if len(found) > MOST_NODES:
+        for instance in scene.shown:
+            weights = None if instance.weights is None else tuple(instance.weights)
+            places.setdefault((instance.mesh, instance.skin, weights), []).append(instance)
+        placings: list[tuple[Primitive, Shown, Matrices]] = []
+        for instances in places.values():
+            matrices = np.concatenate([instance.matrices for instance in instances])
+            for primitive in primitives_of(document, instances[0].mesh):
+                placings.append((primitive, instances[0], matrices))
+                if len(placings) > MOST_NODES:
                     raise too_many_places(document)
-        self._check_counts([(primitive, len(matrices)) for primitive, _, matrices in found])
-        for primitive, shown, matrices in found:
+        self._check_counts([(primitive, len(matrices)) for primitive, _, matrices in placings])
+        for primitive, instance, matrices in placings:
             if not primitive.face_count:
                 self._left_out.add("points and lines")
                 continue
             material = self._material(primitive)
-            surface = _evenly_tinted(surface_of(document, primitive, material, shown, scene))
-            self._remember(primitive, shown, surface)
-            yield _Placed(surface, matrices)
+            surface = _evenly_tinted(surface_of(document, primitive, material, instance, scene))
+            self._remember(primitive, instance, surface)
+            yield _PlacedSurface(surface, matrices)
 
     def _material(self, primitive: Primitive) -> Material | None:
         if "material" not in primitive.fields:
@@ -174,32 +174,32 @@ class _Reader:
                 f"{MOST_NUMBERS}; export it without them"
             )
 
-    def _remember(self, primitive: Primitive, shown: Shown, surface: Surface) -> None:
+    def _remember(self, primitive: Primitive, instance: Shown, surface: Surface) -> None:
         """What of the surface is not shown as it is meant."""
         if surface.lacks_coordinates:
             self._note("textures without texture coordinates are left out")
-        if shown.skin is not None or primitive.fields.get("targets"):
+        if instance.skin is not None or primitive.fields.get("targets"):
             self._note("it is shown at rest, without animation")
         material = surface.material
         if material is not None and material.mode == "BLEND":
-            seen = np.array([material.factor[3]])
+            alphas = np.array([material.factor[3]])
             if surface.tint is not None:
-                seen = seen * surface.tint[:, 3]
-            if ((seen > 0) & (seen < 1)).any():
+                alphas = alphas * surface.tint[:, 3]
+            if ((alphas > 0) & (alphas < 1)).any():
                 self._left_out.add("transparency")
 
-    def _note(self, what: str) -> None:
-        self._notes[f"{self._name}: {what}"] = None
+    def _note(self, note: str) -> None:
+        self._notes[f"{self._name}: {note}"] = None
 
     def notes(self) -> list[str]:
         """A sentence for each thing that is not shown as it is meant."""
         if self._document.entries(self._document.root, "animations"):
             self._note("it is shown at rest, without animation")
-        things = sorted(self._left_out)
-        if things:
-            words = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
-            several = len(things) > 1 or words.endswith("s")
-            self._note(f"{words} {'are' if several else 'is'} left out")
+        looks = sorted(self._left_out)
+        if looks:
+            words = " and ".join([", ".join(looks[:-1]), looks[-1]] if looks[1:] else looks)
+            is_plural = len(looks) > 1 or words.endswith("s")
+            self._note(f"{words} {'are' if is_plural else 'is'} left out")
         return list(self._notes)
 
     def parts(self) -> Iterator[RawMesh]:
@@ -210,12 +210,12 @@ class _Reader:
         """
         pictures: dict[int, list[Material]] = {}
         for look in self._groups:
-            if look is not None and look.picture is not None:
-                pictures.setdefault(look.picture.image, []).append(look)
+            if look is not None and look.texture is not None:
+                pictures.setdefault(look.texture.image, []).append(look)
         plain = [
             part
             for look, group in self._groups.items()
-            if look is None or look.picture is None
+            if look is None or look.texture is None
             for part in self._plain(look, group)
         ]
         if plain:
@@ -268,9 +268,9 @@ class _Reader:
         if self._texels > MAX_PIXELS:
             raise self._too_many_pixels()
 
-    def _plain(self, look: Material | None, group: Sequence[_Placed]) -> Iterator[RawMesh]:
-        for one in group:
-            part, tint = one.surface.part, one.surface.tint
+    def _plain(self, look: Material | None, group: Sequence[_PlacedSurface]) -> Iterator[RawMesh]:
+        for placed in group:
+            part, tint = placed.surface.part, placed.surface.tint
             if look is not None:
                 part, tint = self._seen(look, part, tint, None)
             if not len(part.faces):
@@ -279,7 +279,7 @@ class _Reader:
                 light = np.ones((len(part.vertices), 4)) if tint is None else tint
                 factor = np.ones(3) if look is None else np.array(look.factor[:3])
                 part = replace(part, colors=srgb.encoded(light[:, :3] * factor))
-            yield _in_places(replace(part, texture_coordinates=None), one.matrices)
+            yield _in_places(replace(part, texture_coordinates=None), placed.matrices)
 
     def _textured(self, look: Material, rgba: NDArray[np.uint8]) -> Iterator[RawMesh]:
         group = self._groups[look]
@@ -289,53 +289,53 @@ class _Reader:
             rgba = without_hidden_colors(rgba, _hidden(look)[rgba[..., 3]])
         texture, shared = tinted(rgba[..., :3], look.factor), []
         self._count_texels(texture)
-        for one in group:
-            part, tint = self._seen(look, one.surface.part, one.surface.tint, alpha)
+        for placed in group:
+            part, tint = self._seen(look, placed.surface.part, placed.surface.tint, alpha)
             if not len(part.faces):
                 continue
             part = replace(
                 part, texture=texture, texture_coordinates=_coordinates(part) * (1, -1) + (0, 1)
             )
             if tint is None or (tint[:, :3] == 1).all():
-                shared.append(_in_places(part, one.matrices))
+                shared.append(_in_places(part, placed.matrices))
             else:
                 part = baked(part, tint[:, :3], self._most_baked)
                 assert part.texture is not None
                 self._count_texels(part.texture)
-                yield _in_places(part, one.matrices)
+                yield _in_places(part, placed.matrices)
         if shared:
             yield joined(shared, str(self._document.path))
 
     def _prepared(
-        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
-    ) -> tuple[NDArray[np.uint8], list[_Placed]]:
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_PlacedSurface]
+    ) -> tuple[NDArray[np.uint8], list[_PlacedSurface]]:
         """A picture that looks right repeated, and the surfaces with their places in it."""
-        assert look.picture is not None
+        assert look.texture is not None
         if look.mode != "OPAQUE":
             rgba = reduced(rgba, _LARGEST_CUT_SIDE / max(rgba.shape))
-        if look.picture.sharp:
+        if look.texture.sharp:
             rgba = sharpened(rgba, look.mode != "OPAQUE")
-        every = np.concatenate([_coordinates(one.surface.part) for one in group])
+        coordinates_of_all = np.concatenate([_coordinates(placed.surface.part) for placed in group])
         rgba, scale, offset, as_it_was = extended(
-            rgba, look.picture.wraps, every.min(axis=0), every.max(axis=0)
+            rgba, look.texture.wraps, coordinates_of_all.min(axis=0), coordinates_of_all.max(axis=0)
         )
         if as_it_was:
             self._note("a texture is repeated where it should be clamped or mirrored")
         moved = []
-        for one in group:
-            coordinates = _coordinates(one.surface.part) * scale + offset
-            part = replace(one.surface.part, texture_coordinates=coordinates)
-            moved.append(replace(one, surface=replace(one.surface, part=part)))
+        for placed in group:
+            coordinates = _coordinates(placed.surface.part) * scale + offset
+            part = replace(placed.surface.part, texture_coordinates=coordinates)
+            moved.append(replace(placed, surface=replace(placed.surface, part=part)))
         return rgba, moved
 
     def _alpha(
-        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_Placed]
+        self, look: Material, rgba: NDArray[np.uint8], group: Sequence[_PlacedSurface]
     ) -> Alpha | None:
         """What the picture hides of surfaces that have no alpha of their own."""
         if look.mode == "OPAQUE":
             return None
-        tinted_ones = sum(one.surface.tint is not None for one in group)
-        most = min(_MOST_ALPHA_TEXELS, _MOST_ALPHA_TEXELS_IN_ALL // max(tinted_ones, 1))
+        tinted_count = sum(placed.surface.tint is not None for placed in group)
+        most = min(_MOST_ALPHA_TEXELS, _MOST_ALPHA_TEXELS_IN_ALL // max(tinted_count, 1))
         stored = np.ascontiguousarray(rgba[..., 3])
         if look.mode == "BLEND":
             if (~_hidden(look)[stored] & (stored < 255)).any():
@@ -363,9 +363,9 @@ class _Reader:
         if look.mode == "OPAQUE":
             return part, tint
         if look.mode == "BLEND":
-            own = np.ones(len(part.vertices)) if tint is None else tint[:, 3]
-            kept = (own * look.factor[3] > 0)[part.faces].any(axis=1)
-            part = replace(part, faces=part.faces[kept])
+            vertex_alpha = np.ones(len(part.vertices)) if tint is None else tint[:, 3]
+            is_visible = (vertex_alpha * look.factor[3] > 0)[part.faces].any(axis=1)
+            part = replace(part, faces=part.faces[is_visible])
             if tint is not None:
                 tint = np.column_stack([tint[:, :3], np.ones(len(tint))])
         if alpha is None:
@@ -426,7 +426,7 @@ def _look(surface: Surface) -> Material | None:
         # The format's own, white and opaque, takes the place of none where there are colours.
         return None
     if surface.lacks_coordinates:
-        material = replace(material, picture=None)
+        material = replace(material, texture=None)
     return replace(
         material,
         coordinates=0,

@@ -47,18 +47,18 @@ def scene_of(document: Document) -> Scene:
     """
     if len(document.entries(document.root, "nodes")) > MOST_NODES:
         raise too_many_places(document)
-    shown, matrices, places = [], {}, 0
+    instances, matrices, places = [], {}, 0
     with np.errstate(over="ignore", invalid="ignore"):
         for index, node, matrix, visible in _walk(document):
             if not np.isfinite(matrix).all():
                 document.bad(f"node {index} has a transform that is not finite")
             matrices[index] = matrix
             if visible and "mesh" in node:
-                shown.append(_shown(document, node, matrix))
-                places += len(shown[-1].matrices)
+                instances.append(_shown(document, node, matrix))
+                places += len(instances[-1].matrices)
                 if places > MOST_NODES:
                     raise too_many_places(document)
-    return Scene(shown, matrices)
+    return Scene(instances, matrices)
 
 
 def too_many_places(document: Document) -> ModelError:
@@ -72,13 +72,13 @@ def too_many_places(document: Document) -> ModelError:
 def _walk(document: Document) -> Iterator[tuple[int, Fields, NDArray[np.float64], bool]]:
     """Every node once, parents first, with its transform and whether it is visible."""
     waiting = [(root, np.eye(4), True) for root in reversed(_roots(document))]
-    local, seen = _local(document), set()
+    local, visited = _local(document), set()
     while waiting:
         index, above, visible = waiting.pop()
         node = document.item("nodes", index)
-        if index in seen:
+        if index in visited:
             document.bad(f"node {index} has several parents")
-        seen.add(index)
+        visited.add(index)
         matrix = above @ local[index]
         visibility = document.extension(node, "KHR_node_visibility")
         if visibility is not None:

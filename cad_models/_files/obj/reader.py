@@ -85,15 +85,17 @@ def read(files: SourceFiles) -> RawMesh:
     statements = _statements(files)
     materials = _materials(statements.libraries, files)
     triangles = _triangles(statements, files)
-    shown = {name: materials.get(name or "", Material()) for name in {*triangles.materials}}
+    materials_used = {
+        name: materials.get(name or "", Material()) for name in {*triangles.materials}
+    }
     notes = [*_notes(statements, triangles, materials, files)]
-    seen = {name: material for name, material in shown.items() if material.opacity > 0}
-    if shown and not seen:
+    opaque = {name: material for name, material in materials_used.items() if material.opacity > 0}
+    if materials_used and not opaque:
         notes.append(f"{files.path.name}: all of it is transparent and is shown opaque")
-    elif len(seen) < len(shown):
+    elif len(opaque) < len(materials_used):
         notes.append(f"{files.path.name}: what is wholly transparent is left out")
-        shown = seen
-    parts = list(_parts(triangles, shown, files))
+        materials_used = opaque
+    parts = list(_parts(triangles, materials_used, files))
     if not parts:
         # Which `checked` refuses in the words of all formats.
         return RawMesh(triangles.points, np.empty((0, 3), dtype=np.int64))
@@ -103,33 +105,33 @@ def read(files: SourceFiles) -> RawMesh:
 
 
 def _statements(files: SourceFiles) -> _Statements:
-    found, material = _Statements(), None
+    statements, material = _Statements(), None
     for line in plain_text(files.content).replace(b"\\\n", b" ").split(b"\n"):
         key, *words = line.split(None, 1) or [b""]
         rest = words[0] if words else b""
         if key == b"v":
-            found.v.append(rest)
+            statements.v.append(rest)
         elif key == b"vt":
-            found.vt.append(rest)
+            statements.vt.append(rest)
         elif key == b"vn":
-            found.vn.append(rest)
+            statements.vn.append(rest)
         elif key in (b"f", b"fo"):
             corners = rest.partition(b"#")[0].split()
             if b"-" in rest:
-                lengths = len(found.v), len(found.vt), len(found.vn)
+                lengths = len(statements.v), len(statements.vt), len(statements.vn)
                 corners = [_from_the_end(corner, lengths) for corner in corners]
-            found.corners += corners
-            found.counts.append(len(corners))
-            found.materials.append(material)
+            statements.corners += corners
+            statements.counts.append(len(corners))
+            statements.materials.append(material)
         elif key == b"usemtl":
             material = _decoded(rest)
-        elif key == b"mtllib" and _decoded(rest) not in found.libraries:
-            found.libraries.append(_decoded(rest))
+        elif key == b"mtllib" and _decoded(rest) not in statements.libraries:
+            statements.libraries.append(_decoded(rest))
         elif key in _FREE_FORM:
-            found.free_form = True
-        if len(found.v) > MAX_VERTICES or len(found.counts) > MAX_FACES:
-            raise too_many(str(files.path), len(found.counts), len(found.v))
-    return found
+            statements.free_form = True
+        if len(statements.v) > MAX_VERTICES or len(statements.counts) > MAX_FACES:
+            raise too_many(str(files.path), len(statements.counts), len(statements.v))
+    return statements
 
 
 def _decoded(text: bytes) -> str:
@@ -173,7 +175,7 @@ def _library_names(line: str, files: SourceFiles) -> list[str]:
 
 
 def _triangles(statements: _Statements, files: SourceFiles) -> _Triangles:
-    label = str(files.path)
+    subject = str(files.path)
     points, colors = _points(statements.v, files)
     coordinates = _rows(statements.vt, 2, files, missing=0.0)
     normals = _rows(statements.vn, 3, files)
@@ -181,10 +183,10 @@ def _triangles(statements: _Statements, files: SourceFiles) -> _Triangles:
     limits = np.array([len(points), len(coordinates), len(normals)])
     if (corners >= limits).any() or (corners[:, 0] < 0).any():
         raise ModelError(
-            f"{label} has faces that name vertices it does not have; export the mesh again"
+            f"{subject} has faces that name vertices it does not have; export the mesh again"
         )
     counts = np.array(statements.counts, dtype=np.int64)
-    places, owners = triangulated(points, counts, corners[:, 0], label)
+    places, owners = triangulated(points, counts, corners[:, 0], subject)
     materials = [statements.materials[face] for face in owners.tolist()]
     return _Triangles(points, colors, coordinates, normals, corners[places], materials)
 
@@ -227,21 +229,21 @@ def _rows(
 def _corners(words: list[bytes], files: SourceFiles) -> NDArray[np.int64]:
     """(N, 3) indices from 0 of words such as 3/1/2, -1 where there is none."""
     text = b" ".join(words)
-    found = np.zeros((len(words), 3))
+    indices = np.zeros((len(words), 3))
     try:
         form = next((columns for form, columns in _FORMS if form.fullmatch(text)), None)
         if form is not None:
             numbers = np.fromstring(text.replace(b"/", b" "), dtype=np.float64, sep=" ")
-            found[:, form] = numbers.reshape(len(words), -1)
+            indices[:, form] = numbers.reshape(len(words), -1)
         else:
-            for row, word in zip(found, words, strict=True):
+            for row, word in zip(indices, words, strict=True):
                 parts = word.split(b"/")[:3]
                 row[: len(parts)] = [int(part or b"0") for part in parts]
     except (ValueError, OverflowError):
         raise ModelError(
             f"{files.path} has text where numbers should be; export the mesh again"
         ) from None
-    return np.clip(found, 0, 2**40).astype(np.int64) - 1
+    return np.clip(indices, 0, 2**40).astype(np.int64) - 1
 
 
 def _notes(
@@ -258,10 +260,10 @@ def _notes(
     if missing and not colored:
         where = "is not in its MTL file" if statements.libraries else "it names no MTL file for"
         yield f"{name}: grey where it has the material {missing[0][:60]!r}, which {where}"
-    shown = [materials[material] for material in used if material in materials]
-    for what in sorted({what for material in shown for what in material.left_out}):
-        yield f"{name}: its {what} is left out"
-    if colored and any(material.texture is not None for material in shown):
+    materials_used = [materials[material] for material in used if material in materials]
+    for look in sorted({look for material in materials_used for look in material.left_out}):
+        yield f"{name}: its {look} is left out"
+    if colored and any(material.texture is not None for material in materials_used):
         yield f"{name}: its vertex colours are left out where it has a texture"
 
 
@@ -270,15 +272,17 @@ def _has_vertex_colors(triangles: _Triangles) -> bool:
 
 
 def _parts(
-    triangles: _Triangles, shown: dict[str | None, Material], files: SourceFiles
+    triangles: _Triangles, materials: dict[str | None, Material], files: SourceFiles
 ) -> Iterator[RawMesh]:
     """For each look the part that has it, in the order in which the file uses them."""
-    looks = {name: _look(shown[name]) for name in triangles.materials if name in shown}
+    looks = {name: _look(materials[name]) for name in triangles.materials if name in materials}
     order = {look: number for number, look in enumerate(dict.fromkeys(looks.values()))}
     number_of = {name: order[look] for name, look in looks.items()}
-    which = np.array([number_of.get(name, -1) for name in triangles.materials], dtype=np.int64)
-    begins = np.searchsorted(np.sort(which), np.arange(len(order) + 1))
-    by_look = np.argsort(which, kind="stable")
+    look_of_triangle = np.array(
+        [number_of.get(name, -1) for name in triangles.materials], dtype=np.int64
+    )
+    begins = np.searchsorted(np.sort(look_of_triangle), np.arange(len(order) + 1))
+    by_look = np.argsort(look_of_triangle, kind="stable")
     textured_looks = sum(texture is not None for texture, _ in order)
     textures = Textures(str(files.path), are_tiles=textured_looks > 1)
     has_normals = bool((triangles.corners[:, :, 2] >= 0).all())

@@ -30,12 +30,12 @@ class Archive:
             ModelError: it lists too many parts.
             ArchiveError: it is no archive.
         """
-        self._label = str(files.path)
+        self._subject = str(files.path)
         self._left = MAX_BYTES
         # Before memory is taken for each of them.
         if files.content.count(_DIRECTORY_ENTRY) > _MOST_MEMBERS:
             raise ModelError(
-                f"{self._label} holds more than {_MOST_MEMBERS} files; export the one mesh alone"
+                f"{self._subject} holds more than {_MOST_MEMBERS} files; export the one mesh alone"
             )
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(files.content))
@@ -67,7 +67,7 @@ class Archive:
                     self._left -= len(chunk)
                     if self._left < 0:
                         raise ModelError(
-                            f"{self._label} unpacks to more than {MAX_BYTES >> 20} MiB; simplify "
+                            f"{self._subject} unpacks to more than {MAX_BYTES >> 20} MiB; simplify "
                             "the mesh first"
                         )
                     yield chunk

@@ -118,13 +118,13 @@ Group = Colors | TextureCoordinates | Layers
 class ModelPart:
     """What a model file holds."""
 
-    def __init__(self, chunks: Iterable[bytes], label: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], subject: str) -> None:
         """Read the model file.
 
         Raises:
             XmlError, KeyError, ValueError, OverflowError: it is malformed.
             ModelError: it holds too much, or requires an extension that is not read. The message
-                begins with `label`.
+                begins with `subject`.
         """
         self.millimetres = 1.0
         self.objects: dict[int, Object] = {}
@@ -133,7 +133,7 @@ class ModelPart:
         self.items: list[Reference] = []
         self.notes: dict[str, None] = {}
         """In the order in which their reasons were met."""
-        self._label = label
+        self._subject = subject
         self._references = self._vertices = self._faces = self._entries = 0
         self._prefixes: dict[str | None, str] = {}
         self._object: Object | None = None
@@ -183,8 +183,8 @@ class ModelPart:
             namespace = self._prefixes.get(prefix, prefix)
             if namespace not in _READ:
                 raise ModelError(
-                    f"{self._label} requires the 3MF extension {namespace[:120]}, which cannot be "
-                    "read; export it as a plain mesh"
+                    f"{self._subject} requires the 3MF extension {namespace[:120]}, which cannot "
+                    "be read; export it as a plain mesh"
                 )
 
     def _start_object(self, attributes: dict[str, str]) -> None:
@@ -197,7 +197,7 @@ class ModelPart:
     def _count_resources(self) -> None:
         if len(self.objects) + len(self.groups) + len(self.textures) > _MOST_RESOURCES:
             raise ModelError(
-                f"{self._label} has more than {_MOST_RESOURCES} objects and looks; "
+                f"{self._subject} has more than {_MOST_RESOURCES} objects and looks; "
                 "simplify it first"
             )
 
@@ -205,7 +205,7 @@ class ModelPart:
         self._entries += 1
         if self._entries > MAX_VERTICES:
             raise ModelError(
-                f"{self._label} has more than {MAX_VERTICES} colours; simplify it first"
+                f"{self._subject} has more than {MAX_VERTICES} colours; simplify it first"
             )
 
     def _shown(self) -> Object:
@@ -216,7 +216,7 @@ class ModelPart:
     def _add_vertex(self, attributes: dict[str, str]) -> None:
         self._vertices += 1
         if self._vertices > MAX_VERTICES:
-            raise too_many(self._label, self._faces, self._vertices)
+            raise too_many(self._subject, self._faces, self._vertices)
         self._shown().coordinates.extend(
             (float(attributes["x"]), float(attributes["y"]), float(attributes["z"]))
         )
@@ -224,21 +224,23 @@ class ModelPart:
     def _add_triangle(self, attributes: dict[str, str]) -> None:
         self._faces += 1
         if self._faces > MAX_FACES:
-            raise too_many(self._label, self._faces, self._vertices)
-        shown = self._shown()
-        shown.corners.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
+            raise too_many(self._subject, self._faces, self._vertices)
+        object_ = self._shown()
+        object_.corners.extend(
+            (int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"]))
+        )
         if len(attributes) > 3:
-            self._add_look(shown, attributes)
-        elif shown.looks:
-            shown.looks.extend(_NO_LOOK)
+            self._add_look(object_, attributes)
+        elif object_.looks:
+            object_.looks.extend(_NO_LOOK)
 
-    def _add_look(self, shown: Object, attributes: dict[str, str]) -> None:
+    def _add_look(self, object_: Object, attributes: dict[str, str]) -> None:
         look = tuple(int(attributes.get(key, -1)) for key in ("pid", "p1", "p2", "p3"))
         if len(attributes) - 3 > sum(number != -1 for number in look):
             self._note_paint(attributes)
-        if not shown.looks:
-            shown.looks.extend(_NO_LOOK * (len(shown.corners) // 3 - 1))
-        shown.looks.extend(look)
+        if not object_.looks:
+            object_.looks.extend(_NO_LOOK * (len(object_.corners) // 3 - 1))
+        object_.looks.extend(look)
 
     def _note_paint(self, attributes: dict[str, str]) -> None:
         if any(name.endswith(_PAINT) for name in attributes):
@@ -247,7 +249,7 @@ class ModelPart:
     def _reference(self, attributes: dict[str, str]) -> Reference:
         self._references += 1
         if self._references > MOST_INSTANCES:
-            raise too_often(self._label)
+            raise too_often(self._subject)
         return Reference(
             attributes.get(f"{_PRODUCTION} path"),
             int(attributes["objectid"]),
@@ -322,8 +324,8 @@ class ModelPart:
         if not isinstance(self._group, Colors):
             raise XmlError("a mixture outside a group of them")
         shares = np.zeros(len(self._mixed))
-        given = np.array(_words(attributes["values"]), dtype=np.float64)[: len(shares)]
-        shares[: len(given)] = given
+        stated = np.array(_words(attributes["values"]), dtype=np.float64)[: len(shares)]
+        shares[: len(stated)] = stated
         if not 0 < shares.sum() < np.inf or shares.min() < 0:
             raise XmlError("a mixture of nothing")
         mean = np.rint(shares @ self._mixed / shares.sum())
@@ -337,10 +339,10 @@ class ModelPart:
         self._group.entries.append(entries[self._layers - 1] if len(entries) >= self._layers else 0)
 
 
-def too_often(label: str) -> ModelError:
+def too_often(subject: str) -> ModelError:
     """The error for an archive that shows its parts without end."""
     return ModelError(
-        f"{label} shows its parts more than {MOST_INSTANCES} times; simplify it first"
+        f"{subject} shows its parts more than {MOST_INSTANCES} times; simplify it first"
     )
 
 

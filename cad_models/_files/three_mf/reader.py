@@ -78,10 +78,10 @@ class _Size:
 
 class _Reader:
     def __init__(self, files: SourceFiles) -> None:
-        self._label = str(files.path)
+        self._subject = str(files.path)
         self._archive = Archive(files)
         self._models: dict[str, ModelPart] = {}
-        self._textures = NamedTextures(self._label, self._archive.read)
+        self._textures = NamedTextures(self._subject, self._archive.read)
         self._root = _root_of(self._archive)
         self._root_model = self._model(self._root)
         self._volumes = triangles_left_out(self._archive)
@@ -97,17 +97,21 @@ class _Reader:
                 transforms[key].append(transform)
         looks: dict[Key, list[RawMesh]] = {key: self._parts(key) for key in transforms}
         parts = by_texture(
-            [placed(part, transforms[key]) for key, found in looks.items() for part in found]
+            [
+                placed(part, transforms[key])
+                for key, parts_of_mesh in looks.items()
+                for part in parts_of_mesh
+            ]
         )
         if not parts:
             raise ModelError(
-                f"{self._label} has no triangles in what its build shows; export it as a surface"
+                f"{self._subject} has no triangles in what its build shows; export it as a surface"
             )
-        return replace(joined(parts, self._label), notes=tuple(self._all_notes(parts)))
+        return replace(joined(parts, self._subject), notes=tuple(self._all_notes(parts)))
 
     def _model(self, path: str) -> ModelPart:
         if path not in self._models:
-            self._models[path] = ModelPart(self._archive.chunks(path), self._label)
+            self._models[path] = ModelPart(self._archive.chunks(path), self._subject)
         return self._models[path]
 
     def _target(self, path: str, reference: Reference) -> Key:
@@ -122,25 +126,28 @@ class _Reader:
     def _check_sizes(self) -> None:
         """Refuse what is too much before memory is taken for it."""
         sizes: dict[Key, _Size] = {}
-        shown = [
+        item_sizes = [
             self._size(self._target(self._root, item), sizes, ()) for item in self._root_model.items
         ]
-        faces, vertices = sum(size.faces for size in shown), sum(size.vertices for size in shown)
-        if sum(size.instances for size in shown) > MOST_INSTANCES:
-            raise too_often(self._label)
+        faces, vertices = (
+            sum(size.faces for size in item_sizes),
+            sum(size.vertices for size in item_sizes),
+        )
+        if sum(size.instances for size in item_sizes) > MOST_INSTANCES:
+            raise too_often(self._subject)
         if faces > MAX_FACES or vertices > MAX_VERTICES:
-            raise too_many(self._label, faces, vertices)
+            raise too_many(self._subject, faces, vertices)
 
     def _size(self, key: Key, sizes: dict[Key, _Size], within: tuple[Key, ...]) -> _Size:
         if key in within or len(within) > _DEEPEST:
             raise ModelError(
-                f"{self._label} has an object that is part of itself, or parts more than "
+                f"{self._subject} has an object that is part of itself, or parts more than "
                 f"{_DEEPEST} levels deep; export it again"
             )
         if key not in sizes:
-            own = self._object(key)
-            faces, vertices, instances = len(own.corners) // 3, len(own.coordinates) // 3, 1
-            for component in own.components:
+            object_ = self._object(key)
+            faces, vertices, instances = len(object_.corners) // 3, len(object_.coordinates) // 3, 1
+            for component in object_.components:
                 inner = self._size(self._target(key[0], component), sizes, (*within, key))
                 faces, vertices = faces + inner.faces, vertices + inner.vertices
                 instances += inner.instances
@@ -151,10 +158,10 @@ class _Reader:
         self, key: Key, transform: NDArray[np.float64]
     ) -> Iterator[tuple[Key, NDArray[np.float64]]]:
         """Every mesh of an object that is shown, and how it is placed."""
-        shown = self._object(key)
-        if shown.corners and shown.kind in _SHOWN:
+        object_ = self._object(key)
+        if object_.corners and object_.kind in _SHOWN:
             yield key, transform
-        for component in shown.components:
+        for component in object_.components:
             target = self._target(key[0], component)
             unit = self._model(target[0]).millimetres / self._model(key[0]).millimetres
             inner = transform @ component.transform @ np.diag([unit, unit, unit, 1.0])
@@ -162,20 +169,20 @@ class _Reader:
 
     def _parts(self, key: Key) -> list[RawMesh]:
         """An object's mesh, apart for each texture that it has."""
-        shown = self._object(key)
-        vertices = np.array(shown.coordinates).reshape(-1, 3)
-        faces = np.array(shown.corners).reshape(-1, 3)
+        object_ = self._object(key)
+        vertices = np.array(object_.coordinates).reshape(-1, 3)
+        faces = np.array(object_.corners).reshape(-1, 3)
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise ModelError(
-                f"{self._label} has faces that name vertices it does not have; export the mesh "
+                f"{self._subject} has faces that name vertices it does not have; export the mesh "
                 "again"
             )
-        groups, entries = _looks(shown)
+        groups, entries = _looks(object_)
         if key[0] == self._root and key[1] in self._volumes:
-            kept = np.ones(len(faces), dtype=bool)
+            is_kept = np.ones(len(faces), dtype=bool)
             for first, last in self._volumes[key[1]]:
-                kept[first : last + 1] = False
-            faces, groups, entries = faces[kept], groups[kept], entries[kept]
+                is_kept[first : last + 1] = False
+            faces, groups, entries = faces[is_kept], groups[is_kept], entries[is_kept]
         plain = RawMesh(vertices, faces)
         if not len(faces) or (groups < 0).all():
             return [plain] if len(faces) else []
@@ -192,20 +199,22 @@ class _Reader:
         flat = np.ones(len(groups), dtype=bool)
         for number in np.unique(groups[groups >= 0]).tolist():
             rows = np.flatnonzero(groups == number)
-            group, found = _uppermost(model, number, entries[rows])
+            group, corner_entries = _uppermost(model, number, entries[rows])
             if isinstance(group, Colors):
                 palette = np.frombuffer(bytes(group.rgba), np.uint8).reshape(-1, 4)[:, :3]
-                found = found if group.blend else np.repeat(found[:, :1], 3, axis=1)
-                rows, found = self._existing(rows, found, len(palette))
-                colors[rows] = palette[found]
+                corner_entries = (
+                    corner_entries if group.blend else np.repeat(corner_entries[:, :1], 3, axis=1)
+                )
+                rows, corner_entries = self._existing(rows, corner_entries, len(palette))
+                colors[rows] = palette[corner_entries]
             elif isinstance(group, TextureCoordinates):
                 points = np.array(group.uv).reshape(-1, 2)
-                rows, found = self._existing(rows, found, len(points))
+                rows, corner_entries = self._existing(rows, corner_entries, len(points))
                 if len(rows):
-                    yield self._textured(plain, model, group.texture, rows, points[found])
+                    yield self._textured(plain, model, group.texture, rows, points[corner_entries])
                 flat[rows] = False
             else:
-                self._existing(rows, found, 0)
+                self._existing(rows, corner_entries, 0)
         if flat.any():
             yield _colored(replace(plain, faces=plain.faces[flat]), colors[flat])
 
@@ -243,7 +252,7 @@ class _Reader:
         bare = all(part.colors is None and part.texture is None for part in parts)
         if bare and any(name in self._archive for name in _SLICERS):
             notes["colours of the slicer's filaments are left out"] = None
-        return (f"{self._label}: {note}" for note in notes)
+        return (f"{self._subject}: {note}" for note in notes)
 
 
 def _root_of(archive: Archive) -> str:
@@ -256,8 +265,8 @@ def _root_of(archive: Archive) -> str:
 
     if "_rels/.rels" in archive:
         read_elements(archive.chunks("_rels/.rels"), find)
-    others = sorted(name for name in archive.names() if name.endswith(".model"))
-    for name in (*targets, _USUAL_ROOT, *others):
+    model_names = sorted(name for name in archive.names() if name.endswith(".model"))
+    for name in (*targets, _USUAL_ROOT, *model_names):
         if name in archive:
             return _part_name(name)
     raise ArchiveError("it has no model file")
@@ -267,17 +276,17 @@ def _part_name(name: str) -> str:
     return name.lstrip("/").lower()
 
 
-def _looks(shown: Object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _looks(object_: Object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(F,) the group of each triangle's look or -1, and (F, 3) its entries at the corners."""
-    count = len(shown.corners) // 3
+    count = len(object_.corners) // 3
     looks = np.full((count, 4), -1, dtype=np.int64)
-    given = np.array(shown.looks, dtype=np.int64).reshape(-1, 4)
-    looks[: len(given)] = given
-    own = looks[:, 1] >= 0
-    groups = np.where(own & (looks[:, 0] >= 0), looks[:, 0], shown.group)
-    first = np.where(own, looks[:, 1], shown.index)
-    others = np.where(own[:, None] & (looks[:, 2:] >= 0), looks[:, 2:], first[:, None])
-    return groups, np.column_stack([first, others])
+    stated = np.array(object_.looks, dtype=np.int64).reshape(-1, 4)
+    looks[: len(stated)] = stated
+    has_look = looks[:, 1] >= 0
+    groups = np.where(has_look & (looks[:, 0] >= 0), looks[:, 0], object_.group)
+    first = np.where(has_look, looks[:, 1], object_.index)
+    other_corners = np.where(has_look[:, None] & (looks[:, 2:] >= 0), looks[:, 2:], first[:, None])
+    return groups, np.column_stack([first, other_corners])
 
 
 def _uppermost(

@@ -19,7 +19,7 @@ def triangles_left_out(archive: Archive) -> dict[int, list[tuple[int, int]]]:
         ValueError: what the slicer says is malformed.
         ArchiveError: it cannot be unpacked.
     """
-    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    triangles: dict[int, list[tuple[int, int]]] = defaultdict(list)
     volumes: list[tuple[int, tuple[int, int]]] = []
     object_id = -1
 
@@ -33,8 +33,8 @@ def triangles_left_out(archive: Archive) -> dict[int, list[tuple[int, int]]]:
         elif name == "metadata" and volumes and attributes.get("type") == "volume":
             key, value = attributes.get("key"), attributes.get("value")
             if (key == "volume_type" and value != "ModelPart") or (key, value) == ("modifier", "1"):
-                found[volumes[-1][0]].append(volumes[-1][1])
+                triangles[volumes[-1][0]].append(volumes[-1][1])
 
     if _CONFIGURATION in archive:
         read_elements(archive.chunks(_CONFIGURATION), start)
-    return dict(found)
+    return dict(triangles)

@@ -59,10 +59,10 @@ def swapped(plans: Plans, models: Sequence[CadModel], random: np.random.Generato
     if len(models) < 2:
         raise ValueError("one object cannot be swapped for another: give two or more")
     step = random.integers(1, len(models), len(plans))
-    other = ((plans.object_index + step) % len(models)).astype(np.int32)
+    swapped_index = ((plans.object_index + step) % len(models)).astype(np.int32)
     centre = _centres(plans, models)
-    new = replace(plans, object_index=other)
-    shift = np.array([models[i].centre for i in other])
+    new = replace(plans, object_index=swapped_index)
+    shift = np.array([models[i].centre for i in swapped_index])
     return replace(new, translation=centre - _apply(new.rotation, shift))
 
 

@@ -36,9 +36,9 @@ def _harden(
     x = picture.astype(np.float32) / 255
     gain, offset = _uniform(random, 0.6, 1.3, 3), _uniform(random, -0.06, 0.06, 3)
     inner = x * gain + (offset + _uniform(random, -0.15, 0.15))
-    shown = inside if inside.any() else np.ones_like(inside)
-    own = inner[:, shown].mean(axis=1)[:, None, None]
-    inner = own + (inner - own) * _uniform(random, 0.4, 1.1)
+    object_mask = inside if inside.any() else np.ones_like(inside)
+    mean_color = inner[:, object_mask].mean(axis=1)[:, None, None]
+    inner = mean_color + (inner - mean_color) * _uniform(random, 0.4, 1.1)
     inner += _blotches(random) * _uniform(random, 0.0, 0.1)
     strength = _uniform(random, 0.0, 0.2)
     if random.random() < 0.4:
@@ -46,7 +46,7 @@ def _harden(
     else:
         outer = x + _blotches(random) * strength
     if random.random() < 0.3:
-        outer += (own - outer.mean(axis=(1, 2), keepdims=True)) * _uniform(random, 0.3, 1.0)
+        outer += (mean_color - outer.mean(axis=(1, 2), keepdims=True)) * _uniform(random, 0.3, 1.0)
     x = np.where(inside, inner, outer)
     if random.random() < 0.6:
         soft = np.stack([cv2.blur(plane, (3, 3)) for plane in x])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel, Mesh, Symmetries
-from render_adapt._fidelity.label_view import SIDE, label_of, label_planes
+from render_adapt._fidelity.label_view import SIDE, label_planes, label_view_of
 from render_adapt._fidelity.training.faults import erased, swapped, turned
 from renderer import (
     RANDOMIZATIONS,
@@ -75,35 +75,35 @@ def make_pairs(models: Sequence[CadModel], count: int, seed: int) -> Pairs:
     for start in range(0, count, 256):
         random = np.random.default_rng([seed, start, 0])
         stop = min(start + 256, count)
-        shown = make_plans(
+        plans = make_plans(
             config, models, seed, start, stop, HARDEST, textures=len(textures)
         )  # fmt: skip
         light = make_plans(config, models, seed + 1, start, stop)
-        gone = random.random(len(shown)) < _ERASED
+        is_erased = random.random(len(plans)) < _ERASED
         picture = capture(
-            renderer.render(_either(gone, erased(shown), shown)), HARDEST, seed, models
+            renderer.render(_either(is_erased, erased(plans), plans)), HARDEST, seed, models
         )
         label = replace(
-            shown,
+            plans,
             light_direction=light.light_direction,
             light_color=light.light_color,
             ambient_color=light.ambient_color,
         )
-        other = random.random(len(shown)) < _SWAPPED
-        degrees = np.exp(random.uniform(math.log(_TURNS[0]), math.log(_TURNS[1]), len(shown)))
+        is_swapped = random.random(len(plans)) < _SWAPPED
+        degrees = np.exp(random.uniform(math.log(_TURNS[0]), math.log(_TURNS[1]), len(plans)))
         wrong_turn = turned(label, models, degrees, random)
-        wrong = _either(other, swapped(label, models, random), wrong_turn)
-        back = shown.rotation @ np.swapaxes(wrong_turn.rotation, 1, 2)
+        wrong = _either(is_swapped, swapped(label, models, random), wrong_turn)
+        back = plans.rotation @ np.swapaxes(wrong_turn.rotation, 1, 2)
         parts.append(
             Pairs(
                 picture=picture.rgb,
                 inside=picture.mask_visib,
                 true_label=_label(renderer.render(label)),
                 false_label=_label(renderer.render(wrong)),
-                erased=gone | _hardly_visible(picture),
-                swapped=other,
+                erased=is_erased | _hardly_visible(picture),
+                swapped=is_swapped,
                 turn=np.where(
-                    _looks_turned(shown, wrong_turn, models)[:, None], _rotation_vector(back), 0.0
+                    _looks_turned(plans, wrong_turn, models)[:, None], _rotation_vector(back), 0.0
                 ).astype(np.float32),
             )
         )
@@ -125,7 +125,7 @@ def _either(where: NDArray[np.bool_], first: Plans, second: Plans) -> Plans:
 
 
 def _label(crops: CropBatch) -> NDArray[np.int8]:
-    return np.rint(127 * np.clip(label_planes(label_of(crops)), -1, 1)).astype(np.int8)
+    return np.rint(127 * np.clip(label_planes(label_view_of(crops)), -1, 1)).astype(np.int8)
 
 
 def _hardly_visible(crops: CropBatch) -> NDArray[np.bool_]:
@@ -142,14 +142,14 @@ def _rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _looks_turned(
-    shown: Plans, wrong: Plans, models: Sequence[CadModel]
+    plans: Plans, wrong: Plans, models: Sequence[CadModel]
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Whether the turn is no symmetry of the object, or nearly one."""
-    symmetries = matrix_from_quaternion(symmetry_quaternions(models))[shown.object_index]
-    same = shown.rotation[:, None] @ symmetries
-    seen = angle_between(same, wrong.rotation[:, None]).min(axis=1)
-    whole = angle_between(shown.rotation, wrong.rotation)
-    return np.asarray(seen > 0.7 * whole)
+    symmetries = matrix_from_quaternion(symmetry_quaternions(models))[plans.object_index]
+    same = plans.rotation[:, None] @ symmetries
+    visible_turn = angle_between(same, wrong.rotation[:, None]).min(axis=1)
+    full_turn = angle_between(plans.rotation, wrong.rotation)
+    return np.asarray(visible_turn > 0.7 * full_turn)
 
 
 def random_shapes(count: int, seed: int) -> list[CadModel]:

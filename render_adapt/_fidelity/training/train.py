@@ -118,14 +118,14 @@ def train_judge(
     return run_training(partial(JudgeTraining, pairs), settings, out, on_progress=tell).judge.eval()
 
 
-def _printed(every: int) -> Callable[[TaskProgress], None]:
+def _printed(interval: int) -> Callable[[TaskProgress], None]:
     """Prints how the training goes: steps, loss, seconds of the processor."""
     mean, started = 0.0, time.process_time()
 
     def tell(state: TaskProgress) -> None:
         nonlocal mean
         mean += 0.02 * (state.losses["judge"] - mean)
-        if state.step % every == 0:
+        if state.step % interval == 0:
             print(f"{state.step} {mean:.4f} {time.process_time() - started:.0f} s", flush=True)  # noqa: T201
 
     return tell
@@ -166,9 +166,9 @@ class JudgeTraining(Training):
         return {"judge": loss}
 
 
-def _schedule(done: float) -> float:
+def _schedule(progress: float) -> float:
     """Up in the first twentieth, then down to 0 along a cosine."""
-    return min(1.0, 20 * done + 0.01) * 0.5 * (1 + float(np.cos(np.pi * done)))
+    return min(1.0, 20 * progress + 0.01) * 0.5 * (1 + float(np.cos(np.pi * progress)))
 
 
 def _loss(network: JudgeNetwork, batch: JudgeBatch) -> Tensor:
@@ -177,9 +177,9 @@ def _loss(network: JudgeNetwork, batch: JudgeBatch) -> Tensor:
     verdict = verdict.float()
     loss = functional.binary_cross_entropy_with_logits(verdict[:, 0], batch.true)
     loss = loss + 0.3 * functional.binary_cross_entropy_with_logits(verdict[:, 1], batch.same)
-    known = (batch.same > 0) & torch.isfinite(batch.turn).all(dim=1)
-    shift = functional.smooth_l1_loss(verdict[known, 2:4], batch.shift[known] / SHIFT_UNIT)
-    turn = functional.smooth_l1_loss(verdict[known, 4:7], batch.turn[known] / TURN_UNIT)
+    has_turn = (batch.same > 0) & torch.isfinite(batch.turn).all(dim=1)
+    shift = functional.smooth_l1_loss(verdict[has_turn, 2:4], batch.shift[has_turn] / SHIFT_UNIT)
+    turn = functional.smooth_l1_loss(verdict[has_turn, 4:7], batch.turn[has_turn] / TURN_UNIT)
     return loss + _POSE_WEIGHT * (shift + turn)
 
 

@@ -16,8 +16,8 @@ from render_adapt._paper.files import make_folder, write
 from render_adapt._paper.results.looks import (
     Generate,
     adapt_in_batches,
-    draw_noise,
     style_and_content,
+    uniform_noise,
 )
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import take
@@ -126,17 +126,17 @@ def write_figures(
     make_folder(out)
     rows = _spread(scenario.source, crops, seed)
     source = scenario.source.images[rows]
-    noise = draw_noise((len(rows), noise_dimension), seed, _NOISE)
+    noise = uniform_noise((len(rows), noise_dimension), seed, _NOISE)
     adapted = adapt_in_batches(generate, source, noise)
     held_out = scenario.target_test.images[_spread(scenario.target_test, crops, seed)]
     copies = memorisation(adapted, scenario.target, held_out)
     _write_pictures(out, generate, source, adapted, scenario.target, noise_dimension, seed)
     unseen = scenario.source_validation
     part = take(unseen, _spread(unseen, crops, seed))
-    kept = style_and_content(generate, predict, part, noise_dimension, seed=seed)
+    style_figures = style_and_content(generate, predict, part, noise_dimension, seed=seed)
     return {
         "memorisation": dataclasses.asdict(copies),
-        "style_and_content": dataclasses.asdict(kept),
+        "style_and_content": dataclasses.asdict(style_figures),
         "crops": {"adapted": len(rows), "held_out": len(held_out), "looked_at": len(part)},
     }
 
@@ -154,11 +154,11 @@ def _write_pictures(
     first = slice(0, 10)
     nearest = target[nearest_neighbours(adapted[first], target).index]
     _write(out / "neighbours.png", neighbours_figure(source[first], adapted[first], nearest))
-    few = source[:5]
-    ends = draw_noise((2, noise_dimension), seed, _SAMPLE)
-    _write(out / "interpolation.png", interpolation_figure(generate, few, *ends))
-    looks = draw_noise((len(few), 8, noise_dimension), seed, _SAMPLE)
-    _write(out / "samples.png", samples_figure(generate, few, looks))
+    first_crops = source[:5]
+    ends = uniform_noise((2, noise_dimension), seed, _SAMPLE)
+    _write(out / "interpolation.png", interpolation_figure(generate, first_crops, *ends))
+    looks = uniform_noise((len(first_crops), 8, noise_dimension), seed, _SAMPLE)
+    _write(out / "samples.png", samples_figure(generate, first_crops, looks))
 
 
 def _looks_figure(
@@ -166,8 +166,8 @@ def _looks_figure(
 ) -> NDArray[np.uint8]:
     """A row for each source crop: it, and its looks from noise (looks, Z) or (N, looks, Z)."""
     rows: list[list[NDArray[np.uint8]]] = []
-    every = np.broadcast_to(noise, (len(source), *noise.shape[-2:]))
-    for crop, z in zip(source, every, strict=True):
+    noise_of_crops = np.broadcast_to(noise, (len(source), *noise.shape[-2:]))
+    for crop, z in zip(source, noise_of_crops, strict=True):
         looks = adapt_in_batches(generate, np.repeat(crop[None], len(z), axis=0), z)
         tiles = [_tiles(picture) for picture in (crop, *looks)]
         rows += [list(row) for row in zip(*tiles, strict=True)]
@@ -188,14 +188,14 @@ def _tiles(crop: NDArray[Any]) -> list[NDArray[np.uint8]]:
 
 def _grid(
     rows: Sequence[Sequence[NDArray[np.uint8]]],
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
 ) -> NDArray[np.uint8]:
     """Tiles in rows and columns, with labels at the left and above."""
     height, width = rows[0][0].shape[:2]
-    left = _MARGIN + max(_text_width(label) for label in row_labels)
-    left += _MARGIN if any(row_labels) else 0
-    top = _MARGIN + (2 * _MARGIN if any(column_labels) else 0)
+    left = _MARGIN + max(_text_width(label) for label in row_titles)
+    left += _MARGIN if any(row_titles) else 0
+    top = _MARGIN + (2 * _MARGIN if any(column_titles) else 0)
     page = np.full(
         (
             top + len(rows) * (height + _GAP) - _GAP + _MARGIN,
@@ -205,13 +205,13 @@ def _grid(
         _PAPER,
         np.uint8,
     )
-    for row, (tiles, label) in enumerate(zip(rows, row_labels, strict=True)):
+    for row, (tiles, label) in enumerate(zip(rows, row_titles, strict=True)):
         y = top + row * (height + _GAP)
         _write_text(page, label, _MARGIN, y + height // 2 + 5)
         for column, tile in enumerate(tiles):
             x = left + column * (width + _GAP)
             page[y : y + height, x : x + width] = tile
-    for column, label in enumerate(column_labels):
+    for column, label in enumerate(column_titles):
         x = left + column * (width + _GAP) + (width - _text_width(label)) // 2
         _write_text(page, label, x, top - _MARGIN + 4)
     return page
@@ -237,6 +237,6 @@ def _spread(crops: LabelledCrops, n: int, seed: int) -> NDArray[np.int64]:
     classes = crops.class_index[order]
     turn = np.empty(len(order), np.int64)  # How many of its class come before each.
     for class_index in np.unique(classes):
-        here = classes == class_index
-        turn[here] = np.arange(here.sum())
+        of_class = classes == class_index
+        turn[of_class] = np.arange(of_class.sum())
     return np.asarray(order[np.lexsort((classes, turn))][:n], np.int64)

@@ -9,9 +9,9 @@ from typing import Any
 from adapter import CHECKPOINT, Predict, checkpoint_step, load_generator
 from checked_settings import SettingError
 from render_adapt._paper.results.figures import write_figures
-from render_adapt._paper.results.page import Provenance, write_page
-from render_adapt._paper.results.tables import jobs_of, table
-from render_adapt._paper.training.jobs import Job, Workplace
+from render_adapt._paper.results.page import PageOrigin, write_page
+from render_adapt._paper.results.tables import experiments_of, table
+from render_adapt._paper.training.experiments import Experiment, Workplace
 from render_adapt._paper.training.presets import NARROWER, PresetName
 from render_adapt._paper.training.systems import predictors
 
@@ -22,18 +22,24 @@ _CAPTIONS = {
 }
 
 
-def pixelda_jobs(preset: PresetName) -> list[Job]:
+def pixelda_experiments(preset: PresetName) -> list[Experiment]:
     """The PixelDA trainings of Tables 1 to 3, first seed."""
-    jobs = [job for name in ("table1", "table2", "table3") for job in _jobs(name, preset)]
-    return [job for job in dict.fromkeys(jobs) if job.system == "pixelda"]
+    experiments = [
+        experiment
+        for name in ("table1", "table2", "table3")
+        for experiment in _experiments(name, preset)
+    ]
+    return [
+        experiment for experiment in dict.fromkeys(experiments) if experiment.system == "pixelda"
+    ]
 
 
-def _jobs(name: Any, preset: PresetName) -> list[Job]:
-    return jobs_of(table(name, preset), preset, 1)
+def _experiments(name: Any, preset: PresetName) -> list[Experiment]:
+    return experiments_of(table(name, preset), preset, 1)
 
 
 def write_pictures(
-    preset: PresetName, place: Workplace, out: Path, provenance: Provenance
+    preset: PresetName, place: Workplace, out: Path, origin: PageOrigin
 ) -> tuple[Path, Path]:
     """Write the figures, and a page that shows them, of what has been trained so far.
 
@@ -44,57 +50,65 @@ def write_pictures(
         SettingError: nothing has been trained yet.
     """
     # Several task networks may have one generator: its pictures are drawn once.
-    generators = {_checkpoint(job, place): job for job in pixelda_jobs(preset)}
-    trained = [job for checkpoint, job in generators.items() if checkpoint.exists()]
+    generators = {
+        _checkpoint(experiment, place): experiment for experiment in pixelda_experiments(preset)
+    }
+    trained = [experiment for checkpoint, experiment in generators.items() if checkpoint.exists()]
     if not trained:
         raise SettingError(
             f"no PixelDA has been trained with the preset {preset} yet: run render-adapt "
             f"reproduce table1 --preset {preset} first"
         )
     folder = out / f"figures-{preset}"
-    entries = [_write_job(job, place, folder) for job in trained]
+    entries = [_write_experiment(experiment, place, folder) for experiment in trained]
     content = {
         "preset": preset,
         "narrower than the paper": NARROWER[preset],
-        **vars(provenance),
+        **vars(origin),
         "figures": entries,
     }
-    return write_page(out, f"figures-{preset}", _page(preset, provenance, entries), content)
+    return write_page(out, f"figures-{preset}", _page(preset, origin, entries), content)
 
 
-def _checkpoint(job: Job, place: Workplace) -> Path:
+def _checkpoint(experiment: Experiment, place: Workplace) -> Path:
     """The generator's."""
-    return place.stage_folder(job, place.stages(job)[0]) / CHECKPOINT
+    return place.stage_folder(experiment, place.stages(experiment)[0]) / CHECKPOINT
 
 
-def _write_job(job: Job, place: Workplace, folder: Path) -> dict[str, Any]:
-    checkpoint = _checkpoint(job, place)
+def _write_experiment(experiment: Experiment, place: Workplace, folder: Path) -> dict[str, Any]:
+    checkpoint = _checkpoint(experiment, place)
     generator = load_generator(checkpoint)
-    name = f"{job.scenario}-{job.variant}"
+    name = f"{experiment.scenario}-{experiment.variant}"
     numbers = write_figures(
-        place.load_scenario(job.scenario),
+        place.load_scenario(experiment.scenario),
         generator.adapt,
         generator.noise_dimension,
-        _task_network(job, place),
+        _task_network(experiment, place),
         folder / name,
-        job.seed,
+        experiment.seed,
     )
-    steps = {"step": checkpoint_step(checkpoint), "steps": place.stages(job)[0].config.steps}
-    return {"scenario": job.scenario, "variant": job.variant, **steps, "name": name, **numbers}
+    steps = {"step": checkpoint_step(checkpoint), "steps": place.stages(experiment)[0].config.steps}
+    return {
+        "scenario": experiment.scenario,
+        "variant": experiment.variant,
+        **steps,
+        "name": name,
+        **numbers,
+    }
 
 
-def _task_network(job: Job, place: Workplace) -> Predict | None:
+def _task_network(experiment: Experiment, place: Workplace) -> Predict | None:
     """What judges adapted crops; None where it comes after the generator and is not trained yet."""
-    stage = place.stages(job)[-1]
-    checkpoint = place.stage_folder(job, stage) / CHECKPOINT
+    stage = place.stages(experiment)[-1]
+    checkpoint = place.stage_folder(experiment, stage) / CHECKPOINT
     return predictors(stage, checkpoint)[0] if checkpoint.exists() else None
 
 
-def _page(preset: PresetName, provenance: Provenance, entries: Sequence[dict[str, Any]]) -> str:
+def _page(preset: PresetName, origin: PageOrigin, entries: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"# Figures ({preset} preset)",
         "",
-        f"`{provenance.command}`, {provenance.date}, commit {provenance.commit}. Less than in the "
+        f"`{origin.command}`, {origin.date}, commit {origin.commit}. Less than in the "
         f"paper: {NARROWER[preset]}.",
         "",
     ]

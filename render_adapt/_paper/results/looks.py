@@ -63,7 +63,7 @@ def style_and_content(
         looks: noise vectors for each crop, 2 at least.
         seed: of the noise.
     """
-    noise = draw_noise((looks, len(crops), noise_dimension), seed, _LOOKS)
+    noise = uniform_noise((looks, len(crops), noise_dimension), seed, _LOOKS)
     # (looks, N, C, H, W)
     pictures = np.stack([adapt_in_batches(generate, crops.images, z) for z in noise])
     change = np.abs(np.diff(pictures, axis=0)).mean(axis=0)  # (N, C, H, W)
@@ -95,8 +95,8 @@ def _mean_angle_between_looks(poses: NDArray[np.float32], crops: LabelledCrops) 
     first, second = (torch.from_numpy(part).flatten(0, 1) for part in (poses[:-1], poses[1:]))
     symmetries = None
     if crops.symmetries is not None:
-        own = crops.symmetries[crops.class_index]
-        symmetries = torch.from_numpy(np.tile(own, (pairs, 1, 1)))
+        crop_symmetries = crops.symmetries[crops.class_index]
+        symmetries = torch.from_numpy(np.tile(crop_symmetries, (pairs, 1, 1)))
     counts = np.ones(len(crops), bool) if crops.pose_weight is None else crops.pose_weight > 0
     angles = angle_degrees(second, first, symmetries).numpy()[np.tile(counts, pairs)]
     return float(angles.mean()) if angles.size else None
@@ -131,7 +131,7 @@ def adapt_in_batches(
     return np.concatenate(parts).astype(np.float32)
 
 
-def draw_noise(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32]:
+def uniform_noise(shape: tuple[int, ...], seed: int, stream: int) -> NDArray[np.float32]:
     """Noise from U(-1, 1), a function of the seed and the random stream."""
     random = np.random.default_rng([seed, 0, stream])
     return random.uniform(-1.0, 1.0, shape).astype(np.float32)

@@ -12,7 +12,7 @@ from render_adapt._paper.files import make_folder, write
 
 
 @dataclasses.dataclass(frozen=True)
-class Provenance:
+class PageOrigin:
     """Where and when a page was written."""
 
     command: str

@@ -45,12 +45,12 @@ def peer_networks(checkout: Path, size: int) -> tuple[nn.Module, nn.Module, nn.M
             f"{script} cannot be read ({error.strerror}); `peer` names a checkout of "
             "eriklindernoren/PyTorch-GAN"
         ) from error
-    wanted: list[ast.stmt] = [
+    definitions: list[ast.stmt] = [
         node for node in parsed.body if isinstance(node, ast.ClassDef | ast.FunctionDef)
     ]
     options = SimpleNamespace(**_DEFAULTS, img_size=size)
     names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "np": np, "opt": options}
-    exec(compile(ast.Module(wanted, []), str(script), "exec"), names)
+    exec(compile(ast.Module(definitions, []), str(script), "exec"), names)
     if not {*_NETWORKS, "weights_init_normal"} <= names.keys():
         raise SettingError(f"{script} lacks {', '.join(_NETWORKS)} or weights_init_normal")
     made = tuple(names[name]().apply(names["weights_init_normal"]) for name in _NETWORKS)
@@ -70,8 +70,8 @@ def peer_steps(
     """
     networks = peer_networks(checkout, source.images.shape[-1])
     generator, discriminator, classifier = (network.to(device) for network in networks)
-    both = [*generator.parameters(), *classifier.parameters()]
-    adam_generator = torch.optim.Adam(both, lr=2e-4, betas=(0.5, 0.999))
+    parameters = [*generator.parameters(), *classifier.parameters()]
+    adam_generator = torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
     adam_discriminator = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     source_images, target_images = (
         torch.from_numpy(np.array(images)).to(device) for images in (source.images, target)

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from render_adapt._paper.results.page import Provenance, markdown_line, write_page
+from render_adapt._paper.results.page import PageOrigin, markdown_line, write_page
 from render_adapt._paper.results.tables import ACCURACY, ANGLE, RELABELLED, Row, Selection, Table
 from render_adapt._paper.training.presets import NARROWER, PresetName
 
 
 def write_table(
-    table: Table, preset: PresetName, rows: Sequence[Row], out: Path, provenance: Provenance
+    table: Table, preset: PresetName, rows: Sequence[Row], out: Path, origin: PageOrigin
 ) -> tuple[Path, Path]:
     """Write a table's two files.
 
@@ -24,10 +24,10 @@ def write_table(
         "title": table.title,
         "preset": preset,
         "narrower than the paper": NARROWER[preset],
-        **dataclasses.asdict(provenance),
+        **dataclasses.asdict(origin),
         "rows": [as_json(row) for row in rows],
     }
-    markdown = as_markdown(table, preset, rows, provenance)
+    markdown = as_markdown(table, preset, rows, origin)
     return write_page(out, f"{table.name}-{preset}", markdown, content)
 
 
@@ -37,16 +37,14 @@ def as_json(row: Row) -> dict[str, object]:
     return values | {"paper value": values.pop("paper"), "paper std": values.pop("paper_std")}
 
 
-def as_markdown(
-    table: Table, preset: PresetName, rows: Sequence[Row], provenance: Provenance
-) -> str:
+def as_markdown(table: Table, preset: PresetName, rows: Sequence[Row], origin: PageOrigin) -> str:
     """The table as people read it."""
     number = table.name.removeprefix("table")
     used = ", ".join(dict.fromkeys(row.hardware for row in rows if row.hardware))
     lines = [
         f"# Table {number}: {table.title} ({preset} preset)",
         "",
-        f"`{provenance.command}`, {provenance.date}, commit {provenance.commit}.",
+        f"`{origin.command}`, {origin.date}, commit {origin.commit}.",
         f"Trained on: {used or 'nothing yet'}.",
         f"Less than in the paper: {NARROWER[preset]}.",
         "",

@@ -1,4 +1,4 @@
-"""What the paper's tables hold, and our figures for them from finished jobs."""
+"""What the paper's tables hold, and our figures for them from finished experiments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from adapter import choose
-from render_adapt._paper.training.jobs import Job, JobState
+from render_adapt._paper.training.experiments import Experiment, ExperimentState
 from render_adapt._paper.training.presets import MAIN, PresetName, is_digits, variants
 from render_adapt._paper.training.stages import canonical
 
@@ -48,10 +48,10 @@ class Line:
         """What is measured."""
         return ((ACCURACY,) if is_digits(self.scenario) else (ACCURACY, ANGLE)) + self.more
 
-    def job(self, preset: PresetName, seed: int) -> Job:
-        """The job that it is measured on."""
+    def experiment(self, preset: PresetName, seed: int) -> Experiment:
+        """The experiment that it is measured on."""
         system, variant = canonical(self.system, self.scenario, preset, self.variant)
-        return Job(system, self.scenario, variant, preset, seed)
+        return Experiment(system, self.scenario, variant, preset, seed)
 
 
 @dataclass(frozen=True)
@@ -99,20 +99,22 @@ class Row:
     """Trainings, of those asked for, that the same command would begin or continue."""
 
 
-def rows(table: Table, preset: PresetName, seeds: int, states: Mapping[Job, JobState]) -> list[Row]:
-    """A table's figures: a pure function of the jobs' states."""
-    found = []
+def rows(
+    table: Table, preset: PresetName, seeds: int, states: Mapping[Experiment, ExperimentState]
+) -> list[Row]:
+    """A table's figures: a pure function of the experiments' states."""
+    figures = []
     for line in table.lines:
-        of_line = [states[line.job(preset, seed)] for seed in range(seeds)]
+        of_line = [states[line.experiment(preset, seed)] for seed in range(seeds)]
         for metric in line.metrics:
-            found += [_row(line, metric, selection, of_line) for selection in SELECTIONS]
-    return found
+            figures += [_row(line, metric, selection, of_line) for selection in SELECTIONS]
+    return figures
 
 
-def _row(line: Line, metric: str, selection: Selection, states: Sequence[JobState]) -> Row:
-    done = [state for state in states if state.status == "done"]
+def _row(line: Line, metric: str, selection: Selection, states: Sequence[ExperimentState]) -> Row:
+    finished = [state for state in states if state.status == "done"]
     key = f"{line.crops}_{metric}"
-    values = [float(select(state, selection, line)[key]) for state in done]
+    values = [float(select(state, selection, line)[key]) for state in finished]
     begun = [state for state in states if state.history]
     return Row(
         label=line.label or line.system,
@@ -126,11 +128,11 @@ def _row(line: Line, metric: str, selection: Selection, states: Sequence[JobStat
         std=statistics.stdev(values) if len(values) > 1 else None,
         seeds=len(values),
         seeds_asked=len(states),
-        so_far=float(select(begun[0], selection, line)[key]) if begun and not done else None,
-        steps=max(state.steps for state in done or states),
-        minutes=statistics.fmean(s.seconds for s in done) / 60.0 if done else None,
-        hardware="; ".join(dict.fromkeys(s.hardware for s in done or begun)),
-        commit="; ".join(dict.fromkeys(s.commit for s in done or begun)),
+        so_far=float(select(begun[0], selection, line)[key]) if begun and not finished else None,
+        steps=max(state.steps for state in finished or states),
+        minutes=statistics.fmean(s.seconds for s in finished) / 60.0 if finished else None,
+        hardware="; ".join(dict.fromkeys(s.hardware for s in finished or begun)),
+        commit="; ".join(dict.fromkeys(s.commit for s in finished or begun)),
         paper=line.paper.get(metric),
         paper_std=line.paper_std.get(metric),
         status=_status(states),
@@ -138,7 +140,7 @@ def _row(line: Line, metric: str, selection: Selection, states: Sequence[JobStat
     )
 
 
-def select(state: JobState, selection: Selection, line: Line) -> Mapping[str, Any]:
+def select(state: ExperimentState, selection: Selection, line: Line) -> Mapping[str, Any]:
     """The checkpoint that counts; the last where no checkpoint has a value to choose by."""
     metric = ACCURACY if is_digits(line.scenario) else ANGLE
     key = {
@@ -150,7 +152,7 @@ def select(state: JobState, selection: Selection, line: Line) -> Mapping[str, An
     return choose(state.history, key if has_value else "step")
 
 
-def _status(states: Sequence[JobState]) -> str:
+def _status(states: Sequence[ExperimentState]) -> str:
     """What is missing, over all seeds."""
     parts = []
     for seed, state in enumerate(states):
@@ -167,13 +169,16 @@ def _status(states: Sequence[JobState]) -> str:
     return "; ".join(parts) or "done"
 
 
-def jobs_of(table: Table, preset: PresetName, seeds: int) -> list[Job]:
-    """What a table needs, each job once: a seed of all systems, PixelDA first, then the next.
+def experiments_of(table: Table, preset: PresetName, seeds: int) -> list[Experiment]:
+    """What a table needs, each once: a seed of all systems, PixelDA first, then the next.
 
     PixelDA takes longest: begun last, it would train alone in the end.
     """
-    every = [line.job(preset, seed) for seed in range(seeds) for line in table.lines]
-    first = sorted(every, key=lambda job: (job.seed, not job.system.startswith("pixelda")))
+    experiments = [line.experiment(preset, seed) for seed in range(seeds) for line in table.lines]
+    first = sorted(
+        experiments,
+        key=lambda experiment: (experiment.seed, not experiment.system.startswith("pixelda")),
+    )
     return list(dict.fromkeys(first))
 
 

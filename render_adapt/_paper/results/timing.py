@@ -37,7 +37,7 @@ Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class System:
+class TimedSystem:
     """Something to be timed."""
 
     what: str
@@ -52,7 +52,7 @@ class System:
     """One training step, or one batch adapted."""
 
 
-def measure(
+def time_systems(
     data: Path,
     seconds: float,
     threads: int,
@@ -109,23 +109,23 @@ def training_systems(
     threads: int,
     device: Device,
     batches: Sequence[int],
-) -> Iterator[System]:
+) -> Iterator[TimedSystem]:
     """Our training step: the paper's networks, and the preset for processors."""
     paper, fast = PRESETS["mnistm"], dataclasses.replace(PRESETS["fast"], task="digits")
-    named: list[tuple[str, TrainConfig]] = [
+    configs: list[tuple[str, TrainConfig]] = [
         ("PixelDA, the paper's networks", paper),
         ("PixelDA, the paper's networks", dataclasses.replace(paper, precision="bf16")),
         ("PixelDA, the fast preset", fast),
     ]
     if device == "cuda":
         compiled = dataclasses.replace(paper, precision="bf16", device="cuda", compile=True)
-        named.append(("PixelDA, the paper's networks, compiled", compiled))
+        configs.append(("PixelDA, the paper's networks, compiled", compiled))
     for batch in batches:
-        for what, config in named:
+        for name, config in configs:
             config = dataclasses.replace(config, batch=batch, device=device, threads=threads)
             steps = training_steps(source, target, config)
-            yield System(
-                what=what,
+            yield TimedSystem(
+                what=name,
                 task="training",
                 batch=batch,
                 size=source.images.shape[-1],
@@ -143,12 +143,12 @@ def peer_systems(
     device: Device,
     batches: Sequence[int],
     peer: Path | None,
-) -> Iterator[System]:
+) -> Iterator[TimedSystem]:
     """The PyTorch-GAN script's networks in its training step; none without its checkout."""
     if peer is None:
         return
     for batch in batches:
-        yield System(
+        yield TimedSystem(
             what="PyTorch-GAN's PixelDA networks",
             task="training",
             batch=batch,
@@ -160,7 +160,9 @@ def peer_systems(
         )
 
 
-def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> Iterator[System]:
+def inference_systems(
+    threads: int, device: Device, batches: Sequence[int]
+) -> Iterator[TimedSystem]:
     """The paper's LineMod generator, 64x64 RGB-D, in torch and ONNX Runtime."""
     config = PRESETS["linemod"]
     generator = architecture_of(config).build(4, 64, config).eval()
@@ -182,7 +184,7 @@ def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> I
 
         runtimes = {"torch": (device, by_torch), "ONNX Runtime": ("cpu", by_onnx)}
         for runtime, (runs_on, step) in runtimes.items():
-            yield System(
+            yield TimedSystem(
                 what=f"generator of LineMod, {runtime}",
                 task="inference",
                 batch=batch,
@@ -194,7 +196,9 @@ def inference_systems(threads: int, device: Device, batches: Sequence[int]) -> I
             )
 
 
-def take_turns(systems: Sequence[System], seconds: float, turns: int = 5) -> list[dict[str, Any]]:
+def take_turns(
+    systems: Sequence[TimedSystem], seconds: float, turns: int = 5
+) -> list[dict[str, Any]]:
     """Time the systems in turns: A B C A B C ...
 
     Args:
@@ -208,26 +212,26 @@ def take_turns(systems: Sequence[System], seconds: float, turns: int = 5) -> lis
     steps = [0] * len(systems)
     for _ in range(turns):
         for number, system in enumerate(systems):
-            done, spent = _timed_steps(system, seconds / turns)
-            rates[number].append(done / spent)
-            steps[number] += done
+            step_count, spent = _timed_steps(system, seconds / turns)
+            rates[number].append(step_count / spent)
+            steps[number] += step_count
     return [
-        _row(system, of_system, done)
-        for system, of_system, done in zip(systems, rates, steps, strict=True)
+        _row(system, of_system, step_count)
+        for system, of_system, step_count in zip(systems, rates, steps, strict=True)
     ]
 
 
-def _timed_steps(system: System, seconds: float) -> tuple[int, float]:
+def _timed_steps(system: TimedSystem, seconds: float) -> tuple[int, float]:
     """Steps done within about as many seconds, one at least, and the seconds that they took."""
     _wait(system.device)
-    done, started = 0, time.perf_counter()
-    while done == 0 or time.perf_counter() - started < seconds:
+    step_count, started = 0, time.perf_counter()
+    while step_count == 0 or time.perf_counter() - started < seconds:
         system.step()
-        done += 1
-        if done % 10 == 0:
+        step_count += 1
+        if step_count % 10 == 0:
             _wait(system.device)  # else steps would be counted that a GPU has not done
     _wait(system.device)
-    return done, time.perf_counter() - started
+    return step_count, time.perf_counter() - started
 
 
 def _wait(device: str) -> None:
@@ -235,14 +239,14 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _row(system: System, rates: Sequence[float], steps: int) -> dict[str, Any]:
-    about = {
+def _row(system: TimedSystem, rates: Sequence[float], steps: int) -> dict[str, Any]:
+    facts = {
         field.name: getattr(system, field.name)
         for field in dataclasses.fields(system)
         if field.name != "step"
     }
     rate = statistics.median(rates)
-    return about | {
+    return facts | {
         "hardware": hardware(system.device),
         "torch": torch.__version__,
         "python": platform.python_version(),

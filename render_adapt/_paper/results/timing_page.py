@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from render_adapt._paper.results.page import Provenance, markdown_line, write_page
+from render_adapt._paper.results.page import PageOrigin, markdown_line, write_page
 from render_adapt._paper.training.presets import PresetName
 
 _COLUMNS = {
@@ -25,7 +25,7 @@ _COLUMNS = {
 
 
 def write_timing(
-    preset: PresetName, rows: Sequence[Mapping[str, Any]], out: Path, provenance: Provenance
+    preset: PresetName, rows: Sequence[Mapping[str, Any]], out: Path, origin: PageOrigin
 ) -> tuple[Path, Path]:
     """Write the page and the numbers.
 
@@ -33,14 +33,14 @@ def write_timing(
         preset: in the files' names.
         rows: as `measure` returns them.
         out: folder; made if absent.
-        provenance: for the header.
+        origin: for the header.
     """
-    content = {"preset": preset, **vars(provenance), "rows": list(rows)}
+    content = {"preset": preset, **vars(origin), "rows": list(rows)}
     hardware = ", ".join(dict.fromkeys(str(row["hardware"]) for row in rows))
     lines = [
         "# Timing",
         "",
-        f"`{provenance.command}`, {provenance.date}, commit {provenance.commit}, {hardware}. All "
+        f"`{origin.command}`, {origin.date}, commit {origin.commit}, {hardware}. All "
         "systems take turns in one run; figures are medians over turns. The paper has one, for "
         "inference: 30 ms for a 64x64 crop on a K80.",
         "",

@@ -24,7 +24,7 @@ from safe_files import (
     UnusableFileError,
     append_to,
     flush_folder,
-    hash_file,
+    hash_open_file,
     open_file,
     parse_json,
     read_file,
@@ -160,4 +160,4 @@ def _read_contents(folder: Path) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     with open_file(path, most=MOST_BYTES, inside=path.parent) as file:
-        return hash_file(file)
+        return hash_open_file(file)

@@ -110,8 +110,8 @@ def _scenario(name: str, target: str, data: Path, cache: Path) -> Scenario:
 def _training_crops(name: str, data: Path, cache: Path) -> tuple[LabelledCrops, LabelledCrops]:
     """Training and validation crops."""
     crops = _crops(name, "train", data, cache)
-    kept = len(crops) - VALIDATION[name]
-    return take(crops, np.arange(kept)), take(crops, np.arange(kept, len(crops)))
+    rows = np.arange(len(crops))
+    return take(crops, rows[: -VALIDATION[name]]), take(crops, rows[-VALIDATION[name] :])
 
 
 def _crops(name: str, split: str, data: Path, cache: Path) -> LabelledCrops:

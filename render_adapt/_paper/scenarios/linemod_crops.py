@@ -163,15 +163,15 @@ def estimate_rays(
     """(N, 2), along which rays (x / z, y / z) crops were seen, by their labels and edges."""
     steps = np.arange(-_REACH, _REACH + 1e-9, _STEP)
     degrees = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    tried = np.tan(np.radians(degrees))
+    candidates = np.tan(np.radians(degrees))
     likely = np.exp(-(degrees**2).sum(axis=1) / (2 * _SPREAD**2))
     raster = RasterRenderer([model], levels=False)
     rays = np.empty((len(rgb), 2))
     for row, picture in enumerate(rgb):
-        points = depth[row] * np.concatenate([tried, np.ones((len(tried), 1))], axis=1)
-        turned = np.broadcast_to(rotation[row], (len(tried), 3, 3))
+        points = depth[row] * np.concatenate([candidates, np.ones((len(candidates), 1))], axis=1)
+        turned = np.broadcast_to(rotation[row], (len(candidates), 3, 3))
         drawn = raster.render(plans_of(model, turned, points), surface_maps=True)
-        agreement = edge_agreement(picture_edges(picture), drawn_edges(drawn))
+        agreement = edge_correlation(picture_edges(picture), drawn_edges(drawn))
         weight = likely * np.exp(_SHARPNESS * (agreement - agreement.max()))
         rays[row] = np.tan(np.radians(weight @ degrees / weight.sum()))
     return rays
@@ -194,12 +194,14 @@ def drawn_edges(crops: CropBatch) -> NDArray[np.float32]:
     for mask, normals in zip(crops.mask, crops.normals, strict=True):
         outline = _steepness(mask.astype(np.float32)[..., None])[..., 0] / 4
         crease = np.sqrt((_steepness(normals) ** 2).sum(axis=-1)) / 4
-        both = np.maximum(outline, 0.7 * np.minimum(crease, 1.0))
-        edges.append(cv2.GaussianBlur(both, (0, 0), 1.3))
+        edge = np.maximum(outline, 0.7 * np.minimum(crease, 1.0))
+        edges.append(cv2.GaussianBlur(edge, (0, 0), 1.3))
     return np.stack(edges).astype(np.float32)
 
 
-def edge_agreement(picture: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float64]:
+def edge_correlation(
+    picture: NDArray[np.float32], drawn: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """(N,), the correlation of (H, W) edges with each of (N, H, W), -1 to 1."""
     first = picture.ravel() - picture.mean()
     second = drawn.reshape(len(drawn), -1)

@@ -49,12 +49,12 @@ def joined(*crops: LabelledCrops) -> LabelledCrops:
 
 def held_out(class_index: NDArray[Any], per_class: int, seed: int) -> NDArray[np.bool_]:
     """(N,), whether each crop is held out: `per_class` of every class, at most half of it."""
-    chosen = np.zeros(len(class_index), bool)
+    is_held_out = np.zeros(len(class_index), bool)
     for number in np.unique(class_index):
         rows = np.flatnonzero(class_index == number)
         random = np.random.default_rng([seed, int(number)])
-        chosen[random.permutation(rows)[: min(per_class, len(rows) // 2)]] = True
-    return chosen
+        is_held_out[random.permutation(rows)[: min(per_class, len(rows) // 2)]] = True
+    return is_held_out
 
 
 def of_objects(crops: LabelledCrops, names: Sequence[str]) -> LabelledCrops:

@@ -1,1 +1,1 @@
-"""How systems are trained: their settings, and jobs that can be stopped and go on."""
+"""How systems are trained: their settings, and experiments that can be stopped and go on."""

@@ -1,4 +1,4 @@
-"""Several jobs side by side, each in a process of its own."""
+"""Several experiments side by side, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,55 +13,60 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 
 from render_adapt._exceptions import WorkerError
-from render_adapt._paper.training.jobs import AnyProgress, Job, Workplace, run_job
+from render_adapt._paper.training.experiments import (
+    AnyProgress,
+    Experiment,
+    Workplace,
+    run_experiment,
+)
 
-_LOOK_SECONDS = 1.0  # between two looks at how far the jobs are
+_LOOK_SECONDS = 1.0  # between two looks at how far the experiments are
 
 
-def run_jobs(
-    jobs: Sequence[Job],
+def run_all(
+    experiments: Sequence[Experiment],
     place: Workplace,
     processes: int,
     *,
     deadline: float,
-    on_look: Callable[[Sequence[Job], int], None] | None = None,
+    on_look: Callable[[Sequence[Experiment], int], None] | None = None,
 ) -> None:
-    """Run jobs until all are done or the time is up.
+    """Run experiments until all are done or the time is up.
 
     Args:
-        jobs: in the order in which they are begun.
+        experiments: in the order in which they are begun.
         place: where they train.
         processes: how many run side by side.
         deadline: when to stop with checkpoints, as `time.time()` has it.
-        on_look: called about once a second with the jobs that are running, and how many have ended.
+        on_look: called about once a second with the experiments that run, and how many have ended.
 
     Raises:
         SettingError: a scenario's data is not there.
         DatasetError: a folder cannot be written.
         WorkerError: a process was killed.
     """
-    # Threads that spin while they wait take the time of the other jobs' threads.
+    # Threads that spin while they wait take the time of the other experiments' threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    waiting = list(jobs)
-    running: dict[Future[None], Job] = {}
+    waiting = list(experiments)
+    running: dict[Future[None], Experiment] = {}
     pool = ProcessPoolExecutor(processes, context, _start_worker, (stop,))
     try:
         while running or (waiting and time.time() < deadline):
             while waiting and len(running) < processes and time.time() < deadline:
-                job = waiting.pop(0)
-                running[pool.submit(_work, job, place, deadline)] = job
+                experiment = waiting.pop(0)
+                running[pool.submit(_work, experiment, place, deadline)] = experiment
             if on_look is not None:
-                on_look(tuple(running.values()), len(jobs) - len(waiting) - len(running))
+                on_look(tuple(running.values()), len(experiments) - len(waiting) - len(running))
             for future in wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
-                job = running.pop(future)
+                experiment = running.pop(future)
                 future.result()
     except BrokenProcessPool:
         raise WorkerError(
-            f"a training process died (killed, or out of memory), perhaps that of {job.name}: "
-            "what was saved is kept, and the same command continues; `jobs` sets how many run "
-            "side by side"
+            "a training process died (killed, or out of memory), perhaps that of "
+            f"{experiment.name}: what was saved is kept, and the same command continues; `jobs` "
+            "sets how many run side by side"
         ) from None
     finally:
         stop.set()
@@ -69,7 +74,7 @@ def run_jobs(
 
 
 class _StoppedError(Exception):
-    """The command was interrupted, or another job failed in a way that nobody foresaw."""
+    """The command was interrupted, or another experiment failed in a way that nobody foresaw."""
 
 
 _stop: Event | None = None
@@ -84,16 +89,16 @@ def _start_worker(stop: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """A job whose command was killed must not write on beside the one that continues it."""
+    """An experiment whose command was killed must not write on beside the one that continues it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _work(job: Job, place: Workplace, deadline: float) -> None:
+def _work(experiment: Experiment, place: Workplace, deadline: float) -> None:
     try:
-        run_job(job, place, deadline=deadline, on_progress=_stop_if_told)
+        run_experiment(experiment, place, deadline=deadline, on_progress=_stop_if_told)
     except _StoppedError:
         return
 

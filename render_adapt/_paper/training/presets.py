@@ -126,20 +126,24 @@ _PIXELDA_STEPS = {
 
 def _narrower(scenario: str) -> str:
     """What PixelDA's cpu preset has less of than the paper."""
-    ours, paper = (_pixelda(scenario, preset, MAIN[preset]) for preset in ("cpu", "full"))
+    our_config, paper = (_pixelda(scenario, preset, MAIN[preset]) for preset in ("cpu", "full"))
     numbers = {
-        "feature maps in the generator": (ours.width, paper.width),
-        "residual blocks": (ours.blocks, paper.blocks),
+        "feature maps in the generator": (our_config.width, paper.width),
+        "residual blocks": (our_config.blocks, paper.blocks),
         "maps where the discriminator begins": (
-            ours.discriminator_width,
+            our_config.discriminator_width,
             paper.discriminator_width,
         ),
-        "crops in a batch": (ours.batch, paper.batch),
+        "crops in a batch": (our_config.batch, paper.batch),
     }
-    less = [
-        f"{mine} {what} for {theirs}" for what, (mine, theirs) in numbers.items() if mine != theirs
+    differences = [
+        f"{our_number} {part} for {paper_number}"
+        for part, (our_number, paper_number) in numbers.items()
+        if our_number != paper_number
     ]
-    return ", ".join([*less, *(["blocks at half the resolution"] if ours.half_resolution else [])])
+    return ", ".join(
+        [*differences, *(["blocks at half the resolution"] if our_config.half_resolution else [])]
+    )
 
 
 NARROWER: dict[PresetName, str] = {

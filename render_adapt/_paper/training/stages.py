@@ -33,7 +33,7 @@ _CROPS_SETTINGS = ("labelled", "labelled_alone", "objects", "adapted_source", "w
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of a job."""
+    """One training of an experiment."""
 
     name: str
     """Its folder."""
@@ -52,16 +52,16 @@ class Stage:
     with_source: bool = False
     """Train on the source as it is, beside the adapted one."""
     shared: bool = False
-    """Train it once for all jobs that begin with the same stage."""
+    """Train it once for all experiments that begin with the same stage."""
 
     def changed(self, **settings: Any) -> Stage:
         """The same with other settings, of which those that it does not have are left out."""
-        own = {field.name for field in dataclasses.fields(self.config)}
-        known = {name: value for name, value in settings.items() if name in own}
+        fields = {field.name for field in dataclasses.fields(self.config)}
+        changes = {name: value for name, value in settings.items() if name in fields}
         late = getattr(self.config, "alignment_from_step", 0)
-        if late >= known.get("steps", math.inf):
-            known["alignment_from_step"] = known["steps"] // 10
-        return replace(self, config=replace(self.config, **known))
+        if late >= changes.get("steps", math.inf):
+            changes["alignment_from_step"] = changes["steps"] // 10
+        return replace(self, config=replace(self.config, **changes))
 
     def settings(self, *, without: frozenset[str]) -> dict[str, Any]:
         """What decides what it learns."""
@@ -139,11 +139,11 @@ def stages(system: str, scenario: str, preset: PresetName, variant: str) -> tupl
 
 def canonical(system: str, scenario: str, preset: PresetName, variant: str) -> tuple[str, str]:
     """The system and variant under which trainings that have several names are run, once."""
-    wanted = stages(system, scenario, preset, variant)
-    others = [(system, MAIN[preset])]
+    planned = stages(system, scenario, preset, variant)
+    names = [(system, MAIN[preset])]
     if system == "pixelda-task-after":
-        others.append(("pixelda", variant))
-    for other in others:
-        if stages(other[0], scenario, preset, other[1]) == wanted:
-            return other
+        names.append(("pixelda", variant))
+    for name in names:
+        if stages(name[0], scenario, preset, name[1]) == planned:
+            return name
     return system, variant

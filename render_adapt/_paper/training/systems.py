@@ -58,7 +58,7 @@ def train_stage(
     on_progress: Callable[[Any], None],
     on_checkpoint: Callable[[Path], None],
 ) -> Path:
-    """Train one stage of a job.
+    """Train one stage of an experiment.
 
     Args:
         stage: what to train.

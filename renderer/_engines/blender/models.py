@@ -38,26 +38,26 @@ def load_blend_models(blend: BlendFile) -> list[CadModel]:
         "blend": str(blend.path.resolve()), "objects": blend.objects,
     }  # fmt: skip
     side = start_blender(start)
-    arrays = side.models
+    models_arrays = side.models
     side.close()
     models = [
         model_from_arrays(
-            str(one["name"]), number, one["vertices"], one["faces"],
-            normals=one["normals"], colors=one["colors"], origin=blend.path.name,
+            str(arrays["name"]), number, arrays["vertices"], arrays["faces"],
+            normals=arrays["normals"], colors=arrays["colors"], origin=blend.path.name,
         )
-        for number, one in enumerate(arrays, 1)
+        for number, arrays in enumerate(models_arrays, 1)
     ]  # fmt: skip
     _refuse_same_names(models, blend)
     return _with_looks(models, blend)
 
 
 def _refuse_same_names(models: list[CadModel], blend: BlendFile) -> None:
-    seen: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for model, name in zip(models, blend.objects, strict=True):
-        other = seen.setdefault(model.name.casefold(), name)
-        if other != name:
+        owner = owners.setdefault(model.name.casefold(), name)
+        if owner != name:
             raise RenderError(
-                f"{other} and {name} have one name in files, {model.name}: rename one of them"
+                f"{owner} and {name} have one name in files, {model.name}: rename one of them"
             )
 
 
@@ -65,15 +65,15 @@ def _with_looks(models: list[CadModel], blend: BlendFile) -> list[CadModel]:
     """The models, their hashes over what they look like too: materials are in no other hash."""
     views = look_at(hemisphere_viewpoints(0))
     renderer = BlenderRenderer(models, blend=blend, samples=_LOOK_SAMPLES)
-    seen = []
+    hashed = []
     for number, model in enumerate(models):
         reach = float(np.linalg.norm(model.bounds[1] - model.centre))
         plans = plans_from_poses(
             models, [number] * len(views), views, 4 * reach, window=2 * reach, size=_LOOK_SIZE
         )
         looks = renderer.render(plans).rgb.tobytes()
-        seen.append(
+        hashed.append(
             replace(model, sha256=hashlib.sha256(model.sha256.encode() + looks).hexdigest())
         )
     renderer.close()
-    return seen
+    return hashed

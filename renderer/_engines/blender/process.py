@@ -90,14 +90,14 @@ class BlenderProcess:
             raise RenderError(f"{self._name}: {answer['error']}")
         return answer
 
-    def _death(self, what: str) -> RenderError:
+    def _death(self, event: str) -> RenderError:
         """What to say when the process is gone, with the last that it said."""
         self._process.wait()
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         last = f", its last words were: {lines[-1].strip()}" if lines else ""
         return RenderError(
-            f"the process with Blender, {self._name}, {what} (exit code "
+            f"the process with Blender, {self._name}, {event} (exit code "
             f"{self._process.returncode}{last}): check it with render-adapt doctor"
         )
 

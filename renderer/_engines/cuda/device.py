@@ -58,8 +58,8 @@ def job_fields() -> tuple[str, ...]:
 
 def pack_job(values: Mapping[str, torch.Tensor | int]) -> bytes:
     """A kernel's argument: addresses of tensors, and numbers; 0 for what is not given."""
-    given = (values.get(name, 0) for name in job_fields())
-    numbers = [value if isinstance(value, int) else value.data_ptr() for value in given]
+    values_by_field = (values.get(name, 0) for name in job_fields())
+    numbers = [value if isinstance(value, int) else value.data_ptr() for value in values_by_field]
     return np.array(numbers, np.int64).tobytes()
 
 
@@ -120,12 +120,12 @@ def _find(device: str) -> torch.device:
             "machine with an NVIDIA GPU and a torch that is built for CUDA"
         )
     try:
-        found = torch.device(device)
+        asked_device = torch.device(device)
     except RuntimeError as error:
         raise RenderError(f"device is {device!r}: give 'cuda' or 'cuda:0'") from error
     count = torch.cuda.device_count()
-    number = torch.cuda.current_device() if found.index is None else found.index
-    if found.type != "cuda" or number >= count:
+    number = torch.cuda.current_device() if asked_device.index is None else asked_device.index
+    if asked_device.type != "cuda" or number >= count:
         raise RenderError(
             f"device is {device!r}, and the GPUs here are cuda:0 to cuda:{count - 1}: "
             "give one of them"
@@ -147,13 +147,13 @@ def compile_kernels(architecture: str) -> bytes:
     try:
         from cuda.bindings import nvrtc
 
-        found = _checked(nvrtc.nvrtcGetSupportedArchs())
+        architectures = _checked(nvrtc.nvrtcGetSupportedArchs())
     except ImportError as error:
         raise MissingDependency(_WHAT, "cuda-bindings", _INSTALL) from error
     except RuntimeError as error:  # of a library that cannot be loaded
         nvrtc_of_bindings = "NVRTC of the version that cuda-bindings has"
         raise MissingDependency(_WHAT, nvrtc_of_bindings, "nvidia-cuda-nvrtc") from error
-    if int(architecture.removeprefix("sm_")) not in found:
+    if int(architecture.removeprefix("sm_")) not in architectures:
         raise RenderError(
             f"NVRTC, which compiles for the GPU, does not know {architecture}: install a version "
             "of torch or nvidia-cuda-nvrtc that was made for this GPU"
@@ -161,10 +161,10 @@ def compile_kernels(architecture: str) -> bytes:
     source = SOURCE.read_bytes()
     program = _checked(nvrtc.nvrtcCreateProgram(source, SOURCE.name.encode(), 0, [], []))
     options = [option.encode() for option in (*_OPTIONS, f"--gpu-architecture={architecture}")]
-    answer = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    status = nvrtc.nvrtcCompileProgram(program, len(options), options)
     log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(program))
     _checked(nvrtc.nvrtcGetProgramLog(program, log))
-    _checked(answer, log.decode().rstrip("\0 \n"))
+    _checked(status, log.decode().rstrip("\0 \n"))
     code = b" " * _checked(nvrtc.nvrtcGetCUBINSize(program))
     _checked(nvrtc.nvrtcGetCUBIN(program, code))
     _checked(nvrtc.nvrtcDestroyProgram(program))

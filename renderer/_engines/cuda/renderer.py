@@ -194,7 +194,7 @@ class CudaRasterRenderer(RasterRenderer):
         for rows in _chunks(counts, plans.height * plans.width, finenesses):
             chunk = _Chunk(
                 self._launcher,
-                uploaded | {name: each[rows] for name, each in (inputs | images).items()},
+                uploaded | {name: tensor[rows] for name, tensor in (inputs | images).items()},
                 counts[rows],
                 _most_faces(meshes),
                 (plans.height, plans.width),
@@ -227,12 +227,12 @@ class CudaRasterRenderer(RasterRenderer):
         import torch
 
         shape = (len(plans), plans.height, plans.width)
-        others = (shape[0], plans.others.object_index.shape[1], *shape[1:])
+        others_shape = (shape[0], plans.others.object_index.shape[1], *shape[1:])
         shapes = {
             "rgb": ((*shape, 3), torch.uint8), "depth": (shape, torch.float32),
             "object_depth": (shape, torch.float32), "mask": (shape, torch.bool),
-            "mask_visib": (shape, torch.bool), "others_mask": (others, torch.bool),
-            "others_mask_visib": (others, torch.bool),
+            "mask_visib": (shape, torch.bool), "others_mask": (others_shape, torch.bool),
+            "others_mask_visib": (others_shape, torch.bool),
         }  # fmt: skip
         if surface_maps:
             maps = ((*shape, 3), torch.float32)

@@ -52,7 +52,7 @@ class Context:
         self._meshes = [_mesh(mesh, faces) for mesh, faces in meshes]
         self._pool: list[list[pyrender.Node]] = [[] for _ in meshes]
         self._scene = pyrender.Scene(bg_color=np.zeros(4))
-        self._camera = _Camera()
+        self._camera = _ExactCamera()
         self._scene.add(self._camera, pose=_FLIP)
         self.description = f"OpenGL on {GL.glGetString(GL.GL_RENDERER).decode()}"
         self._renderer = _SceneRenderer(pictures)
@@ -160,9 +160,9 @@ class _SceneRenderer(pyrender.Renderer):
         width, height = self._main_fb_dims
         image = np.empty((height, width, count), kind)
         GL.glReadBuffer(GL.GL_COLOR_ATTACHMENT0 + attachment)
-        what = GL.GL_UNSIGNED_BYTE if kind is np.uint8 else GL.GL_FLOAT
+        component = GL.GL_UNSIGNED_BYTE if kind is np.uint8 else GL.GL_FLOAT
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
-        GL.glReadPixels(0, 0, width, height, channels, what, image)
+        GL.glReadPixels(0, 0, width, height, channels, component, image)
         return image[::-1]
 
     def _sorted_mesh_nodes(self, scene: pyrender.Scene) -> list[pyrender.Node]:
@@ -227,7 +227,7 @@ class _SceneRenderer(pyrender.Renderer):
         GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb)
 
 
-class _Camera(pyrender.Camera):
+class _ExactCamera(pyrender.Camera):
     """A camera with any K, and planes that hold what is before it."""
 
     def frame(self, scene: Scene) -> None:

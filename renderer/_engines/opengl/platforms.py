@@ -48,8 +48,8 @@ def _egl() -> Platform:
             self._egl_context: Any = None
 
     problem = "EGL finds no device"
-    chosen = os.environ.get("EGL_DEVICE_ID")
-    devices = [egl.get_device_by_index(int(chosen))] if chosen else _egl_devices(egl)
+    device_id = os.environ.get("EGL_DEVICE_ID")
+    devices = [egl.get_device_by_index(int(device_id))] if device_id else _egl_devices(egl)
     for device in devices:
         platform = Egl(1, 1, device=device)
         try:
@@ -89,14 +89,14 @@ class _OSMesa(Platform):
 
     def init_context(self) -> None:
         """Make a context of OpenGL 3.3."""
-        wanted = [
+        attributes = [
             self._FORMAT, self._RGBA, self._DEPTH_BITS, 24, self._PROFILE, self._CORE,
             self._MAJOR, 3, self._MINOR, 3, 0,
         ]  # fmt: skip
         create = self._library.OSMesaCreateContextAttribs
         create.restype = ctypes.c_void_p
         create.argtypes = [ctypes.POINTER(ctypes.c_int), ctypes.c_void_p]
-        self._context = create((ctypes.c_int * len(wanted))(*wanted), None)
+        self._context = create((ctypes.c_int * len(attributes))(*attributes), None)
         if not self._context:
             raise RenderError("OSMesa cannot give a context of OpenGL 3.3: install a newer one")
 

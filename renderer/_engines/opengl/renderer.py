@@ -82,10 +82,10 @@ class PyrenderRenderer(SceneRenderer):
         self._context = self._owner = None
 
     def _ready(self) -> Context:
-        here = (os.getpid(), threading.get_ident())
+        owner = (os.getpid(), threading.get_ident())
         if self._context is None:
-            self._context, self._owner = self._start(), here
-        if self._owner != here:
+            self._context, self._owner = self._start(), owner
+        if self._owner != owner:
             raise RenderError(
                 "a pyrender renderer is used in another process or thread than the one that its "
                 "OpenGL context belongs to: make one renderer in each"

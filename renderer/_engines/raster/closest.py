@@ -156,12 +156,12 @@ def _on_triangle(px, py, pz, corners):
 @compiled
 def _find(
     points, facing, corners, normals, spheres, low, cell, counts, reach, ends, faces,
-    distance, found, weights,
+    distance, closest_face, weights,
 ):  # fmt: skip
     picky = len(facing) > 0
     for number in range(len(points)):
         px, py, pz = points[number, 0], points[number, 1], points[number, 2]
-        distance[number], found[number] = np.inf, -1
+        distance[number], closest_face[number] = np.inf, -1
         i, j, k = (px - low[0]) / cell, (py - low[1]) / cell, (pz - low[2]) / cell
         if min(i, j, k) < 0.0 or i >= counts[0] or j >= counts[1] or k >= counts[2]:
             continue
@@ -189,10 +189,10 @@ def _find(
                 least = square
                 distance[number] = math.sqrt(square)
                 if least_facing == reach * reach:
-                    found[number] = face
+                    closest_face[number] = face
                     weights[number, 0], weights[number, 1] = 1.0 - wb - wc, wb
                     weights[number, 2] = wc
             if same_way and square < least_facing:
                 least_facing = square
-                found[number] = face
+                closest_face[number] = face
                 weights[number, 0], weights[number, 1], weights[number, 2] = 1.0 - wb - wc, wb, wc

@@ -89,7 +89,7 @@ class Scenes(NamedTuple):
     texture_period: Any
 
 
-class Images(NamedTuple):
+class CropArrays(NamedTuple):
     """What is drawn: the fields of `CropBatch`, zero on entry."""
 
     rgb: Any
@@ -251,7 +251,7 @@ def _window(half_size, least_z, camera, height, width, window):
 
 
 @compiled
-def _between_samples(faces, first, last, cells, kept):
+def _between_samples(faces, first, last, cells, kept_faces):
     """List the faces that may hold a sample; return their number.
 
     A face whose corners share a column or a row of cells holds none, nor does one outside the grid.
@@ -262,20 +262,20 @@ def _between_samples(faces, first, last, cells, kept):
     for face in range(first, last):
         cell = cells[faces[face, 0]]
         differ = (cell ^ cells[faces[face, 1]]) | (cell ^ cells[faces[face, 2]])
-        kept[count] = face
+        kept_faces[count] = face
         count += np.int64(((differ & columns) != 0) & ((differ & rows) != 0))
     return count
 
 
 @compiled
-def _facing(faces, u, v, kept, count):
+def _facing(faces, u, v, kept_faces, count):
     """Of the faces in the list, leave those that are seen from in front; return their number."""
     facing = np.int64(0)
     for number in range(count):
-        face = kept[number]
+        face = kept_faces[number]
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         # The image's y points down, so that what winds counter-clockwise has a negative area.
-        kept[facing] = face
+        kept_faces[facing] = face
         facing += np.int64(_twice_area(u[a], v[a], u[b], v[b], u[c], v[c]) < 0.0)
     return facing
 
@@ -310,7 +310,7 @@ def _face_of(entry):
 
 
 @compiled
-def _scan(faces, kept, count, u, v, inverse_z, window, entries):
+def _scan(faces, kept_faces, count, u, v, inverse_z, window, entries):
     """Find the nearest face at every sample of a window.
 
     Coordinates are multiples of 2^-14, so that edge functions are exact in double precision (of
@@ -321,7 +321,7 @@ def _scan(faces, kept, count, u, v, inverse_z, window, entries):
     top, bottom = float(window[0]), float(window[1])
     left, right = float(window[2]), float(window[3])
     for number in range(count):
-        face = kept[number]
+        face = kept_faces[number]
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         ax, bx, cx = np.float64(u[a]), np.float64(u[b]), np.float64(u[c])
         ay, by, cy = np.float64(v[a]), np.float64(v[b]), np.float64(v[c])
@@ -406,13 +406,17 @@ def _draw(crop, place, fineness, meshes, scenes, scratch, samples, least_z, wind
         samples.place[:] = 0
     else:
         entries[window[0] : window[1] + 1, window[2] : window[3] + 1] = 0
-    kept = scratch.kept
+    kept_faces = scratch.kept
     count = _between_samples(
-        meshes.faces, meshes.face_range[mesh, 0], meshes.face_range[mesh, 1], scratch.cells, kept
+        meshes.faces,
+        meshes.face_range[mesh, 0],
+        meshes.face_range[mesh, 1],
+        scratch.cells,
+        kept_faces,
     )
     if meshes.culls[mesh]:
-        count = _facing(meshes.faces, u, v, kept, count)
-    _scan(meshes.faces, kept, count, u, v, inverse_z, window, entries)
+        count = _facing(meshes.faces, u, v, kept_faces, count)
+    _scan(meshes.faces, kept_faces, count, u, v, inverse_z, window, entries)
     if place > 0:
         _merge(window, place, samples)
 
@@ -638,7 +642,7 @@ def _shade(crop, fineness, window, meshes, scenes, scratch, pixels, samples, rgb
                             blue_mirrored += light_color[light, 2] * mirrored
                 swapped = scenes.texture[crop, place]
                 if swapped < 0 and meshes.textures[mesh, 0] < 0:
-                    own = _color(wp, wq, wr, p, q, r)
+                    own_color = _color(wp, wq, wr, p, q, r)
                 else:
                     first = np.uint64(meshes.vertex_range[mesh, 0])
                     a, b, c = first + a, first + b, first + c
@@ -651,11 +655,11 @@ def _shade(crop, fineness, window, meshes, scenes, scratch, pixels, samples, rgb
                             wa, wb, wc, a, b, c, meshes.vertices, meshes.centres[mesh], normal,
                             scenes.texture_period[crop, place], meshes.aspects[swapped],
                         )  # fmt: skip
-                    own = _sample(texels, picture, across, up)
+                    own_color = _sample(texels, picture, across, up)
                 gain, white = scenes.gain[crop, place], np.float32(255.0)
-                total_red += min(white, red * own[0] * gain[0] + red_mirrored)
-                total_green += min(white, green * own[1] * gain[1] + green_mirrored)
-                total_blue += min(white, blue * own[2] * gain[2] + blue_mirrored)
+                total_red += min(white, red * own_color[0] * gain[0] + red_mirrored)
+                total_green += min(white, green * own_color[1] * gain[1] + green_mirrored)
+                total_blue += min(white, blue * own_color[2] * gain[2] + blue_mirrored)
             half, whole = np.float32(0.5), np.float32(count)
             rgb[crop, row, column, 0] = np.uint8(total_red / whole + half)
             rgb[crop, row, column, 1] = np.uint8(total_green / whole + half)
@@ -743,10 +747,10 @@ def _write_visible(crop, window, samples, images):
 
 
 @compiled
-def _widen(window, other):
+def _widen(window, added):
     """Make a window hold another."""
-    window[0], window[1] = min(window[0], other[0]), max(window[1], other[1])
-    window[2], window[3] = min(window[2], other[2]), max(window[3], other[3])
+    window[0], window[1] = min(window[0], added[0]), max(window[1], added[1])
+    window[2], window[3] = min(window[2], added[2]), max(window[3], added[3])
 
 
 @compiled

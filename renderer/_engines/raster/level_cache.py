@@ -47,8 +47,8 @@ def read_arrays(file: Path | None) -> dict[str, NDArray[np.generic]] | None:
     digest, arrays = content[:_HASH_BYTES], content[_HASH_BYTES:]
     if hashlib.sha256(arrays).digest() != digest:
         return None
-    with np.load(io.BytesIO(arrays), allow_pickle=False) as kept:
-        return dict(kept)
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def write_arrays(file: Path | None, arrays: dict[str, NDArray[np.generic]]) -> None:

@@ -108,9 +108,9 @@ class Levels:
         if count <= _QUICK_FACES:
             return self._make(error)
         file = level_file(self._mesh, self._closed, error)
-        kept = read_arrays(file)
-        if kept is not None:
-            return Level(error=error, **kept) if kept else None  # type: ignore[arg-type]
+        stored = read_arrays(file)
+        if stored is not None:
+            return Level(error=error, **stored) if stored else None  # type: ignore[arg-type]
         if count >= _SLOW_FACES:
             _logger.info("Simplifying a mesh of %s faces; this takes some seconds, once.", count)
         level = self._make(error)
@@ -141,9 +141,11 @@ class Levels:
             from fast_simplification import simplify
 
             # Seams of colour or texture are no edges of the surface.
-            points, which = np.unique(self._mesh.vertices, axis=0, return_inverse=True)
+            points, point_of_vertex = np.unique(self._mesh.vertices, axis=0, return_inverse=True)
             points = points.astype(np.float64)
-            faces = _without_degenerate(which.reshape(-1)[self._mesh.faces].astype(np.int32))
+            faces = _without_degenerate(
+                point_of_vertex.reshape(-1)[self._mesh.faces].astype(np.int32)
+            )
             count = len(faces) / _STEP
             while count > _FEWEST_FACES / _STEP:
                 points, simplified = simplify(points, faces, target_count=int(count))
@@ -205,14 +207,14 @@ def _candidate(
     simplified = ClosestPoints(vertices, faces, 1.5 * error)
     distance, nearest, _ = simplified(model.vertices)
     far = (distance > near) | ~good[nearest]
-    own = model.mesh.faces
-    keep = np.asarray(far[own].any(axis=1))
+    own_faces = model.mesh.faces
+    keep = np.asarray(far[own_faces].any(axis=1))
     distance, nearest, _ = simplified(model.points)
     keep[model.owners[(distance > near) | ~good[nearest]]] = True
     if not good.all():
         # One ring more, so that what is taken out leaves no crack.
-        touched = np.bincount(own[keep].ravel(), minlength=len(model.vertices)) > 0
-        keep = np.asarray(touched[own].any(axis=1))
+        touched = np.bincount(own_faces[keep].ravel(), minlength=len(model.vertices)) > 0
+        keep = np.asarray(touched[own_faces].any(axis=1))
     return _Candidate(vertices, faces[good], np.flatnonzero(keep))
 
 
@@ -224,11 +226,13 @@ def _with_looks(model: _Model, candidate: _Candidate, error: float) -> Level:
     points, owners = _lattice(vertices, faces, details)
     winding = _windings(vertices, faces)
     looks = _looks_near(mesh, model.closest, points, winding[owners], spacing)
-    kept = mesh.faces[candidate.kept]
-    own_looks = _looks_at(mesh, np.repeat(kept, 3, axis=0), np.tile(np.eye(3), (len(kept), 1)))
-    details = np.concatenate([details, np.ones(len(kept), np.int32)])
+    kept_faces = mesh.faces[candidate.kept]
+    own_looks = _looks_at(
+        mesh, np.repeat(kept_faces, 3, axis=0), np.tile(np.eye(3), (len(kept_faces), 1))
+    )
+    details = np.concatenate([details, np.ones(len(kept_faces), np.int32)])
     counts = (details + 1) * (details + 2) // 2
-    together = np.concatenate([faces, kept + len(vertices)])
+    together = np.concatenate([faces, kept_faces + len(vertices)])
     used, places = np.unique(together, return_inverse=True)
     return Level(
         error=error,
@@ -258,8 +262,8 @@ def _looks_near(
     second = np.cross(normals, first)
     total, count = looks[:, 3:].copy(), np.ones(len(points))
     for angle in np.arange(6) * np.pi / 3:
-        beside = points + 0.5 * spacing * (np.cos(angle) * first + np.sin(angle) * second)
-        _, face, weights = model(beside, facing)
+        around = points + 0.5 * spacing * (np.cos(angle) * first + np.sin(angle) * second)
+        _, face, weights = model(around, facing)
         total += _looks_at(mesh, mesh.faces[face], weights)[:, 3:] * (face >= 0)[:, None]
         count += face >= 0
     looks[:, 3:] = total / count[:, None]

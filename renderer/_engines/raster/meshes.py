@@ -57,20 +57,20 @@ class MeshShelf:
         Returns:
             Everything there is to draw, and (N, P), the place of each object's mesh in it.
         """
-        found = objects.copy()
+        mesh_index = objects.copy()
         allowed = error_allowed(millimetres_per_pixel)
         with self._lock:
-            known = len(self._parts)
+            part_count = len(self._parts)
             for model in np.unique(objects[objects >= 0]) if self._levels else ():
                 left = objects == model
                 for error in ERRORS:
                     rows = left & (allowed >= error)
                     if rows.any():
-                        found[rows] = self._place(int(model), error)
+                        mesh_index[rows] = self._place(int(model), error)
                         left &= ~rows
-            if len(self._parts) > known:
+            if len(self._parts) > part_count:
                 self._packed = self._pack()
-            return self._packed, found
+            return self._packed, mesh_index
 
     def _place(self, model: int, error: float) -> int:
         key = (model, error)

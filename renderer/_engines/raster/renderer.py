@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines.raster import kernels
-from renderer._engines.raster.kernels import Images, Meshes, Scenes, Scratch
+from renderer._engines.raster.kernels import CropArrays, Meshes, Scenes, Scratch
 from renderer._engines.raster.meshes import MeshShelf
 from renderer._refusals import NEAR, refuse_unknown
 
@@ -201,9 +201,9 @@ class RasterRenderer(Renderer):
         if (nearest > NEAR).all():
             return
         row, place = np.argwhere(~(nearest > NEAR))[0]
-        which = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
+        model = plans.object_index[row] if place == 0 else plans.others.object_index[row, place - 1]
         raise RenderError(
-            f"crop {plans.index[row]}: {self._shelf.models[which].name} reaches to "
+            f"crop {plans.index[row]}: {self._shelf.models[model].name} reaches to "
             f"{nearest[row, place]:.1f} mm from the camera's plane, and the least is {NEAR:g} mm: "
             "put it farther away (`distance`)"
         )
@@ -228,21 +228,21 @@ def _as_compiled(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
     return np.require(values, kind, ["C", "W"])
 
 
-def _empty_images(plans: Plans, surface_maps: bool) -> Images:
+def _empty_images(plans: Plans, surface_maps: bool) -> CropArrays:
     shape = (len(plans), plans.height, plans.width)
-    others = (shape[0], plans.others.object_index.shape[1], *shape[1:])
+    others_shape = (shape[0], plans.others.object_index.shape[1], *shape[1:])
     maps = (*shape, 3) if surface_maps else (0, 0, 0, 3)
-    return Images(
+    return CropArrays(
         rgb=np.zeros((*shape, 3), np.uint8),
         depth=np.zeros(shape, np.float32),
         object_depth=np.zeros(shape, np.float32),
         mask=np.zeros(shape, bool),
         mask_visib=np.zeros(shape, bool),
-        others_mask=np.zeros(others, bool),
-        others_mask_visib=np.zeros(others, bool),
+        others_mask=np.zeros(others_shape, bool),
+        others_mask_visib=np.zeros(others_shape, bool),
         normals=np.zeros(maps, np.float32),
         object_coordinates=np.zeros(maps, np.float32),
-        nearest=np.empty((shape[0], 1 + others[1])),
+        nearest=np.empty((shape[0], 1 + others_shape[1])),
     )
 
 

@@ -34,7 +34,7 @@ def image_of(name: str, picture: NDArray[np.uint8], *, encoded: bool = False) ->
 
 def surface_material(
     name: str,
-    own: bpy.types.Image | None,
+    own_texture: bpy.types.Image | None,
     swapped: tuple[bpy.types.Image, float] | None,
     glossy: bool,
 ) -> bpy.types.Material:
@@ -42,7 +42,7 @@ def surface_material(
 
     Args:
         name: the material's.
-        own: the model's texture, None for vertex colours.
+        own_texture: the model's texture, None for vertex colours.
         swapped: the picture that takes their place, if any, and its height by width.
         glossy: whether there are highlights.
     """
@@ -51,9 +51,9 @@ def surface_material(
     tree = _Tree(material.node_tree)
     if swapped is not None:
         color = _swapped_in(tree, *swapped)
-    elif own is not None:
+    elif own_texture is not None:
         place = tree.add("ShaderNodeUVMap", uv_map=COORDINATES).outputs["UV"]
-        color = _picture(tree, own, place)
+        color = _picture(tree, own_texture, place)
     else:
         color = tree.add("ShaderNodeAttribute", attribute_name=COLOR).outputs["Color"]
     gain = tree.add("ShaderNodeAttribute", attribute_type="OBJECT", attribute_name=GAIN)
@@ -62,10 +62,10 @@ def surface_material(
     tree.link(color, surface.inputs["Color"])
     shader = surface.outputs["BSDF"]
     if glossy:
-        both = tree.add("ShaderNodeAddShader")
-        tree.link(shader, both.inputs[0])
-        tree.link(_highlight(tree), both.inputs[1])
-        shader = both.outputs[0]
+        added = tree.add("ShaderNodeAddShader")
+        tree.link(shader, added.inputs[0])
+        tree.link(_highlight(tree), added.inputs[1])
+        shader = added.outputs[0]
     tree.link(shader, tree.add("ShaderNodeOutputMaterial").inputs["Surface"])
     return material
 
@@ -95,11 +95,11 @@ def environment_world(name: str, file: str) -> bpy.types.World:
     tree.link(tree.add("ShaderNodeTexCoord").outputs["Generated"], turned.inputs["Vector"])
     radiance = tree.add("ShaderNodeTexEnvironment", image=image)
     tree.link(turned.outputs[0], radiance.inputs["Vector"])
-    shown = tree.add("ShaderNodeGamma")
-    tree.link(radiance.outputs["Color"], shown.inputs["Color"])
-    shown.inputs["Gamma"].default_value = 1 / 2.2
+    tone = tree.add("ShaderNodeGamma")
+    tree.link(radiance.outputs["Color"], tone.inputs["Color"])
+    tone.inputs["Gamma"].default_value = 1 / 2.2
     scaled = tree.add("ShaderNodeVectorMath", operation="MULTIPLY", name="scale")
-    tree.link(shown.outputs[0], scaled.inputs[0])
+    tree.link(tone.outputs[0], scaled.inputs[0])
     background = tree.add("ShaderNodeBackground")
     tree.link(scaled.outputs[0], background.inputs["Color"])
     background.inputs["Strength"].default_value = 1 / _mean_radiance(image)
@@ -231,7 +231,7 @@ def _mean_radiance(image: bpy.types.Image) -> float:
     width, height = image.size
     pixels = np.empty(height * width * 4, np.float32)
     image.pixels.foreach_get(pixels)
-    shown = np.maximum(pixels.reshape(height, width, 4)[..., :3], 0) ** (1 / 2.2)
+    tones = np.maximum(pixels.reshape(height, width, 4)[..., :3], 0) ** (1 / 2.2)
     # Rows near the poles are of less of the sphere.
     weight = np.sin(np.pi * (np.arange(height) + 0.5) / height)
-    return max(float(weight @ shown.mean(axis=(1, 2), dtype=np.float64) / weight.sum()), 1e-6)
+    return max(float(weight @ tones.mean(axis=(1, 2), dtype=np.float64) / weight.sum()), 1e-6)

@@ -67,72 +67,74 @@ def evaluate_objects(names: Sequence[str]) -> list[BlendObject]:
     Raises:
         RenderError: there is no such object, or nothing of it can be rendered.
     """
-    things = [_find(name) for name in names]
+    objects = [_find(name) for name in names]
     unit = millimetres_per_unit()
     scene = bpy.data.scenes.new("render-adapt evaluation")
     # What the scene's own view layer leaves out is evaluated here all the same.
-    for thing in things:
-        if thing.name not in scene.collection.objects:
-            scene.collection.objects.link(thing)
-        _as_rendered(thing)
+    for object_ in objects:
+        if object_.name not in scene.collection.objects:
+            scene.collection.objects.link(object_)
+        _as_rendered(object_)
     layer = scene.view_layers[0]
     layer.update()
     try:
-        return [_evaluated(thing, layer.depsgraph, unit) for thing in things]
+        return [_evaluated(object_, layer.depsgraph, unit) for object_ in objects]
     finally:
         bpy.data.scenes.remove(scene)
 
 
 def names_of_objects() -> list[str]:
     """Names of all objects of the open file that have surfaces."""
-    return sorted(thing.name for thing in bpy.data.objects if thing.type in _WITH_SURFACE)
+    return sorted(object_.name for object_ in bpy.data.objects if object_.type in _WITH_SURFACE)
 
 
 def _find(name: str) -> bpy.types.Object:
-    thing = bpy.data.objects.get(name)
-    if thing is None:
-        known = ", ".join(names_of_objects()) or "none with a surface"
-        raise RenderError(f"there is no object {name} in the file: it has {known}")
-    return thing
+    object_ = bpy.data.objects.get(name)
+    if object_ is None:
+        names = ", ".join(names_of_objects()) or "none with a surface"
+        raise RenderError(f"there is no object {name} in the file: it has {names}")
+    return object_
 
 
-def _as_rendered(thing: bpy.types.Object) -> None:
+def _as_rendered(object_: bpy.types.Object) -> None:
     """Show it, and let its modifiers do in this window-less Blender what they do in renders."""
-    thing.hide_viewport = thing.hide_render = False
-    for modifier in thing.modifiers:
+    object_.hide_viewport = object_.hide_render = False
+    for modifier in object_.modifiers:
         modifier.show_viewport = modifier.show_render
         if modifier.type in ("SUBSURF", "MULTIRES"):
             modifier.levels = modifier.render_levels
 
 
-def _evaluated(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph, unit: float) -> BlendObject:
-    _refuse_missing(thing)
-    if thing.type not in _WITH_SURFACE:
+def _evaluated(
+    object_: bpy.types.Object, depsgraph: bpy.types.Depsgraph, unit: float
+) -> BlendObject:
+    _refuse_missing(object_)
+    if object_.type not in _WITH_SURFACE:
         raise RenderError(
-            f"{thing.name} has no surface, it is of the type {thing.type.lower()}: leave it out"
+            f"{object_.name} has no surface, it is of the type {object_.type.lower()}: leave it out"
         )
-    shown = thing.evaluated_get(depsgraph)
+    evaluated = object_.evaluated_get(depsgraph)
     mesh = bpy.data.meshes.new_from_object(
-        shown, preserve_all_data_layers=True, depsgraph=depsgraph
+        evaluated, preserve_all_data_layers=True, depsgraph=depsgraph
     )
-    mesh.name = f"render-adapt {thing.name}"
+    mesh.name = f"render-adapt {object_.name}"
     if not mesh.polygons:
         raise RenderError(
-            f"{thing.name} has no faces: give it some (of instances, by Realize Instances), or "
+            f"{object_.name} has no faces: give it some (of instances, by Realize Instances), or "
             "leave it out"
         )
     if not mesh.materials:
         mesh.materials.append(None)
-    scale = _without_rotation(shown.matrix_world, thing.name)
-    return BlendObject(mesh, scale, _arrays(thing.name, mesh, scale, unit))
+    scale = _without_rotation(evaluated.matrix_world, object_.name)
+    return BlendObject(mesh, scale, _arrays(object_.name, mesh, scale, unit))
 
 
-def _refuse_missing(thing: bpy.types.Object) -> None:
-    for part in (thing, thing.data):
+def _refuse_missing(object_: bpy.types.Object) -> None:
+    for part in (object_, object_.data):
         library = part and part.library
         if library and not Path(bpy.path.abspath(library.filepath)).exists():
             raise RenderError(
-                f"{thing.name} is linked from {library.filepath}, which is missing: find that "
+                f"{object_.name} is linked from {library.filepath}, which is missing: find that "
                 "file, or leave the object out"
             )
 
@@ -190,8 +192,8 @@ def _joined(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Corners of triangles that are alike in all, as one: its first row, and which one each is."""
     key = np.column_stack([corners, np.rint(normals * 1024).astype(np.int32), colors])
-    _, rows, which = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return rows, which.reshape(-1)
+    _, rows, joined_row = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return rows, joined_row.reshape(-1)
 
 
 def _palette(mesh: bpy.types.Mesh) -> NDArray[np.uint8]:

@@ -90,15 +90,15 @@ class PassReader:
 
 def _passes_of(channels: Mapping[str, NDArray[np.float32]]) -> Passes:
     """Channels called LAYER.PASS.CHANNEL, as passes."""
-    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    parts_of_pass: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name, image in channels.items():
         *_, kind, channel = name.split(".")
         if kind in _NAMES:
-            found.setdefault(_NAMES[kind], {})[channel] = image
+            parts_of_pass.setdefault(_NAMES[kind], {})[channel] = image
     order = "RXVGYBZA"
     return {
         kind: np.stack([parts[name] for name in sorted(parts, key=order.index)], axis=-1)
-        for kind, parts in found.items()
+        for kind, parts in parts_of_pass.items()
     }
 
 
@@ -143,12 +143,12 @@ def _from_memory(result: Any) -> Passes:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Blender's progress lines out of standard output, which it writes past Python."""
-    kept = os.dup(1)
+    stdout = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(stdout, 1)
+        os.close(stdout)
         os.close(nowhere)

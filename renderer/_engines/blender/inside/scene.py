@@ -81,7 +81,7 @@ class BlenderScene:
         self._own_surfaces = bool(blend)
         self._unit = 1.0
         self.models: list[dict[str, NDArray[Any]]] = []
-        shown = self._open(blend, objects) if blend else []
+        blend_objects = self._open(blend, objects) if blend else []
         self._scene = scene = bpy.data.scenes.new("render-adapt")
         self._samples = samples
         self._textures = [
@@ -94,8 +94,10 @@ class BlenderScene:
             for number, texture in enumerate(textures)
         ]
         self._meshes = [_mesh(number, arrays) for number, arrays in enumerate(meshes)]
-        self._meshes += [one.mesh for one in shown]
-        self._scales = [one.scale for one in shown] or [Matrix() for _ in meshes]
+        self._meshes += [blend_object.mesh for blend_object in blend_objects]
+        self._scales = [blend_object.scale for blend_object in blend_objects] or [
+            Matrix() for _ in meshes
+        ]
         self._own = [
             materials.image_of(f"render-adapt model {number}", arrays["texture"])
             if "texture" in arrays
@@ -171,55 +173,55 @@ class BlenderScene:
     def _open(self, blend: str, objects: Sequence[str]) -> list[BlendObject]:
         """The objects of a .blend file, their `models` noted."""
         open_blend(Path(blend))
-        shown = evaluate_objects(objects)
+        blend_objects = evaluate_objects(objects)
         self._unit = millimetres_per_unit()
-        self.models = [one.arrays for one in shown]
-        return shown
+        self.models = [blend_object.arrays for blend_object in blend_objects]
+        return blend_objects
 
     def _place_objects(self, plan: Mapping[str, Any]) -> None:
-        shown: list[bpy.types.Object] = []
+        placed: list[bpy.types.Object] = []
         for instance, model in enumerate(plan["object_index"]):
             copies = self._objects[model]
-            free = [copy for copy in copies if copy not in shown]
-            thing = free[0] if free else self._copy(int(model))
-            shown.append(thing)
+            free = [copy for copy in copies if copy not in placed]
+            object_ = free[0] if free else self._copy(int(model))
+            placed.append(object_)
             specular = float(plan["specular"][instance])
             texture = int(plan["texture"][instance])
             keeps = self._own_surfaces and texture < 0
             # The material is the object's: objects that share a mesh may look different.
-            for slot in thing.material_slots:
+            for slot in object_.material_slots:
                 slot.link = "DATA" if keeps else "OBJECT"
                 if not keeps:
                     slot.material = self._material(int(model), texture, specular > 0)
             strength, roughness = materials.gloss(specular, float(plan["shininess"][instance]))
-            thing[materials.GAIN] = [float(value) for value in plan["gain"][instance]]
-            thing[materials.SPECULAR], thing[materials.ROUGHNESS] = strength, roughness
-            thing[materials.PERIOD] = float(plan["texture_period"][instance])
-            thing.pass_index = instance + 1
+            object_[materials.GAIN] = [float(value) for value in plan["gain"][instance]]
+            object_[materials.SPECULAR], object_[materials.ROUGHNESS] = strength, roughness
+            object_[materials.PERIOD] = float(plan["texture_period"][instance])
+            object_.pass_index = instance + 1
             translation = plan["translation"][instance] / self._unit
             pose = _pose(plan["rotation"][instance], translation)
-            thing.matrix_world = pose @ self._scales[model]
+            object_.matrix_world = pose @ self._scales[model]
             # Blender does not notice changes of custom properties by itself.
-            thing.update_tag()
+            object_.update_tag()
         for copies in self._objects:
             for copy in copies:
-                copy.hide_render = copy not in shown
+                copy.hide_render = copy not in placed
 
     def _copy(self, model: int) -> bpy.types.Object:
         """One more object that shows a model's mesh."""
-        thing = bpy.data.objects.new(f"render-adapt model {model}", self._meshes[model])
-        thing.rotation_mode = "QUATERNION"
-        self._scene.collection.objects.link(thing)
-        self._objects[model].append(thing)
-        return thing
+        copy = bpy.data.objects.new(f"render-adapt model {model}", self._meshes[model])
+        copy.rotation_mode = "QUATERNION"
+        self._scene.collection.objects.link(copy)
+        self._objects[model].append(copy)
+        return copy
 
     def _material(self, model: int, texture: int, glossy: bool) -> bpy.types.Material:
-        own = None if self._own_surfaces else self._own[model]
+        own_texture = None if self._own_surfaces else self._own[model]
         # All models without a texture of their own look into their vertices in the same way.
-        key = (model if own is not None and texture < 0 else -1, texture, glossy)
+        key = (model if own_texture is not None and texture < 0 else -1, texture, glossy)
         if key not in self._materials:
             self._materials[key] = materials.surface_material(
-                f"render-adapt {key}", own if texture < 0 else None,
+                f"render-adapt {key}", own_texture if texture < 0 else None,
                 self._textures[texture] if texture >= 0 else None, glossy,
             )  # fmt: skip
         return self._materials[key]
@@ -231,15 +233,15 @@ class BlenderScene:
             sun.angle = 0.0
             self._suns.append(bpy.data.objects.new("render-adapt sun", sun))
             self._scene.collection.objects.link(self._suns[-1])
-        for number, thing in enumerate(self._suns):
+        for number, sun_object in enumerate(self._suns):
             strength = float(colors[number].max()) if number < len(colors) else 0.0
-            thing.hide_render = strength <= 0
+            sun_object.hide_render = strength <= 0
             if strength > 0:
                 # A white, matt surface that faces a sun of strength pi has a radiance of 1.
-                thing.data.energy = np.pi * strength
-                thing.data.color = [float(value) / strength for value in colors[number]]
+                sun_object.data.energy = np.pi * strength
+                sun_object.data.color = [float(value) / strength for value in colors[number]]
                 towards = Vector(directions[number] * _FLIP)
-                thing.matrix_world = towards.to_track_quat("Z", "Y").to_matrix().to_4x4()
+                sun_object.matrix_world = towards.to_track_quat("Z", "Y").to_matrix().to_4x4()
         world = self._scene.world = self._world(float(plan["environment"][0]))
         turn = _upright(plan["up"] * _FLIP, 2 * np.pi * float(plan["environment"][1]))
         materials.set_ambient(world, plan["ambient_color"], turn.to_euler("XYZ"))
@@ -327,10 +329,10 @@ def _sound(faces: NDArray[np.int32]) -> NDArray[np.int32]:
     """Faces without those that Blender's meshes must not have: lines, and the same one twice."""
     ordered = np.sort(faces, axis=1)
     _, first = np.unique(ordered, axis=0, return_index=True)
-    kept = np.zeros(len(faces), bool)
-    kept[first] = True
-    kept &= (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
-    return faces[kept]
+    is_kept = np.zeros(len(faces), bool)
+    is_kept[first] = True
+    is_kept &= (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
+    return faces[is_kept]
 
 
 def _pose(rotation: NDArray[np.float64], translation: NDArray[np.float64]) -> Matrix:
@@ -358,9 +360,9 @@ def _picture(
     }
     if plan["maps"]:
         picture["normals"] = (passes["Normal"] * _FLIP).astype(np.float32)
-        seen = np.clip(picture["instance"], 0, None)
-        from_origin = passes["Position"] * _FLIP - plan["translation"][seen]
+        instance_index = np.clip(picture["instance"], 0, None)
+        from_origin = passes["Position"] * _FLIP - plan["translation"][instance_index]
         # Of each pixel: its instance's rotation, the other way round.
-        places = np.einsum("hwji,hwj->hwi", plan["rotation"][seen], from_origin)
+        places = np.einsum("hwji,hwj->hwi", plan["rotation"][instance_index], from_origin)
         picture["positions"] = places.astype(np.float32)
     return picture

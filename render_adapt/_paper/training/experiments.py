@@ -38,11 +38,11 @@ AnyProgress = Progress | TaskProgress
 Status = Literal["not run", "unfinished", "failed", "done"]
 
 _CLOCK = "seconds.json"
-_PROGRESS_SECONDS = 2.0  # between two writings of how far a job is
+_PROGRESS_SECONDS = 2.0  # between two writings of how far an experiment is
 
 
 @dataclass(frozen=True)
-class Job:
+class Experiment:
     """One training of one system on one scenario, with one variant of its settings and one seed."""
 
     system: str
@@ -53,16 +53,16 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The job in a line of progress, and its folder below the preset's."""
+        """The experiment in a line of progress, and its folder below the preset's."""
         return f"{self.scenario}/{self.system}-{self.variant}/seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where jobs read and write, and what they do otherwise than their preset."""
+    """Where experiments read and write, and what they do otherwise than their preset."""
 
     work: Path
-    """Folder of the jobs' own folders."""
+    """Folder of the experiments' own folders."""
     data: Path
     """Folder with the digits and LINEMOD's crops."""
     scenarios: Mapping[str, Load] = field(default_factory=lambda: SCENARIOS)
@@ -70,20 +70,26 @@ class Workplace:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings in place of the preset's."""
 
-    def folder(self, job: Job) -> Path:
-        """Where a job trains."""
-        return self.work / job.preset / job.name
+    def folder(self, experiment: Experiment) -> Path:
+        """Where an experiment trains."""
+        return self.work / experiment.preset / experiment.name
 
-    def stage_folder(self, job: Job, stage: Stage) -> Path:
-        """Where a stage of a job trains: for shared ones beside all jobs of the scenario."""
+    def stage_folder(self, experiment: Experiment, stage: Stage) -> Path:
+        """Where a stage of an experiment trains: shared ones beside all of the scenario."""
         if not stage.shared:
-            return self.folder(job) / stage.name
-        return self.work / job.preset / job.scenario / stage.name / f"seed{job.seed}"
+            return self.folder(experiment) / stage.name
+        return (
+            self.work
+            / experiment.preset
+            / experiment.scenario
+            / stage.name
+            / f"seed{experiment.seed}"
+        )
 
-    def stages(self, job: Job) -> tuple[Stage, ...]:
-        """The trainings that a job is made of."""
-        made = stages(job.system, job.scenario, job.preset, job.variant)
-        return tuple(stage.changed(seed=job.seed, **self.overrides) for stage in made)
+    def stages(self, experiment: Experiment) -> tuple[Stage, ...]:
+        """The trainings that an experiment is made of."""
+        made = stages(experiment.system, experiment.scenario, experiment.preset, experiment.variant)
+        return tuple(stage.changed(seed=experiment.seed, **self.overrides) for stage in made)
 
     def load_scenario(self, scenario: str) -> Scenario:
         """The crops of a scenario."""
@@ -91,8 +97,8 @@ class Workplace:
 
 
 @dataclass(frozen=True)
-class JobState:
-    """How far a job is and what it measured."""
+class ExperimentState:
+    """How far an experiment is and what it measured."""
 
     status: Status
     step: int
@@ -113,13 +119,13 @@ class JobState:
     """The last step's, while it is unfinished."""
 
 
-def state_of(job: Job, place: Workplace) -> JobState:
-    """What a job's folder holds; a job of other settings counts as failed."""
-    planned, folder = place.stages(job), place.folder(job)
+def state_of(experiment: Experiment, place: Workplace) -> ExperimentState:
+    """What an experiment's folder holds; an experiment of other settings counts as failed."""
+    planned, folder = place.stages(experiment), place.folder(experiment)
     steps = sum(stage.config.steps for stage in planned)
     progress = read_json(folder / "progress.json")
     if progress is None:
-        return JobState("not run", 0, steps)
+        return ExperimentState("not run", 0, steps)
     result = read_json(folder / "result.json")
     message, is_final = progress["message"], progress.get("final", False)
     status: Status = "failed" if message else "unfinished"
@@ -131,11 +137,11 @@ def state_of(job: Job, place: Workplace) -> JobState:
         message = (
             f"trained with other settings ({changed}); delete its folder or give another `work`"
         )
-    return JobState(
+    return ExperimentState(
         status=status,
         step=progress["step"],
         steps=max(steps, progress["step"]),
-        seconds=progress["seconds"] + shared_seconds(job, place),
+        seconds=progress["seconds"] + shared_seconds(experiment, place),
         history=tuple(read_json(folder / "history.json") or ()),
         message=message if status == "failed" else "",
         is_final=is_final and status == "failed",
@@ -145,47 +151,49 @@ def state_of(job: Job, place: Workplace) -> JobState:
     )
 
 
-def shared_seconds(job: Job, place: Workplace) -> float:
-    """What the shared stages of a job have taken so far; it is kept beside them."""
-    folders = [place.stage_folder(job, stage) for stage in place.stages(job) if stage.shared]
+def shared_seconds(experiment: Experiment, place: Workplace) -> float:
+    """What the shared stages of an experiment have taken so far; it is kept beside them."""
+    folders = [
+        place.stage_folder(experiment, stage) for stage in place.stages(experiment) if stage.shared
+    ]
     return sum(read_json(folder / _CLOCK) or 0.0 for folder in folders)
 
 
 def settings_of(planned: tuple[Stage, ...]) -> list[dict[str, Any]]:
-    """The settings that decide what a job learns, as JSON has them."""
+    """The settings that decide what an experiment learns, as JSON has them."""
     settings = [stage.settings(without=FREE_SETTINGS) for stage in planned]
     plain: list[dict[str, Any]] = json.loads(json.dumps(settings))
     return plain
 
 
-def _differences(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+def _differences(stored: list[dict[str, Any]], asked: list[dict[str, Any]]) -> str:
     """What differs between the settings in a folder and those asked for; empty for nothing."""
-    if len(before) != len(now):
-        return f"{len(before)} trainings there, {len(now)} now"
+    if len(stored) != len(asked):
+        return f"{len(stored)} trainings there, {len(asked)} now"
     # A setting that the folder does not know is newer than it, and had no effect then.
     changed = [
         f"{name} {old[name]} there, {new[name]} now"
-        for old, new in zip(before, now, strict=True)
+        for old, new in zip(stored, asked, strict=True)
         for name in new
         if name in old and old[name] != new[name]
     ]
     return "; ".join(changed)
 
 
-def run_job(
-    job: Job,
+def run_experiment(
+    experiment: Experiment,
     place: Workplace,
     *,
     deadline: float = math.inf,
     on_progress: Callable[[AnyProgress], None] | None = None,
-) -> JobState:
-    """Train a job from where it stands until it is done, has failed, or the time is up.
+) -> ExperimentState:
+    """Train an experiment from where it stands until it is done, has failed, or the time is up.
 
     A training that fails is recorded, and one that diverged is not tried again: its seed makes it
-    diverge again. A job that another process is training is left to that process.
+    diverge again. An experiment that another process is training is left to that process.
 
     Args:
-        job: what to train.
+        experiment: what to train.
         place: where.
         deadline: when to stop with a checkpoint, as `time.time()` has it.
         on_progress: called after every step.
@@ -194,46 +202,46 @@ def run_job(
         SettingError: the scenario's data is not there.
         DatasetError: the folder cannot be written.
     """
-    before = state_of(job, place)
+    before = state_of(experiment, place)
     if before.status == "done" or before.is_final:
         return before
-    make_folder(place.folder(job))
+    make_folder(place.folder(experiment))
     try:
-        lock = FolderLock(place.folder(job) / "lock", _TrainedElsewhereError(), patience=0.0)
+        lock = FolderLock(place.folder(experiment) / "lock", _TrainedElsewhereError(), patience=0.0)
     except _TrainedElsewhereError:
-        return state_of(job, place)
+        return state_of(experiment, place)
     with lock:
-        training = _Training(job, place, state_of(job, place), on_progress)
+        training = _Training(experiment, place, state_of(experiment, place), on_progress)
         try:
             training.run(deadline)
         except RenderAdaptError as error:
             is_final = isinstance(error, TrainingDiverged | TrainingCollapsed)
             training.write_progress(str(error), is_final=is_final)
-    return state_of(job, place)
+    return state_of(experiment, place)
 
 
 class _TrainedElsewhereError(Exception):
-    """Another process trains the job."""
+    """Another process trains the experiment."""
 
 
 class _Training:
-    """A job while it runs."""
+    """An experiment while it runs."""
 
     def __init__(
         self,
-        job: Job,
+        experiment: Experiment,
         place: Workplace,
-        before: JobState,
+        before: ExperimentState,
         on_progress: Callable[[AnyProgress], None] | None,
     ) -> None:
-        self.job, self.on_progress = job, on_progress
-        self.folder, self.planned = place.folder(job), place.stages(job)
-        self.scenario = place.load_scenario(job.scenario)
+        self.experiment, self.on_progress = experiment, on_progress
+        self.folder, self.planned = place.folder(experiment), place.stages(experiment)
+        self.scenario = place.load_scenario(experiment.scenario)
         self.history: list[Record] = list(before.history)
         self.step, self.losses = before.step, dict(before.losses)
         self.place = place
-        # A job that is begun when its shared stage is done has none of that stage's time yet.
-        self.seconds = max(0.0, before.seconds - shared_seconds(job, place))
+        # One that is begun when its shared stage is done has none of that stage's time yet.
+        self.seconds = max(0.0, before.seconds - shared_seconds(experiment, place))
         self.started = time.monotonic()
         self.stage = self.planned[0]
         self.previous: Path | None = None  # the checkpoint of the stage before
@@ -249,9 +257,9 @@ class _Training:
                 return
             limited = stage if math.isinf(left) else stage.changed(max_minutes=left)
             with _threads(stage.config.threads):
-                done = self._run_stage(limited)
+                is_done = self._run_stage(limited)
             self.write_progress()
-            if not done:
+            if not is_done:
                 return
         self._finish()
 
@@ -260,7 +268,7 @@ class _Training:
         from render_adapt._paper.training.systems import train_stage
 
         self.stage = stage
-        folder = self.place.stage_folder(self.job, stage)
+        folder = self.place.stage_folder(self.experiment, stage)
         if stage.shared:
             return self._run_shared(stage, folder)
         if (folder / CHECKPOINT).exists():
@@ -276,38 +284,38 @@ class _Training:
         return True
 
     def _run_shared(self, stage: Stage, folder: Path) -> bool:
-        """Train a stage that other jobs begin with too, or wait while one of them does."""
+        """Train a stage that other experiments begin with too, or wait while one of them does."""
         from render_adapt._paper.training.systems import train_stage
 
         make_folder(folder)
         clock = folder / _CLOCK
         refusal = DatasetError(f"another process trains in {folder}: try again when it is done")
         with FolderLock(folder / "lock", refusal, patience=math.inf):
-            before, started = read_json(clock) or 0.0, time.monotonic()
+            seconds_before, started = read_json(clock) or 0.0, time.monotonic()
 
             def progressed(progress: AnyProgress) -> None:
-                self.started = time.monotonic()  # it is not this job's own time
+                self.started = time.monotonic()  # it is not this experiment's own time
                 if time.monotonic() - self.written >= _PROGRESS_SECONDS:
-                    write_json(clock, before + time.monotonic() - started)
+                    write_json(clock, seconds_before + time.monotonic() - started)
                 self._progressed(progress)
 
             checkpoint = train_stage(
                 stage, self.scenario, None, folder, progressed, lambda path: None
             )
-            write_json(clock, before + time.monotonic() - started)
-            done = checkpoint_step(checkpoint) >= stage.config.steps
+            write_json(clock, seconds_before + time.monotonic() - started)
+            is_done = checkpoint_step(checkpoint) >= stage.config.steps
         self.previous = checkpoint
         self.first_step += stage.config.steps
         self.started = time.monotonic()
-        return done
+        return is_done
 
     def write_progress(self, message: str = "", *, is_final: bool = False) -> None:
-        """Say in the folder how far the job is."""
+        """Say in the folder how far the experiment is."""
         self.written = time.monotonic()
         write_json(
             self.folder / "progress.json",
             {
-                "job": dataclasses.asdict(self.job),
+                "job": dataclasses.asdict(self.experiment),
                 "settings": settings_of(self.planned),
                 "step": self.step,
                 "steps": sum(stage.config.steps for stage in self.planned),
@@ -341,8 +349,8 @@ class _Training:
         self.step = self.first_step + step
         # Where a run was stopped by time is chance, and no part of its history.
         due = step % config.checkpoint_every == 0 or step >= config.steps
-        known = {record["step"] for record in self.history}
-        if self.stage.name != self.planned[-1].name or not due or self.step in known:
+        measured_steps = {record["step"] for record in self.history}
+        if self.stage.name != self.planned[-1].name or not due or self.step in measured_steps:
             return
         from render_adapt._paper.training.systems import measure_stage
 
@@ -357,7 +365,7 @@ class _Training:
         write_json(
             self.folder / "result.json",
             {
-                "job": dataclasses.asdict(self.job),
+                "job": dataclasses.asdict(self.experiment),
                 "settings": settings_of(self.planned),
                 "steps": self.step,
                 "seconds": self.seconds,

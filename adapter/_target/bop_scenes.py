@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from adapter._target.crops import Crop, DepthCrop, check_alike, range_of, resized, resized_depth
+from adapter._target.crops import Crop, DepthCrop, check_same_size, range_of, resized, resized_depth
 from adapter._target.depth import check_depth_numbers, measured
 from adapter._target.files import Listing
 from adapter._target.json_files import numbers, read_json
@@ -23,7 +23,7 @@ VISIBLE = 0.1
 """Objects of a BOP dataset that are seen less than this are left out, as BOP does."""
 
 
-def scene_crops(
+def bop_scene_crops(
     listing: Listing, size: int, window_mm: float, depth: bool, tally: Tally
 ) -> list[Crop]:
     """Read the crops of all BOP scenes in a folder.
@@ -43,10 +43,10 @@ def scene_crops(
         AdapterError: a scene's files are malformed or missing, or depth is not like its picture.
     """
     reader = _Reader(listing, size, window_mm, depth, tally)
-    return [crop for scene in scenes_of(listing) for crop in reader.scene(scene)]
+    return [crop for scene in bop_scenes_of(listing) for crop in reader.scene(scene)]
 
 
-def scenes_of(listing: Listing) -> list[Path]:
+def bop_scenes_of(listing: Listing) -> list[Path]:
     """The BOP scenes in a folder, by their paths within it."""
     return [folder for folder in listing.by_folder if listing.holds(folder / "scene_camera.json")]
 
@@ -142,7 +142,7 @@ class _Reader:
         except Unreadable:
             raise Unreadable(DEPTH_DAMAGED) from None
         check_depth_numbers(stored, path, frame.camera.depth_scale)
-        check_alike(path, stored.pixels.shape, shape)
+        check_same_size(path, stored.pixels.shape, shape)
         values = measured(stored)
         is_float = stored.pixels.dtype.kind == "f"
         return DepthCrop(
@@ -212,10 +212,12 @@ def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:
         AdapterError: its entry of `scene_gt.json` is malformed.
     """
     objects = truth if isinstance(truth, list) else [None]
-    found = [numbers(one.get("cam_t_m2c") if isinstance(one, dict) else None, 3) for one in objects]
-    if any(centre is None for centre in found):
+    centres = [
+        numbers(entry.get("cam_t_m2c") if isinstance(entry, dict) else None, 3) for entry in objects
+    ]
+    if any(translation is None for translation in centres):
         raise _malformed(scene / "scene_gt.json", key)
-    return np.array(found, dtype=np.float64)
+    return np.array(centres, dtype=np.float64)
 
 
 def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_]:
@@ -227,13 +229,13 @@ def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_
     if info is None:
         return np.ones(count, dtype=bool)
     entries = info if isinstance(info, list) else []
-    seen = [
-        numbers([one.get("visib_fract", 1.0) if isinstance(one, dict) else None], 1)
-        for one in entries
+    shares = [
+        numbers([entry.get("visib_fract", 1.0) if isinstance(entry, dict) else None], 1)
+        for entry in entries
     ]
-    if len(seen) != count or any(share is None for share in seen):
+    if len(shares) != count or any(share is None for share in shares):
         raise _malformed(scene / "scene_gt_info.json", key)
-    return np.array(seen, dtype=np.float64)[:, 0] >= VISIBLE
+    return np.array(shares, dtype=np.float64)[:, 0] >= VISIBLE
 
 
 def _malformed(file: Path, key: str) -> AdapterError:

@@ -18,15 +18,21 @@ from adapter import CHECKPOINT, LabelledCrops, Progress, read_checkpoint
 from render_adapt import WorkerError
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import take
-from render_adapt._paper.training.jobs import Job, Workplace, run_job, shared_seconds, state_of
-from render_adapt._paper.training.pool import run_jobs
+from render_adapt._paper.training.experiments import (
+    Experiment,
+    Workplace,
+    run_experiment,
+    shared_seconds,
+    state_of,
+)
+from render_adapt._paper.training.pool import run_all
 from render_adapt._paper.training.stages import SEEN, UNSEEN, stages
 from render_adapt._paper.training.systems import training_crops
 from safe_files import FolderLock, write_file
 
 SIZE = 16
 OBJECTS = (*SEEN, *UNSEEN)
-JOB = Job("pixelda", "mnist-mnistm", "modern", "smoke", 0)
+EXPERIMENT = Experiment("pixelda", "mnist-mnistm", "modern", "smoke", 0)
 
 
 def toy_crops(n: int, seed: int, brightness: float, classes: tuple[str, ...]) -> LabelledCrops:
@@ -98,14 +104,14 @@ def without_seconds(history: Any) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
 
 
-def trained(job: Job, where: Workplace) -> dict[str, Any]:
-    """All that a finished job left, but for how long it took."""
-    checkpoint = where.folder(job) / where.stages(job)[-1].name / CHECKPOINT
+def trained(experiment: Experiment, where: Workplace) -> dict[str, Any]:
+    """All that a finished experiment left, but for how long it took."""
+    checkpoint = where.folder(experiment) / where.stages(experiment)[-1].name / CHECKPOINT
     tensors, _ = read_checkpoint(checkpoint)
-    result = json.loads((where.folder(job) / "result.json").read_text())
+    result = json.loads((where.folder(experiment) / "result.json").read_text())
     return {
         "tensors": {name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
-        "history": without_seconds(state_of(job, where).history),
+        "history": without_seconds(state_of(experiment, where).history),
         "last": without_seconds([result["last"]]),
     }
 
@@ -113,8 +119,8 @@ def trained(job: Job, where: Workplace) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     where = place(tmp_path_factory.mktemp("unbroken"))
-    assert run_job(JOB, where).status == "done"
-    return trained(JOB, where)
+    assert run_experiment(EXPERIMENT, where).status == "done"
+    return trained(EXPERIMENT, where)
 
 
 class Killed(BaseException):
@@ -146,16 +152,16 @@ def test_death_at_any_write_changes_nothing(
 
     for module in ("render_adapt._paper.files", "adapter._files"):
         monkeypatch.setattr(f"{module}.write_file", dying_write)
-    run_job(JOB, place(tmp_path / "count"))
+    run_experiment(EXPERIMENT, place(tmp_path / "count"))
     total, last = written, dies_at
     assert total > 8
     for dies_at in range(1, total + 1):
         last, written = dies_at, 0
         where = place(tmp_path / str(dies_at))
         with pytest.raises(Killed):
-            run_job(JOB, where)
-        assert run_job(JOB, where).status == "done"
-        assert trained(JOB, where) == unbroken, f"died at write {dies_at}"
+            run_experiment(EXPERIMENT, where)
+        assert run_experiment(EXPERIMENT, where).status == "done"
+        assert trained(EXPERIMENT, where) == unbroken, f"died at write {dies_at}"
     assert last == total
 
 
@@ -163,23 +169,23 @@ def test_death_at_any_write_changes_nothing(
 def test_kill_at_a_random_moment_changes_nothing(tmp_path: Path, unbroken: dict[str, Any]) -> None:
     where = place(tmp_path)
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=run_job, args=(JOB, where))
+    process = context.Process(target=run_experiment, args=(EXPERIMENT, where))
     process.start()
-    checkpoint = where.folder(JOB) / "pixelda" / CHECKPOINT
+    checkpoint = where.folder(EXPERIMENT) / "pixelda" / CHECKPOINT
     while process.is_alive() and not checkpoint.exists():
         time.sleep(0.005)
     time.sleep(np.random.default_rng().uniform(0.0, 0.3))
     process.kill()
     process.join()
-    assert run_job(JOB, where).status == "done"
-    assert trained(JOB, where) == unbroken
+    assert run_experiment(EXPERIMENT, where).status == "done"
+    assert trained(EXPERIMENT, where) == unbroken
 
 
 def test_time_limit_saves_and_seconds_add_up(
     tmp_path: Path, unbroken: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = place(tmp_path)
-    assert run_job(JOB, where, deadline=time.time() - 1).status == "unfinished"
+    assert run_experiment(EXPERIMENT, where, deadline=time.time() - 1).status == "unfinished"
     clock, passed = time.monotonic, [0.0]
 
     def let_time_pass(progress: Progress) -> None:
@@ -187,127 +193,135 @@ def test_time_limit_saves_and_seconds_add_up(
 
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: clock() + passed[0])
-        limited = run_job(JOB, where, deadline=time.time() + 1e5, on_progress=let_time_pass)
+        limited = run_experiment(
+            EXPERIMENT, where, deadline=time.time() + 1e5, on_progress=let_time_pass
+        )
     assert limited.status == "unfinished"
     assert limited.step == 2
-    done = run_job(JOB, where)
+    done = run_experiment(EXPERIMENT, where)
     assert done.status == "done"
     assert done.seconds > limited.seconds > 0
-    assert trained(JOB, where) == unbroken
+    assert trained(EXPERIMENT, where) == unbroken
 
 
 def test_finished_job_is_not_trained_again(tmp_path: Path) -> None:
     where = place(tmp_path)
-    first = run_job(JOB, where)
-    before = (where.folder(JOB) / "progress.json").read_bytes()
-    assert run_job(JOB, where) == first
-    assert (where.folder(JOB) / "progress.json").read_bytes() == before
+    first = run_experiment(EXPERIMENT, where)
+    before = (where.folder(EXPERIMENT) / "progress.json").read_bytes()
+    assert run_experiment(EXPERIMENT, where) == first
+    assert (where.folder(EXPERIMENT) / "progress.json").read_bytes() == before
 
 
 def test_more_steps_continue_a_finished_job(tmp_path: Path) -> None:
-    run_job(JOB, place(tmp_path, steps=4))
-    longer = run_job(JOB, place(tmp_path, steps=6))
+    run_experiment(EXPERIMENT, place(tmp_path, steps=4))
+    longer = run_experiment(EXPERIMENT, place(tmp_path, steps=6))
     assert [record["step"] for record in longer.history] == [2, 4, 6]
-    assert run_job(JOB, place(tmp_path, steps=4)).status == "done"
+    assert run_experiment(EXPERIMENT, place(tmp_path, steps=4)).status == "done"
 
 
 def test_job_of_other_settings_is_told_apart_and_left_alone(tmp_path: Path) -> None:
-    run_job(JOB, place(tmp_path))
+    run_experiment(EXPERIMENT, place(tmp_path))
     other = place(tmp_path, batch=8)
-    state = run_job(JOB, other)
+    state = run_experiment(EXPERIMENT, other)
     assert state.status == "failed"
     assert "batch 4 there, 8 now" in state.message
-    assert state_of(JOB, place(tmp_path)).status == "done"
+    assert state_of(EXPERIMENT, place(tmp_path)).status == "done"
 
 
 def test_diverged_training_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
     where = place(tmp_path, learning_rate=1e30)
-    state = run_job(JOB, where)
+    state = run_experiment(EXPERIMENT, where)
     assert state.status == "failed"
     assert "training diverged at step" in state.message
     assert str(tmp_path) not in state.message
-    before = (where.folder(JOB) / "progress.json").read_bytes()
-    assert run_job(JOB, where) == state
-    assert (where.folder(JOB) / "progress.json").read_bytes() == before
+    before = (where.folder(EXPERIMENT) / "progress.json").read_bytes()
+    assert run_experiment(EXPERIMENT, where) == state
+    assert (where.folder(EXPERIMENT) / "progress.json").read_bytes() == before
 
 
 def test_failure_that_the_user_can_mend_is_tried_again(tmp_path: Path) -> None:
     where = place(tmp_path)
-    stage = where.folder(JOB) / "pixelda"
+    stage = where.folder(EXPERIMENT) / "pixelda"
     stage.parent.mkdir(parents=True)
     stage.write_text("a file where a folder should be")
-    assert run_job(JOB, where).status == "failed"
+    assert run_experiment(EXPERIMENT, where).status == "failed"
     stage.unlink()
-    assert run_job(JOB, where).status == "done"
+    assert run_experiment(EXPERIMENT, where).status == "done"
 
 
 def test_two_commands_do_not_train_the_same_job(tmp_path: Path) -> None:
     where = place(tmp_path)
-    where.folder(JOB).mkdir(parents=True)
-    with FolderLock(where.folder(JOB) / "lock", AssertionError()):
-        assert run_job(JOB, where).status == "not run"
-    assert run_job(JOB, where).status == "done"
+    where.folder(EXPERIMENT).mkdir(parents=True)
+    with FolderLock(where.folder(EXPERIMENT) / "lock", AssertionError()):
+        assert run_experiment(EXPERIMENT, where).status == "not run"
+    assert run_experiment(EXPERIMENT, where).status == "done"
 
 
 @pytest.mark.several_seconds
 @pytest.mark.parametrize("scenario", ["broken", "deadly"])
 def test_what_nobody_foresaw_ends_the_command(tmp_path: Path, scenario: str) -> None:
-    job = dataclasses.replace(JOB, scenario=scenario)
+    experiment = dataclasses.replace(EXPERIMENT, scenario=scenario)
     error = {"broken": ZeroDivisionError, "deadly": WorkerError}[scenario]
     with pytest.raises(error, match=r"nobody foresaw|a training process died"):
-        run_jobs([job], place(tmp_path), 1, deadline=time.time() + 600)
+        run_all([experiment], place(tmp_path), 1, deadline=time.time() + 600)
 
 
 @pytest.mark.several_seconds
-def test_jobs_side_by_side_one_of_which_fails(tmp_path: Path, unbroken: dict[str, Any]) -> None:
+def test_experiments_side_by_side_one_of_which_fails(
+    tmp_path: Path, unbroken: dict[str, Any]
+) -> None:
     where = place(tmp_path)
-    bad = dataclasses.replace(JOB, seed=1)
+    bad = dataclasses.replace(EXPERIMENT, seed=1)
     where.folder(bad).mkdir(parents=True)
     (where.folder(bad) / "pixelda").write_text("a file where a folder should be")
     looks: list[int] = []
-    run_jobs(
-        [bad, JOB],
+    run_all(
+        [bad, EXPERIMENT],
         where,
         2,
         deadline=time.time() + 600,
         on_look=lambda running, ended: looks.append(len(running)),
     )
     assert state_of(bad, where).status == "failed"
-    assert trained(JOB, where) == unbroken
+    assert trained(EXPERIMENT, where) == unbroken
     assert max(looks) == 2
 
 
 def test_unseen_objects_are_in_no_training_of_the_generator(tmp_path: Path) -> None:
-    job = Job("pixelda-unseen-objects", "linemod-rgb", "modern", "smoke", 0)
+    experiment = Experiment("pixelda-unseen-objects", "linemod-rgb", "modern", "smoke", 0)
     where = place(tmp_path, steps=2)
-    state = run_job(job, where)
+    state = run_experiment(experiment, where)
     assert state.status == "done"
     assert (state.step, state.history[-1]["step"]) == (4, 4)
     assert "unseen_mean_angle_degrees" in state.history[-1]
-    generator, task = where.stages(job)
+    generator, task = where.stages(experiment)
     scenario = where.load_scenario("linemod-rgb")
     seen = training_crops(generator, scenario, None)
     names = [scenario.source.class_names[i] for i in np.unique(seen.source.class_index)]
     assert sorted(names) == sorted(SEEN)
     assert len(seen.target) == np.isin(scenario.target_train.class_index, (0, 1, 2)).sum()
-    checkpoint = where.stage_folder(job, generator) / CHECKPOINT
+    checkpoint = where.stage_folder(experiment, generator) / CHECKPOINT
     adapted = training_crops(task, scenario, checkpoint).source
     np.testing.assert_array_equal(adapted.class_index, scenario.source.class_index)
     assert np.abs(adapted.images - scenario.source.images).max() > 0.1
 
 
-def test_generator_that_several_jobs_begin_with_is_trained_once(tmp_path: Path) -> None:
-    jobs = [Job("pixelda", "linemod-rgb", v, "smoke", 0) for v in ("modern", "with-content")]
+def test_generator_that_several_experiments_begin_with_is_trained_once(tmp_path: Path) -> None:
+    experiments = [
+        Experiment("pixelda", "linemod-rgb", v, "smoke", 0) for v in ("modern", "with-content")
+    ]
     where = place(tmp_path, steps=2)
-    folders = {where.stage_folder(job, where.stages(job)[0]) for job in jobs}
+    folders = {
+        where.stage_folder(experiment, where.stages(experiment)[0]) for experiment in experiments
+    }
     assert len(folders) == 1
-    first = run_job(jobs[0], where)
+    first = run_experiment(experiments[0], where)
     checkpoint = folders.pop() / CHECKPOINT
     before = (checkpoint.stat().st_mtime_ns, checkpoint.read_bytes())
-    second = run_job(jobs[1], where)
+    second = run_experiment(experiments[1], where)
     assert (first.status, second.status) == ("done", "done")
     assert (checkpoint.stat().st_mtime_ns, checkpoint.read_bytes()) == before
-    assert min(first.seconds, second.seconds) > shared_seconds(jobs[0], where) > 0
+    assert min(first.seconds, second.seconds) > shared_seconds(experiments[0], where) > 0
 
 
 def test_semi_supervised_training_gets_the_labels_it_should(tmp_path: Path) -> None:
