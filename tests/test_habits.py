@@ -17,6 +17,9 @@ def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {project['version']}\n" in cited
     assert f"\nlicense: {project['license']}\n" in cited
     assert f"\ntitle: {project['name']}\n" in cited
+    released = re.findall(r"^## (\d\S*) - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[0][0] == project["version"]
+    assert f"\ndate-released: {released[0][1]}\n" in cited
 
 
 def test_what_is_pinned_is_within_what_is_asked_for() -> None:
