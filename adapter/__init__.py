@@ -38,7 +38,6 @@ from adapter._target.report import LeftOut, TargetReport
 from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
-    from adapter._losses.pixelda import angle_degrees
     from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
@@ -47,17 +46,20 @@ if TYPE_CHECKING:
         evaluate,
         label_free_score,
     )
+    from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
+    from adapter._networks.dsn import DomainSeparation
     from adapter._networks.export import export_onnx
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
     from adapter._training.artifact import save_adapter
     from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
-    from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS
-    from adapter._training.cogan import load_cogan, train_cogan
+    from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS, read_checkpoint
+    from adapter._training.cogan import draw_pairs, load_cogan, train_cogan
     from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
     from adapter._training.pixelda import load_task_tower, train, training_steps
     from adapter._training.trained import TrainedGenerator, checkpoint_step, load_generator
+    from adapter.losses import angle_degrees
 
 __all__ = [
     "BASELINES",
@@ -73,7 +75,10 @@ __all__ = [
     "BaselineConfig",
     "BatchNorm",
     "CoGanConfig",
+    "CoupledDiscriminator",
+    "CoupledGenerator",
     "Discriminator",
+    "DomainSeparation",
     "Evaluation",
     "Generator",
     "IdentityAdapter",
@@ -105,6 +110,7 @@ __all__ = [
     "choose",
     "decode",
     "draw_noise",
+    "draw_pairs",
     "encode",
     "evaluate",
     "export_onnx",
@@ -117,6 +123,7 @@ __all__ = [
     "memorisation",
     "nearest_neighbours",
     "open_network",
+    "read_checkpoint",
     "read_info",
     "read_target",
     "run_training",
@@ -131,8 +138,11 @@ __all__ = [
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
     "CHECKPOINT": "adapter._training.checkpoint",
+    "CoupledDiscriminator": "adapter._networks.cogan",
+    "CoupledGenerator": "adapter._networks.cogan",
     "FREE_SETTINGS": "adapter._training.checkpoint",
     "Discriminator": "adapter._networks.pixelda",
+    "DomainSeparation": "adapter._networks.dsn",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
     "LabelFreeScore": "adapter._measures.evaluation",
@@ -143,11 +153,12 @@ _NEEDS_TORCH = {
     "TrainedGenerator": "adapter._training.trained",
     "Training": "adapter._training.engine",
     "TrainingSettings": "adapter._training.engine",
-    "angle_degrees": "adapter._losses.pixelda",
+    "angle_degrees": "adapter.losses",
     "architecture_of": "adapter._networks.registry",
     "architectures": "adapter._networks.registry",
     "checkpoint_step": "adapter._training.trained",
     "choose": "adapter._measures.evaluation",
+    "draw_pairs": "adapter._training.cogan",
     "evaluate": "adapter._measures.evaluation",
     "export_onnx": "adapter._networks.export",
     "label_free_score": "adapter._measures.evaluation",
@@ -155,6 +166,7 @@ _NEEDS_TORCH = {
     "load_cogan": "adapter._training.cogan",
     "load_generator": "adapter._training.trained",
     "load_task_tower": "adapter._training.pixelda",
+    "read_checkpoint": "adapter._training.checkpoint",
     "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
     "train": "adapter._training.pixelda",

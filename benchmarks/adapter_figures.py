@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from adapter import Adapter, TaskTower, encode, load_adapter
-from adapter._losses.pixelda import angle_degrees, task_loss
+from adapter.losses import angle_degrees, task_loss
 from cad_models import load_models
 from render_adapt import adapt_crops
 from render_adapt._config import plan_as_learnt

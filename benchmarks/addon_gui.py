@@ -1,6 +1,6 @@
 """The Blender extension in a real window: clicked, watched, cancelled, photographed, measured.
 
-    python -m benchmarks.addon_gui --archive build/addon/render_adapt-0.1.0-linux-x64.zip \\
+    python -m benchmarks.addon_gui --archive build/addon/render_adapt-0.2.0-linux-x64.zip \\
         --prefix env --out build/addon_gui --json benchmarks/results/addon.json
 
 Needs Linux, a Blender of 4.2 or later that `--prefix` leads to, Xvfb, xdotool and ImageMagick; no

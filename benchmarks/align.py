@@ -2,7 +2,7 @@
 
     render-adapt align --objects ape,benchvise,cam,cat,duck --models DATA/linemod/models \\
         --photographs DATA/imagenet_samples --target build/linemod_target --channels 3 \\
-        --out build/aligned
+        --rounds 1 --out build/aligned
     python -m benchmarks.align --aligned build/aligned --data DATA --out benchmarks/results/align
 
 The labels are those of `crops/train`; they are read here and nowhere before. A pose is wrong where
@@ -79,7 +79,15 @@ def main() -> None:
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "alignment": {
             name: manifest["alignment"][name]
-            for name in ("source_crops", "steps", "batch", "seed", "min_confidence")
+            for name in (
+                "source_crops",
+                "steps",
+                "batch",
+                "rounds",
+                "round_steps",
+                "seed",
+                "min_confidence",
+            )
         },
         "crops": len(found.object),
         **figures(found),
@@ -196,7 +204,7 @@ def as_text(result: dict[str, Any]) -> str:
     shares = {"kept": result["kept_share"]} | {
         name: one["kept_share"] for name, one in result["objects"].items()
     }
-    steps, batch = (result["alignment"][name] for name in ("steps", "batch"))
+    steps, batch, rounds = (result["alignment"][name] for name in ("steps", "batch", "rounds"))
     columns = (
         "crops", "kept", "object right", "mean", "median", "> 20", "> 30", "allocentric mean",
         "median", "> 30",
@@ -205,7 +213,8 @@ def as_text(result: dict[str, Any]) -> str:
         f"# Real crops aligned without labels, {result['date']}",
         "",
         f"{result['crops']} crops of {', '.join(result['objects'])}; {steps} training steps of "
-        f"{batch} renders. Degrees as labelled (egocentric), and allocentric for cam and cat, "
+        f"{batch} renders, rounds on the crops themselves: {rounds}. Degrees as labelled "
+        "(egocentric), and allocentric for cam and cat, "
         "whose places are known; a crop of another object counts as 180.",
         "",
         f"| {' | '.join(columns)} |",

@@ -3,7 +3,7 @@
 from cad_models._files.bop_folder import write_models
 from cad_models._files.registry import SOURCES, Source
 from cad_models._files.source import SourceFiles
-from cad_models._mesh.checked import RawMesh
+from cad_models._mesh.checked import RawMesh, largest_distance
 from cad_models._mesh.closed import is_closed
 from cad_models._model import CadModel, ContinuousSymmetry, Mesh, ModelError, Symmetries
 from cad_models._registry import ModelSummary, available_models, load_models, model_from_arrays
@@ -21,6 +21,7 @@ __all__ = [
     "Symmetries",
     "available_models",
     "is_closed",
+    "largest_distance",
     "load_models",
     "model_from_arrays",
     "write_models",

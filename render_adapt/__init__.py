@@ -25,20 +25,23 @@ if TYPE_CHECKING:
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import DatasetError, WorkerError
     from render_adapt._fidelity.calibrate import calibrate_adapter
+    from render_adapt._fidelity.calibration import Calibration, read_calibration
     from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
     from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
+    from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
     from render_adapt._formats.crop_reader import CropReader
     from render_adapt._formats.format import Format
     from render_adapt._formats.image import BopImage, bop_image
     from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop
-    from render_adapt._formats.labels import InstanceLabel
+    from render_adapt._formats.labels import InstanceLabel, box_corners, label_crops
     from render_adapt._formats.prepared_shard import PreparedShard
+    from render_adapt._formats.registry import formats
     from render_adapt._formats.shard_writer import FakeShardWriter, ShardWriter
     from render_adapt._readers.load import Dataset, load
     from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
     from render_adapt._report.page import write_report
     from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
-    from render_adapt._runs.pipeline import RunSummary, generate
+    from render_adapt._runs.pipeline import RunSummary, generate, make_only
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
     from render_adapt._verify.shards import BadFile
     from render_adapt._verify.verify import Verification, repair, verify
@@ -49,6 +52,7 @@ __all__ = [
     "AlignSummary",
     "BadFile",
     "BopImage",
+    "Calibration",
     "CropReader",
     "Dataset",
     "DatasetError",
@@ -79,11 +83,19 @@ __all__ = [
     "align",
     "assemble_crop",
     "bop_image",
+    "box_corners",
     "calibrate_adapter",
+    "coco_annotation",
+    "decode_mask",
+    "encode_mask",
     "find_target",
+    "formats",
     "generate",
+    "label_crops",
     "load",
     "make_judge",
+    "make_only",
+    "read_calibration",
     "repair",
     "torch_dataset",
     "train_adapter",
@@ -98,6 +110,7 @@ _WHERE = {
     "AlignSummary": "_align.settings",
     "BadFile": "_verify.shards",
     "BopImage": "_formats.image",
+    "Calibration": "_fidelity.calibration",
     "CropReader": "_formats.crop_reader",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
@@ -124,11 +137,19 @@ _WHERE = {
     "align": "_align.run",
     "assemble_crop": "_formats.labelled_crop",
     "bop_image": "_formats.image",
+    "box_corners": "_formats.labels",
     "calibrate_adapter": "_fidelity.calibrate",
+    "coco_annotation": "_formats.coco",
+    "decode_mask": "_formats.coco",
+    "encode_mask": "_formats.coco",
     "find_target": "_train",
+    "formats": "_formats.registry",
     "generate": "_runs.pipeline",
+    "label_crops": "_formats.labels",
     "load": "_readers.load",
     "make_judge": "_fidelity.judge",
+    "make_only": "_runs.pipeline",
+    "read_calibration": "_fidelity.calibration",
     "repair": "_verify.verify",
     "torch_dataset": "_readers.optional",
     "train_adapter": "_train",

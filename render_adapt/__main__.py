@@ -2,5 +2,7 @@
 
 from render_adapt._start import main
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ from renderer._capture.sensor import (
 )
 from renderer._crops import CropBatch, Instances, Plans, Renderer, RenderError, Surfaces
 from renderer._engines.blender.models import load_blend_models
-from renderer._engines.blender.renderer import BlendFile
+from renderer._engines.blender.renderer import BlenderRenderer, BlendFile
 from renderer._engines.check import EngineCheck, check_engine
 from renderer._engines.engine import Engine, EngineOptions
 from renderer._engines.fake import FakeRenderer
@@ -51,6 +51,7 @@ __all__ = [
     "LINEMOD_CAMERA",
     "RANDOMIZATIONS",
     "BlendFile",
+    "BlenderRenderer",
     "CameraSettings",
     "Centre",
     "CropBatch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 
+@enum.unique
 class Stream(enum.IntEnum):
     """Where crop i's numbers of one kind come from: `default_rng([seed, i, stream])`.
 

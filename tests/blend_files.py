@@ -6,7 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from renderer._engines.blender.renderer import PYTHON_VARIABLE
+PYTHON_VARIABLE = "RENDER_ADAPT_BLENDER_PYTHON"
+"""Of the environment: names a Python that has bpy."""
 
 _HEAD = """
 import os, sys

@@ -1,4 +1,7 @@
-"""A GPU of patience: the rasteriser's kernels, compiled for the processor."""
+"""A GPU of patience: the rasteriser's kernels, compiled for the processor.
+
+Tests of the CUDA engine take from here what they need of its inside.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from pathlib import Path
 
 import torch
 
-from renderer._engines.cuda.device import MACROS, SOURCE, THREADS
+from renderer._engines.cuda.device import MACROS, SOURCE, THREADS, compile_kernels
+
+__all__ = ["COMPILER", "THREADS", "EmulatedGpu", "compile_kernels", "compiled", "run"]
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 _HERE = Path(__file__).with_name("emulated_gpu.cpp")

@@ -11,24 +11,23 @@ import signal
 import time
 from pathlib import Path
 
-from render_adapt._cli.app import main
-from render_adapt._runs.studio import Studio
-from renderer import CropBatch
+from render_adapt.__main__ import main
+from renderer import CropBatch, Plans, RasterRenderer
 
-_render = Studio.render
+_render = RasterRenderer.render
 
 
-def render(self: Studio, start: int, stop: int) -> CropBatch:
-    if start <= int(os.environ.get("FATAL_CROP", -1)) < stop:
+def render(self: RasterRenderer, plans: Plans, **options: bool) -> CropBatch:
+    if int(os.environ.get("FATAL_CROP", -1)) in plans.index:
         os.kill(os.getpid(), signal.SIGKILL)
-    if start <= int(os.environ.get("ENDLESS_CROP", -1)) < stop:
+    if int(os.environ.get("ENDLESS_CROP", -1)) in plans.index:
         Path(os.environ["REACHED"]).touch()
         while True:
             time.sleep(60)
-    return _render(self, start, stop)
+    return _render(self, plans, **options)
 
 
-Studio.render = render
+RasterRenderer.render = render
 
 if __name__ == "__main__":
     main()

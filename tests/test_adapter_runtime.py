@@ -20,7 +20,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import adapter._training.artifact
 from adapter import (
     Adapter,
     AdapterError,
@@ -31,10 +30,11 @@ from adapter import (
     save_adapter,
     train,
 )
-from adapter._runtime.adapters import CHUNK
-from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
+DESCRIPTION, WEIGHTS, ONNX = "adapter.json", "generator.safetensors", "generator.onnx"
+CHUNK = 16
+"""Crops that pass through a network together."""
 N = 2 * CHUNK + 5
 
 
@@ -206,7 +206,7 @@ def test_saving_twice_gives_the_same_bytes_and_replaces(checkpoint: Path, tmp_pa
 def test_nothing_is_written_where_the_runtimes_disagree(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter._training.artifact, "TOLERANCE", -1.0)
+    monkeypatch.setattr("adapter._training.artifact.TOLERANCE", -1.0)
     with pytest.raises(AdapterError, match="disagree"):
         save_adapter(checkpoint, tmp_path / "a", preset="x", provenance="y")
     assert not (tmp_path / "a").exists()

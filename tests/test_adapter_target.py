@@ -242,15 +242,15 @@ def test_json_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"centre": "middle"}, "centre is 'middle'; it must be one of mean, box, origin, visible"),
+        ({"centre": "middle"}, "centre is middle: it must be mean, box, origin or visible"),
         ({"centre": None}, "centre is None"),
-        ({"window_mm": 0}, "window_mm is 0; it must be 1 to 100000"),
-        ({"window_mm": "200"}, "window_mm is '200'"),
-        ({"off_axis_degrees": 61}, "off_axis_degrees is 61; it must be 0 to 60"),
+        ({"window_mm": 0}, "window_mm is 0: it must be from 1 to 100000"),
+        ({"window_mm": "200"}, "window_mm is '200': it must be a number"),
+        ({"off_axis_degrees": 61}, "off_axis_degrees is 61: it must be from 0 to 60"),
         ({"off_axis_degrees": None}, "off_axis_degrees is None"),
         ({"off_axis_degrees": True}, "off_axis_degrees is True"),
         ({"pixels": 0}, "pixels is 0"),
-        ({"degrees": 3}, "a cut that is not one: it may have centre, window_mm"),
+        ({"degrees": 3}, "a cut that is not one: there is no setting degrees: centre, window_mm"),
     ],
 )
 def test_a_cut_that_cannot_be_is_refused(

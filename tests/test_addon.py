@@ -20,7 +20,7 @@ from adapter import load_adapter
 from cad_models import load_models
 from render_adapt import load, verify
 from renderer import Centre, RasterRenderer, centre_points, plans_from_poses
-from renderer._engines.blender.renderer import PYTHON_VARIABLE
+from tests.blend_files import PYTHON_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BLENDERS = {

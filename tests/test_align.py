@@ -18,13 +18,13 @@ pytest.importorskip("torch")
 
 import render_adapt
 from cad_models import CadModel, load_models
-from render_adapt import AlignConfig, AlignSummary, DatasetError, align
-from render_adapt._align import dataset, run
-from render_adapt._cli.app import main
+from render_adapt import AlignConfig, AlignSummary, DatasetError, PreparedShard, align
 from renderer import CropBatch, angle_between, matrix_from_quaternion
+from tests.command import run_command
 from tests.painted import NAMES, ReadingNetwork, planned, rendered, write_painted, write_target
 
 CROPS, CALIBRATION, SIZE = 16, 30, 64
+TRAIN = "render_adapt._align.run.train_network"
 STRANGE = ("black", "noise")
 """Pictures in the target that show no object."""
 
@@ -52,9 +52,7 @@ def crops_of(models: list[CadModel]) -> CropBatch:
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is trained: the network reads coordinates off painted objects."""
-    monkeypatch.setattr(
-        run, "train_network", lambda crops, names, config, *_: (ReadingNetwork(), config.steps)
-    )
+    monkeypatch.setattr(TRAIN, lambda crops, names, config, *_: (ReadingNetwork(), config.steps))
 
 
 def config_for(parts: Path, out: Path, **changes: Any) -> AlignConfig:
@@ -76,9 +74,7 @@ def config_for(parts: Path, out: Path, **changes: Any) -> AlignConfig:
 def done(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> AlignSummary:
     """A finished alignment; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            run, "train_network", lambda crops, names, config, *_: (ReadingNetwork(), config.steps)
-        )
+        patch.setattr(TRAIN, lambda crops, names, config, *_: (ReadingNetwork(), config.steps))
         return align(config_for(parts, tmp_path_factory.mktemp("done") / "aligned"))
 
 
@@ -179,17 +175,18 @@ def test_the_same_seed_gives_the_same_bytes(
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "SHARD_SIZE", 6)
+    monkeypatch.setattr("render_adapt._align.dataset.SHARD_SIZE", 6)
     whole = align(config_for(parts, tmp_path / "whole"))
-    commit, commits = dataset.RunFolder.commit_shard, []
+    check, commits = PreparedShard.check, []
 
-    def killed(self: Any, prepared: Any, shard: int, *arguments: Any) -> Any:
-        commits.append(shard)
+    def killed(prepared: PreparedShard) -> None:
+        """The first that is done when a shard is committed."""
+        commits.append(int(prepared.path.name.removeprefix(".shard-")))
         if len(commits) == 2:
             raise KeyboardInterrupt
-        return commit(self, prepared, shard, *arguments)
+        check(prepared)
 
-    monkeypatch.setattr(dataset.RunFolder, "commit_shard", killed)
+    monkeypatch.setattr(PreparedShard, "check", killed)
     config = config_for(parts, tmp_path / "killed")
     with pytest.raises(KeyboardInterrupt):
         align(config)
@@ -213,7 +210,7 @@ def test_what_is_gone_is_made_again_and_what_is_whole_is_left(
             done, folder=copy, table=copy / "crops.csv", contact_sheet=copy / "contact_sheet.png"
         )
         assert files_of(copy) == files_of(done.folder)
-    monkeypatch.setattr(run, "train_network", None)
+    monkeypatch.setattr(TRAIN, None)
     assert align(config).kept == CROPS
 
 
@@ -265,7 +262,7 @@ def test_a_round_trains_on_with_what_is_sure(
         lessons.append((number, len(renders), sure))
         return ReadingNetwork(), config.round_steps
 
-    monkeypatch.setattr(run, "train_further", train_further)
+    monkeypatch.setattr("render_adapt._align.run.train_further", train_further)
     done = align(config_for(parts, tmp_path / "aligned", rounds=2))
     assert (done.finished, done.steps, done.kept) == (True, 6000, CROPS)
     assert [(number, renders) for number, renders, _ in lessons] == [(1, 4), (2, 4)]
@@ -287,7 +284,7 @@ def test_a_round_trains_on_with_what_is_sure(
 def test_a_training_that_is_not_done_writes_nothing(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "train_network", lambda *_: (ReadingNetwork(), 7))
+    monkeypatch.setattr(TRAIN, lambda *_: (ReadingNetwork(), 7))
     out = tmp_path / "aligned"
     command(
         "align", "--objects", f"spike={parts / 'spike.ply'}", "--target", parts / "crops", "--out",
@@ -326,7 +323,7 @@ def test_depth_says_how_far_the_objects_are(parts: Path, tmp_path: Path) -> None
 def command(*arguments: object, code: int = 0) -> None:
     """`render-adapt ARGUMENTS`, which ends with this exit code."""
     with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
+        run_command(*arguments)
     assert int(stop.value.code or 0) == code
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
-from adapter._losses.alignment import (
+from adapter import DomainSeparation
+from adapter.losses import (
     PAPER_BANDWIDTHS,
     DomainClassifier,
     adversarial_loss,
@@ -26,7 +27,6 @@ from adapter._losses.alignment import (
     reconstruction_loss,
     reverse_gradient,
 )
-from adapter._networks.dsn import DomainSeparation, PrivateEncoder
 
 
 def features(n: int, d: int, seed: int = 0, scale: float = 1.0) -> Tensor:
@@ -242,7 +242,7 @@ def test_dsn_gives_crops_back_at_every_size(size: int, grid: int) -> None:
 
 
 def test_private_encoder_has_the_released_codes_layers() -> None:
-    encoder = PrivateEncoder(3, 32, 100)
+    encoder = DomainSeparation(3, 32, 100).encoders[0]
     offsets = 32 + 64 + 100  # batch normalisation has an offset and no scale
     weights = 25 * 3 * 32 + 25 * 32 * 64 + 8 * 8 * 64 * 100
     assert sum(p.numel() for p in encoder.parameters()) == weights + offsets

@@ -24,13 +24,11 @@ from adapter import (
     TaskTower,
     TrainingDiverged,
     load_baseline,
+    read_checkpoint,
     train,
     train_baseline,
 )
-from adapter._losses.alignment import coral_recolour, median_bandwidths, mmd
-from adapter._training.aligning import ramp_after
-from adapter._training.checkpoint import part, read_checkpoint
-from adapter._training.schedule import rate_factor
+from adapter.losses import coral_recolour, median_bandwidths, mmd
 from checked_settings import MissingDependency, SettingError
 from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
 
@@ -70,6 +68,12 @@ def outputs(checkpoint: Path, images: NDArray[np.float32]) -> tuple[Tensor, Tens
 def accuracy(checkpoint: Path, crops: LabelledCrops) -> float:
     logits, _ = outputs(checkpoint, crops.images.astype(np.float32))
     return float((logits.argmax(dim=1).numpy() == crops.class_index).mean())
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """One network's tensors of a checkpoint."""
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def tower_of(checkpoint: Path, name: str = "tower", **options: object) -> TaskTower:
@@ -336,22 +340,6 @@ def test_the_moving_average_is_what_is_evaluated(tmp_path: Path) -> None:
     with torch.no_grad():
         logits, _ = average(torch.from_numpy(TARGET), 0)
     assert torch.equal(outputs(checkpoint, TARGET)[0], logits)
-
-
-def test_ramp_and_learning_rates_by_hand() -> None:
-    config = replace(
-        SHORT, system="dann", steps=3_000, alignment_from_step=1_000, ramp="ganin", decay=0.5
-    )
-    assert ramp_after(1_000, config) == 0
-    assert ramp_after(2_000, config) == pytest.approx(0.9866143)  # 2 / (1 + e^-5) - 1
-    assert ramp_after(1_000, replace(config, ramp="constant")) == 1
-    stairs = replace(config, decay_steps=100)
-    factors = [rate_factor(stairs, step, 3_000) for step in (0, 99, 100, 250)]
-    assert factors == pytest.approx([1, 1, 0.5, 0.25])
-    linear = replace(config, schedule="linear")
-    factors = [rate_factor(linear, step, 3_000) for step in (0, 1_500, 2_250, 2_999)]
-    assert factors == pytest.approx([1, 1, 0.5, 2 / 3_000])
-    assert rate_factor(replace(config, schedule="constant"), 2_999, 3_000) == 1
 
 
 def test_bf16_trains_nearly_as_fp32_does(tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ import pytest
 from cad_models import CadModel
 from render_adapt import RunConfig, SettingError, generate, verify
 from renderer import (
+    BlenderRenderer,
     BlendFile,
+    PlanConfig,
     RenderError,
     load_blend_models,
     make_plans,
     make_renderer,
     plans_from_poses,
 )
-from renderer._engines.blender.renderer import PYTHON_VARIABLE, BlenderRenderer
-from renderer._plans.crops import PlanConfig
-from tests.blend_files import make_blend
+from tests.blend_files import PYTHON_VARIABLE, make_blend
 
 pytestmark = [
     pytest.mark.several_seconds,

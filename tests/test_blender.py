@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.engine_pictures import crowded_crops
 from cad_models import load_models
 from renderer import (
+    BlenderRenderer,
     Instances,
     Plans,
     RenderError,
@@ -29,7 +30,7 @@ from renderer import (
 )
 from renderer._engines.blender import wire
 from renderer._engines.blender.inside.exr import read_exr
-from renderer._engines.blender.renderer import BINARY_VARIABLE, PYTHON_VARIABLE, BlenderRenderer
+from tests.blend_files import PYTHON_VARIABLE
 from tests.shapes import ball, rectangle
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -175,7 +176,7 @@ HERE = """
 import hashlib, sys
 from cad_models import load_models
 from benchmarks.engine_pictures import crowded_crops
-from renderer._engines.blender.renderer import BlenderRenderer
+from renderer import BlenderRenderer
 models = load_models(["ape", "cat"])
 renderer = BlenderRenderer(models)
 crops = renderer.render(crowded_crops(models, 2))
@@ -230,7 +231,7 @@ def test_a_blender_that_dies_is_told_of_with_its_last_words(
 ) -> None:
     code = GREET + "wire.receive(sys.stdin.buffer)\nsys.exit('out of memory')\n"
     monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
-    monkeypatch.setenv(BINARY_VARIABLE, str(program(tmp_path / "blender", code)))
+    monkeypatch.setenv("RENDER_ADAPT_BLENDER", str(program(tmp_path / "blender", code)))
     renderer = BlenderRenderer([rectangle(-50, -50, 50, 50)])
     with pytest.raises(RenderError, match=r"has died \(exit code 1, .*: out of memory\)"):
         renderer.render(plate())
@@ -246,7 +247,7 @@ def test_what_is_wrong_on_blenders_side_is_said_here(
         "sys.stdin.read()\n"
     )
     monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
-    monkeypatch.setenv(BINARY_VARIABLE, str(program(tmp_path / "blender", code)))
+    monkeypatch.setenv("RENDER_ADAPT_BLENDER", str(program(tmp_path / "blender", code)))
     renderer = BlenderRenderer([rectangle(-50, -50, 50, 50)])
     with pytest.raises(RenderError, match=r"blender: Blender 2\.8 is too old"):
         renderer.render(plate())
@@ -260,7 +261,7 @@ def test_the_other_process_ends_with_the_renderer(
         "wire.receive(sys.stdin.buffer)\nwire.send(out, {'version': '9.9'})\nsys.stdin.read()\n"
     )
     monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
-    monkeypatch.setenv(BINARY_VARIABLE, str(program(tmp_path / "blender", code)))
+    monkeypatch.setenv("RENDER_ADAPT_BLENDER", str(program(tmp_path / "blender", code)))
     renderer = BlenderRenderer([rectangle(-50, -50, 50, 50)])
     assert renderer.description == f"Blender 9.9 through {tmp_path / 'blender'}"
     process = int((tmp_path / "pid").read_text())
@@ -281,7 +282,7 @@ def test_a_python_without_bpy_and_a_program_that_is_missing_are_told_of(
     with pytest.raises(RenderError, match=f"{PYTHON_VARIABLE} is .*no program: make an env"):
         renderer.render(plate())
     monkeypatch.delenv(PYTHON_VARIABLE)
-    monkeypatch.delenv(BINARY_VARIABLE, raising=False)
+    monkeypatch.delenv("RENDER_ADAPT_BLENDER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RenderError, match="there is no Blender: make an environment"):
         renderer.render(plate())

@@ -13,12 +13,37 @@ import numpy as np
 import pytest
 import trimesh
 
-from cad_models import CadModel, ModelError, available_models, is_closed, load_models
-from cad_models._mesh.checked import largest_distance
-from cad_models._names import LINEMOD_DIAMETERS, LINEMOD_IDS
+from cad_models import (
+    CadModel,
+    ModelError,
+    available_models,
+    is_closed,
+    largest_distance,
+    load_models,
+)
 from checked_settings import RenderAdaptError
 from tests.shapes import rectangle
 
+LINEMOD_IDS = {
+    name: number
+    for number, name in enumerate(
+        (
+            "ape", "benchvise", "bowl", "cam", "can", "cat", "cup", "driller", "duck", "eggbox",
+            "glue", "holepuncher", "iron", "lamp", "phone",
+        ),
+        start=1,
+    )
+}  # fmt: skip
+LINEMOD_DIAMETERS = dict(
+    enumerate(
+        (
+            102.099, 247.506, 167.355, 172.492, 201.404, 154.546, 124.264, 261.472, 108.999,
+            164.628, 175.889, 145.543, 278.078, 282.601, 212.358,
+        ),
+        start=1,
+    )
+)  # fmt: skip
+"""Millimetres, as in the `models_info.json` of BOP's LM."""
 WITHOUT_BOWL = [name for name in LINEMOD_IDS if name != "bowl"]
 
 

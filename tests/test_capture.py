@@ -16,9 +16,9 @@ from renderer import (
     FakeRenderer,
     PlanConfig,
     Randomization,
+    capture,
     make_plans,
 )
-from renderer._capture.capture import capture
 from tests.shapes import ball, lopsided
 
 MODELS = [lopsided(), ball(40.0)]
@@ -147,8 +147,8 @@ def test_frames_are_captured_as_crops_are() -> None:
 
 def test_capturing_needs_no_compiler_and_no_mesh_library() -> None:
     code = (
-        "import sys; from renderer._capture.capture import capture\n"
-        "from renderer._pictures.folders import load_textures; load_textures(None)\n"
+        "import sys; from renderer import capture, load_textures\n"
+        "load_textures(None)\n"
         "print(sorted({'numba', 'scipy', 'torch', 'trimesh'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

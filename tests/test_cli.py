@@ -20,9 +20,8 @@ import trimesh
 
 from adapter import SHIPPED_ADAPTER
 from render_adapt import PRESETS, RunConfig
-from render_adapt._cli.app import main
-from render_adapt._cli.doctor import Finding
 from renderer import ENGINES
+from tests.command import run_command
 
 
 class Outcome:
@@ -37,7 +36,7 @@ def cli(capsys: pytest.CaptureFixture[str]):
     def run(*arguments: object) -> Outcome:
         code = 0
         try:
-            main([str(argument) for argument in arguments])
+            run_command(*arguments)
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()
@@ -512,25 +511,6 @@ def test_training_writes_an_adapter_that_the_main_job_takes(cli, tmp_path: Path)
     plan = manifest["plan"]
     assert (plan["centre"], plan["off_axis"], plan["window"]) == ("mean", 15.0, 150.0)
     assert "another way" not in outcome.out + outcome.error
-
-
-@pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
-def test_doctor_says_what_is_missing(
-    works: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = [
-        Finding("raster", "drawing", works, "what was found"),
-        Finding("blender", "drawing", False, "set RENDER_ADAPT_BLENDER"),
-    ]
-    monkeypatch.setattr("render_adapt._cli.doctor.examine", lambda: iter(found))
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        main(["doctor"])
-    assert end.value.code == code
-    shown = capsys.readouterr().out
-    assert "set RENDER_ADAPT_BLENDER" in shown
-    assert "what was found" in shown
-    assert shown.count("missing") == 1 + (not works)
 
 
 def command(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

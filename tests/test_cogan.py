@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter import (
+    CHECKPOINT,
     AdapterError,
     CoGanConfig,
+    CoupledDiscriminator,
+    CoupledGenerator,
     LabelledCrops,
     OtherTraining,
     Progress,
     TrainingDiverged,
+    draw_pairs,
     load_cogan,
+    read_checkpoint,
     train_cogan,
 )
-from adapter._losses.cogan import feature_distance
-from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
-from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
-from adapter._training.cogan import draw_pairs
+from adapter.losses import feature_distance
 from checked_settings import SettingError
 
 SIZE = 16

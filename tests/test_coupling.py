@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from adapter import Adapter, AdapterInfo, IdentityAdapter, load_adapter
 from cad_models import load_models
 from render_adapt import adapt_crops
-from render_adapt._coupling import carry_over
 from renderer import RANDOMIZATIONS, CropBatch, PlanConfig, RasterRenderer, make_plans
 
 
@@ -95,14 +94,29 @@ def test_occluders_are_objects_too_and_keep_their_own_depth(size: int) -> None:
         assert off.mean() < 0.01, "background is one colour up to every outline"
 
 
+class Add(Adapter):
+    """Adds 32 grey levels to colour, and a tenth of the window to depth."""
+
+    def __init__(self, info: AdapterInfo) -> None:
+        self.info = info
+
+    def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        return crops + np.float32([64 / 255] * 3 + [0.1])[:, None, None]
+
+
 def test_carried_changes_keep_the_render_sharp() -> None:
     generator = np.random.default_rng(0)
-    source = generator.uniform(-0.5, 0.5, (1, 4, 128, 128)).astype(np.float32)
+    crops = rendered(128, 1)
     mask = np.zeros((1, 128, 128), bool)
     mask[:, 32:96, 32:96] = True
-    small = np.zeros((1, 4, 64, 64), np.float32)
-    brighter = small + np.float32(0.25)
-    np.testing.assert_allclose(carry_over(source, mask, small, brighter), source + 0.25, atol=1e-5)
+    depth = crops.plans.centre_depth[0] + generator.uniform(-100, 100, (1, 128, 128))
+    crops = dataclasses.replace(
+        crops, mask=mask, mask_visib=mask, depth=depth.astype(np.float32),
+        rgb=generator.integers(64, 192, (1, 128, 128, 3)).astype(np.uint8),
+    )  # fmt: skip
+    added = adapt_crops(crops, Add(IdentityAdapter(channels=4, size=64).info), 0, 200.0)
+    np.testing.assert_array_equal(added.rgb, crops.rgb + np.uint8(32))
+    np.testing.assert_allclose(added.depth, crops.depth + 20, atol=2e-3)
 
 
 def test_shipped_adapter_fills_the_background_and_keeps_the_object_in_place() -> None:

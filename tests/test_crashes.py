@@ -21,8 +21,7 @@ import pytest
 
 from adapter import SHIPPED_ADAPTER, AdapterError
 from benchmarks.kills import kill, kill_repairs
-from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._runs.pipeline import make_only
+from render_adapt import DatasetError, RunConfig, generate, make_only
 from safe_files import FolderLock
 from tests.test_dataset import tree_hash
 from tests.windows_locks import as_on_windows

@@ -20,13 +20,13 @@ from adapter import (
     TrainingDiverged,
     draw_noise,
     load_adapter,
+    read_checkpoint,
     save_adapter,
     train,
 )
 from adapter._batches import LabelledBatches
 from adapter._training import device as device_module
 from adapter._training.baselines import Baseline
-from adapter._training.checkpoint import read_checkpoint
 from adapter._training.cogan import CoGan
 from adapter._training.compilation import compiling
 from adapter._training.crops import Crops

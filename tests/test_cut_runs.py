@@ -16,9 +16,17 @@ import trimesh
 from numpy.typing import NDArray
 
 from adapter import SHIPPED_ADAPTER, TargetCut, read_info
-from render_adapt import PRESETS, DatasetError, RunConfig, SettingError, generate, load
-from render_adapt._runs.pipeline import make_only
-from render_adapt._verify.verify import repair, verify
+from render_adapt import (
+    PRESETS,
+    DatasetError,
+    RunConfig,
+    SettingError,
+    generate,
+    load,
+    make_only,
+    repair,
+    verify,
+)
 from renderer import RANDOMIZATIONS, linemod_camera, window_pixels
 from tests.test_dataset import tree_hash
 from tests.test_verify import Scene, complaint, sign_again

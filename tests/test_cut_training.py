@@ -12,12 +12,17 @@ import numpy as np
 import pytest
 import trimesh
 
-from adapter import AdapterError, Progress, TargetCut, TrainConfig, read_info
+from adapter import AdapterError, LabelledCrops, Progress, TargetCut, TrainConfig, read_info
 from cad_models import load_models
 from checked_settings import SettingError
-from render_adapt import _train as training
-from render_adapt._train import TrainRun, train_adapter
-from renderer import Plans, centre_points
+from render_adapt import TrainRun, train_adapter
+from renderer import (
+    CropBatch,
+    Plans,
+    RasterRenderer,
+    centre_points,
+    symmetry_quaternions,
+)
 from tests.test_adapter_target import POSES, write_scene
 
 TINY = TrainConfig(
@@ -42,14 +47,15 @@ def crops(tmp_path: Path) -> Path:
 def sources(monkeypatch: pytest.MonkeyPatch) -> list[Plans]:
     """The plans of the sources that are rendered from now on; nothing is calibrated."""
     found: list[Plans] = []
-    render = training.render_source
 
-    def rendered(models: Any, plans: Plans, *arguments: Any, **options: Any) -> Any:
+    render = RasterRenderer.render
+
+    def rendered(renderer: RasterRenderer, plans: Plans) -> CropBatch:
         found.append(plans)
-        return render(models, plans, *arguments, **options)
+        return render(renderer, plans)
 
-    monkeypatch.setattr(training, "render_source", rendered)
-    monkeypatch.setattr(training, "calibrate_adapter", lambda *_, **__: None)
+    monkeypatch.setattr(RasterRenderer, "render", rendered)
+    monkeypatch.setattr("render_adapt._train.calibrate_adapter", lambda *_, **__: None)
     return found
 
 
@@ -114,6 +120,32 @@ def test_crops_of_frames_are_cut_around_origins_as_far_off_the_axis_as_is_measur
     assert cut.pixels is not None
     assert 100 < cut.pixels < 180
     check_sources(sources[0], cut)
+
+
+class Begun(Exception):
+    pass
+
+
+def test_training_crops_know_the_symmetries_of_their_models(
+    crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[LabelledCrops] = []
+
+    def begin(source: LabelledCrops, *_: Any, **__: Any) -> None:
+        given.append(source)
+        raise Begun
+
+    monkeypatch.setattr("adapter.train", begin)
+    objects = ("ape", "eggbox", "bowl")
+    run = TrainRun(objects, target=crops, out=crops.with_name("adapter"), source_crops=20)
+    with pytest.raises(Begun):
+        train_adapter(run, TINY, "fast")
+    symmetries = given[0].symmetries
+    assert symmetries is not None
+    assert symmetries.dtype == np.float32
+    expected = symmetry_quaternions(load_models(objects))
+    assert len(np.unique(expected[2], axis=0)) > len(np.unique(expected[1], axis=0)) == 2
+    np.testing.assert_allclose(symmetries, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
-from cad_models import load_models
-from cad_models._mesh import diameter as _diameter
-from cad_models._mesh.checked import largest_distance
+from cad_models import largest_distance, load_models
 
 
 def directions(count: int, seed: int = 0) -> NDArray[np.float64]:
@@ -72,8 +70,8 @@ def test_it_is_that_of_all_pairs(points: NDArray[np.float64]) -> None:
 @given(clouds)
 def test_it_is_a_millionth_short_at_most_where_it_is_not_exact(points: NDArray[np.float64]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_diameter, "_MOST_EXACT", 10)
-        patch.setattr(_diameter, "_MOST_PAIRS", 50)
+        patch.setattr("cad_models._mesh.diameter._MOST_EXACT", 10)
+        patch.setattr("cad_models._mesh.diameter._MOST_PAIRS", 50)
         found, expected = largest_distance(points), pdist(points).max()
     assert expected / (1 + 1e-6) * (1 - 1e-12) <= found <= expected * (1 + 1e-12)
 
@@ -95,9 +93,9 @@ def test_large_meshes_that_are_no_balls_are_measured_exactly() -> None:
 def test_it_is_measured_once_for_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trimesh.creation.icosphere(subdivisions=2, radius=50).export(tmp_path / "ball.stl")
     calls = []
-    measure = _diameter.largest_distance
     monkeypatch.setattr(
-        _diameter, "largest_distance", lambda points: calls.append(len(points)) or measure(points)
+        "cad_models._registry.largest_distance",
+        lambda points: calls.append(len(points)) or largest_distance(points),
     )
     [model] = load_models([f"ball={tmp_path / 'ball.stl'}"])
     assert model.diameter == pytest.approx(100, rel=1e-6)

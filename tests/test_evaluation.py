@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -13,15 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from adapter import AdapterError, LabelledCrops
-from adapter._measures.evaluation import (
-    TURN_DEGREES,
-    Predict,
-    choose,
-    evaluate,
-    label_free_score,
-    moved,
-)
+from adapter import AdapterError, LabelledCrops, Predict, choose, evaluate, label_free_score
 
 SIZE = 32
 
@@ -60,6 +53,8 @@ def crops_of(images: NDArray[np.float32], classes: list[int], names: int = 3) ->
     )
 
 
+TURN_DEGREES = 10.0
+"""By which the poses of a crop and of its turned copy are compared."""
 ONE_HOT = np.eye(3)
 CLASSES = [0, 0, 1, 2, 2]
 PREDICTED = [0, 1, 1, 2, 0]
@@ -291,18 +286,44 @@ def test_scores_depend_on_the_seed_and_not_on_batches() -> None:
     assert other.target_information == whole.target_information
 
 
-def test_moved_crops_are_opencvs() -> None:
-    """OpenCV's positive angles are anticlockwise."""
-    smooth = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(SIZE, SIZE)), (0, 0), 2.5)
-    centre = ((SIZE - 1) / 2, (SIZE - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, -25.0, 1.0)
-    matrix[:, 2] += (3.0, -2.0)
-    expected = cv2.warpAffine(smooth, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
-    x = torch.from_numpy(smooth)[None, None].float()
-    found = moved(x, np.array([25.0]), np.array([[3.0, -2.0]]))[0, 0].numpy()
-    inner = slice(9, -9)
-    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], atol=0.01)
-    assert smooth[inner, inner].std() > 0.05
+def test_crops_are_changed_as_opencv_changes_them() -> None:
+    """Moved a pixel to either side and up or down, and turned about their centre by 10 degrees."""
+    random = np.random.default_rng(0)
+    smooth = [cv2.GaussianBlur(random.normal(size=(SIZE, SIZE)), (0, 0), 2.5) for _ in range(20)]
+    images = np.stack([[picture] * 4 for picture in smooth]).astype(np.float32)
+    seen: list[NDArray[np.float32]] = []
+
+    def predict(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        seen.append(x[:, 3].numpy())
+        return torch.zeros(len(x), 3), torch.tensor([about_z(0.0)] * len(x))
+
+    source = crops_of(np.repeat(images[:3, :1], 4, axis=1), [0, 1, 2])
+    label_free_score(predict, source, images)
+    _, plain, shifted, turned = seen
+    np.testing.assert_array_equal(plain, images[:, 3])
+    shifts = [by_opencv(0.0, right, down) for right in (-1, 1) for down in (-1, 1)]
+    # OpenCV's positive angles are anticlockwise.
+    turns = [by_opencv(-TURN_DEGREES, 0, 0), by_opencv(TURN_DEGREES, 0, 0)]
+    for changed, possible in ((shifted, shifts), (turned, turns)):
+        fits = [
+            [bool(np.abs(image - change(before))[INNER].max() < 0.01) for change in possible]
+            for image, before in zip(changed, smooth, strict=True)
+        ]
+        assert {sum(row) for row in fits} == {1}
+        assert all(map(any, zip(*fits, strict=True))), "each of the changes is made to some"
+
+
+INNER = (slice(9, -9), slice(9, -9))
+
+
+def by_opencv(
+    degrees: float, right: float, down: float
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    matrix = cv2.getRotationMatrix2D(((SIZE - 1) / 2, (SIZE - 1) / 2), degrees, 1.0)
+    matrix[:, 2] += (right, down)
+    return lambda image: np.asarray(
+        cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
+    )
 
 
 HISTORY = [

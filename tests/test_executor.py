@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from render_adapt import Executor, ProcessExecutor, SerialExecutor, WorkerError
-from render_adapt._runs.executor import ATTEMPTS
+
+ATTEMPTS = 3
+"""Workers that a shard may end."""
 
 
 def square_maker() -> Callable[[int], tuple[int, int]]:

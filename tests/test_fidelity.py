@@ -25,18 +25,19 @@ from adapter import (
     load_adapter,
 )
 from cad_models import load_models
-from render_adapt import SettingError, adapt_crops
-from render_adapt._fidelity.calibrate import calibrate
-from render_adapt._fidelity.calibration import (
-    CALIBRATION,
-    SHARES,
+from render_adapt import (
     Calibration,
-    measure,
+    FidelityScores,
+    Judge,
+    SettingError,
+    adapt_crops,
+    adapt_faithfully,
+    make_judge,
     read_calibration,
-    write_calibration,
 )
-from render_adapt._fidelity.faithful import adapt_faithfully
-from render_adapt._fidelity.judge import JUDGE, FidelityScores, Judge, make_judge
+from render_adapt._fidelity.calibrate import calibrate
+from render_adapt._fidelity.calibration import CALIBRATION, SHARES, measure, write_calibration
+from render_adapt._fidelity.judge import JUDGE
 from render_adapt._fidelity.training.faults import erased, shifted, swapped, turned
 from renderer import CropBatch, PlanConfig, Plans, angle_between, make_plans, make_renderer
 from tests.damage import DAMAGES

@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from render_adapt import RunConfig, SettingError, generate
-from render_adapt._runs.studio import Studio
+from adapter import load_adapter
+from cad_models import load_models
+from render_adapt import RunConfig, SettingError, adapt_faithfully, generate, make_judge
+from renderer import PlanConfig, RasterRenderer, make_plans
 
 
 def config(out: Path, **settings: Any) -> RunConfig:
@@ -28,11 +30,18 @@ def test_scores_are_in_the_index(tmp_path: Path) -> None:
     settings = config(tmp_path / "run")
     generate(settings)
     index = index_of(settings.out)
-    studio = Studio(settings)
-    done = studio.adapt(studio.render(0, 30))
+    models, shipped = load_models(settings.objects), load_adapter("shipped")
+    cut = shipped.info.cut
+    assert cut is not None
+    plan = PlanConfig(centre=cut.centre, off_axis=cut.off_axis_degrees, window=cut.window_mm)
+    plans = make_plans(plan, models, settings.seed, 0, 30)
+    renders = RasterRenderer(models, levels=False).render(plans)
+    judge = make_judge("shipped", shipped)
+    done = adapt_faithfully(renders, shipped, judge, seed=settings.seed, window=cut.window_mm)
     np.testing.assert_array_equal(index["fidelity"], done.scores.fidelity)
     for part in ("edges", "depth", "judge"):
         np.testing.assert_array_equal(index[f"fidelity_{part}"], getattr(done.scores, part))
+        assert index[f"fidelity_{part}"] == [float(f"{x:.3g}") for x in index[f"fidelity_{part}"]]
     assert index["noise_attempt"] == [0] * 30
 
 

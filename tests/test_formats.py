@@ -20,13 +20,18 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
-from render_adapt import RunConfig, SettingError, generate
-from render_adapt._formats.coco import decode_mask, encode_mask
-from render_adapt._formats.labels import label_crops
-from render_adapt._formats.prepared_shard import PreparedShard
-from render_adapt._formats.registry import finish_dataset, make_writers
-from render_adapt._runs.studio import Studio
-from renderer import RANDOMIZATIONS
+from cad_models import load_models
+from render_adapt import (
+    PreparedShard,
+    RunConfig,
+    SettingError,
+    decode_mask,
+    encode_mask,
+    formats,
+    generate,
+    label_crops,
+)
+from renderer import RANDOMIZATIONS, PlanConfig, RasterRenderer, make_plans
 
 CLUTTER = dataclasses.replace(
     RANDOMIZATIONS["linemod"], occluders=(1, 2), neighbours=(0, 2), off_centre=0.4, zoom=(0.6, 1.2)
@@ -140,7 +145,7 @@ def test_finishing_again_writes_the_same_bytes(both: Path) -> None:
     path = both / "train_web/key_to_shard.json"
     before = path.read_bytes()
     path.unlink()
-    finish_dataset(both, ("bop-webdataset",), {2: 2, 0: 4, 1: 4})
+    formats()["bop-webdataset"].finish(both, {2: 2, 0: 4, 1: 4})
     assert path.read_bytes() == before
 
 
@@ -161,14 +166,16 @@ def test_a_format_alone_is_what_it_is_beside_the_other(
 
 
 def test_what_is_written_does_not_depend_on_batches(tmp_path: Path) -> None:
-    studio = Studio(config(tmp_path))
-    crops = studio.render(0, 6)
-    labels = label_crops(crops, studio.renderer, studio.models)
+    models = load_models(["ape", "benchvise", "duck"])
+    renderer = RasterRenderer(models, levels=False)
+    crops = renderer.render(make_plans(PlanConfig(), models, 3, 0, 6, CLUTTER))
+    labels = label_crops(crops, renderer, models)
     for name, bounds in (("whole", [0, 6]), ("parts", [0, 1, 4, 6])):
         (tmp_path / name).mkdir()
         prepared = PreparedShard(tmp_path / name)
-        writers = make_writers(("bop", "bop-webdataset"), prepared, 5, studio.models, 0.0)
-        for writer in writers:
+        for format in (formats()["bop"], formats()["bop-webdataset"]):
+            (prepared.path / format.entry(5)).parent.mkdir()
+            writer = format.writer(prepared, 5, models, 0.0)
             for first, last in itertools.pairwise(bounds):
                 writer.add(crops[first:last], labels[first:last])
             writer.close()

@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from adapter import AdapterError, TargetCut, export_onnx, load_adapter, read_info, read_target
-from adapter._networks.pixelda import build_generator
-from adapter._runtime.description import DESCRIPTION, FORMAT, ONNX, WEIGHTS
-from adapter._training.checkpoint import read_checkpoint, write_checkpoint
-from render_adapt._fidelity.calibration import (
-    SHARES,
-    Calibration,
-    read_calibration,
-    write_calibration,
+from adapter import (
+    SHIPPED_ADAPTER,
+    AdapterError,
+    TargetCut,
+    architecture_of,
+    export_onnx,
+    load_adapter,
+    read_checkpoint,
+    read_info,
+    read_target,
+    train,
 )
-from render_adapt._train import TrainRun
+from render_adapt import TrainRun, read_calibration
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
-from tests.pixelda_toy import SIZE, TOY
+from tests.pixelda_toy import SIZE, TOY, toy_source, toy_target
+
+DESCRIPTION, WEIGHTS, ONNX = "adapter.json", "generator.safetensors", "generator.onnx"
 
 QUICK = settings(max_examples=40, deadline=None)
 
@@ -39,7 +43,7 @@ QUICK = settings(max_examples=40, deadline=None)
 def toy() -> dict[str, bytes]:
     """The files of a small untrained adapter."""
     torch.manual_seed(0)
-    generator = build_generator(3, SIZE, TOY).eval()
+    generator = architecture_of(TOY).build(3, SIZE, TOY).eval()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_file(generator.state_dict(), folder / WEIGHTS)
@@ -49,7 +53,8 @@ def toy() -> dict[str, bytes]:
 
 def description(files: dict[str, bytes]) -> dict[str, Any]:
     return {
-        "format": FORMAT, "channels": 3, "size": SIZE, "noise_dimension": TOY.noise_dimension,
+        "format": "render-adapt adapter 1", "channels": 3, "size": SIZE,
+        "noise_dimension": TOY.noise_dimension,
         "window_mm": 200.0, "preset": "fast", "steps": 3, "class_names": ["ape"],
         "provenance": "none", "figures": {"outline": 0.9}, "config": asdict(TOY),
         "target_cut": {
@@ -176,10 +181,7 @@ def test_any_safetensors_header(header: dict[str, Any], off_by: int, body: bytes
 @functools.cache
 def checkpoint() -> bytes:
     with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / "checkpoint.safetensors"
-        metadata = {"step": "3", "config": json.dumps(asdict(TOY))}
-        write_checkpoint(file, {"exported": torch.nn.Linear(2, 2)}, {}, metadata)
-        return file.read_bytes()
+        return train(toy_source(), toy_target(), replace(TOY, steps=1), Path(name)).read_bytes()
 
 
 @QUICK
@@ -187,7 +189,7 @@ def checkpoint() -> bytes:
 def test_damaged_checkpoints(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "checkpoint.safetensors"
-        damaged = data.draw(damaged_bytes(checkpoint()))
+        damaged = data.draw(damaged_bytes(checkpoint(), header=4000))
         file.write_bytes(damaged)
         try:
             read_checkpoint(file)
@@ -197,14 +199,11 @@ def test_damaged_checkpoints(data: st.DataObject) -> None:
             assert damaged == checkpoint()
 
 
-def calibration() -> dict[str, Any]:
-    values = np.linspace(0.0, 1.0, len(SHARES))
-    made = Calibration({"edges": values, "judge": values}, "0" * 64, "1" * 64, 2000, ("ape",))
-    return json.loads(write_calibration(made))
+CALIBRATION = json.loads((SHIPPED_ADAPTER / "fidelity.json").read_text())
 
 
 @QUICK
-@given(damaged_json(calibration()))
+@given(damaged_json(CALIBRATION))
 def test_damaged_calibrations(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "fidelity.json"

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cad_models import ModelError
+from cad_models import ModelError, SourceFiles
 from cad_models._files.gltf.document import Document
-from cad_models._files.source import SourceFiles
 from tests.fuzzing import damaged_bytes, damaged_json
 from tests.gltf_files import SQUARE, Gltf, glb, load
 from tests.test_fuzz_models import loads_or_refuses

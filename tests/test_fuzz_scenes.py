@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import AdapterError, read_target
-from render_adapt import DatasetError
-from render_adapt._formats.bop_scenes import BopSceneReader
-from render_adapt._formats.bop_webdataset import TarReader, _member
+from render_adapt import CropReader, DatasetError, formats
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
 
 QUICK = settings(max_examples=40, deadline=None)
@@ -104,10 +103,10 @@ def test_damaged_dataset_scenes(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(files, folder / "train/000000")
-        reads_or_refuses(BopSceneReader(folder), folder)
+        reads_or_refuses(formats()["bop"].reader(folder), folder)
 
 
-def reads_or_refuses(reader: BopSceneReader | TarReader, folder: Path) -> None:
+def reads_or_refuses(reader: CropReader, folder: Path) -> None:
     for image in (0, 1):
         try:
             crop = reader.read(0, image)
@@ -157,12 +156,14 @@ def test_damaged_tar_files(data: st.DataObject) -> None:
                 if (kind == "archive")
                 else f"000000_{image:06d}"
             )
-            content += _member(f"{member}.{name}", raw)
+            header = tarfile.TarInfo(f"{member}.{name}")
+            header.size = len(raw)
+            content += header.tobuf(tarfile.USTAR_FORMAT) + raw + bytes(-len(raw) % 512)
     content += bytes(10240)
     if kind == "archive":
         content = data.draw(damaged_bytes(content))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write({"train_web/shard-000000.tar": content}, folder)
-        reads_or_refuses(TarReader(folder), folder)
+        reads_or_refuses(formats()["bop-webdataset"].reader(folder), folder)
         assert [path.name for path in folder.rglob("*") if path.is_file()] == ["shard-000000.tar"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +17,9 @@ def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {project['version']}\n" in cited
     assert f"\nlicense: {project['license']}\n" in cited
     assert f"\ntitle: {project['name']}\n" in cited
+    released = re.findall(r"^## (\d\S*) - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[0][0] == project["version"]
+    assert f"\ndate-released: {released[0][1]}\n" in cited
 
 
 def test_what_is_pinned_is_within_what_is_asked_for() -> None:
@@ -54,6 +58,72 @@ def test_each_python_that_is_promised_is_tested() -> None:
     assert matrix is not None
     assert re.findall(r'"(.*?)"', matrix.group(1)) == promised
     assert project["requires-python"] == f">={promised[0]}"
+
+
+INSIDE = {
+    "emulated_gpu.py": "what tests of the CUDA engine need of its inside",
+    "windows_locks.py": "what tests of locks need of Windows'",
+    "painted.py": "what a network of align gives",
+    "test_align_parts.py": "what align finds poses with, by hand",
+    "test_align_training.py": "what align's network learns from",
+    "test_blender.py": "the wire to Blender, and what it writes",
+    "test_camera_effects.py": "the camera's kernels, against formulas",
+    "test_cuda.py": "trainings' steps on a GPU, without a synchronisation",
+    "test_fidelity.py": "the judge's faults, one by one",
+    "test_fidelity_parts.py": "what the judge compares, by hand",
+    "test_fuzz_gltf.py": "any accessor of glTF, alone",
+    "test_fuzz_settings.py": "files that other checks would refuse before their reader sees them",
+    "test_judge_training.py": "how the judge was trained: it comes with the package",
+    "test_levels.py": "levels of detail, against the meshes that they stand for",
+    "test_linemod_cut.py": "the paper's data",
+    "test_paper_cache.py": "the paper's crops on disk",
+    "test_paper_digits.py": "the paper's data",
+    "test_paper_experiments.py": "the paper's trainings, in pieces",
+    "test_paper_figures.py": "the paper's figures, pixel by pixel",
+    "test_paper_linemod.py": "the paper's data",
+    "test_paper_subsets.py": "the paper's data",
+    "test_permutation.py": "what the paper's tables count, against brute force",
+    "test_raster_kernels.py": "a kernel, against another library, and how often one is compiled",
+    "test_repair.py": "moves of a commit, broken off one by one",
+    "test_report.py": "the report's outlines and cells, by hand",
+    "test_reproduce.py": "the paper's tables, from trainings that are made up",
+    "test_textures.py": "drawn patterns that only a board shows",
+    "test_timing.py": "the paper's timings, on a clock that is made up",
+    "test_training_parts.py": "parts of a training that take it hours to show",
+}
+"""Files of tests that import what no package publishes, and what of it they look at."""
+
+
+def test_tests_use_what_is_published() -> None:
+    """A file that is not on the list says a name's value, or calls the command or a function.
+
+    `tests/test_public_surface.py` has what is published.
+    """
+    inside = {
+        file.name
+        for file in (ROOT / "tests").rglob("*.py")
+        if any(map(_is_private, _imported(ast.parse(file.read_text(encoding="utf-8")))))
+    }
+    assert inside == INSIDE.keys()
+
+
+OURS = {
+    "adapter", "benchmarks", "blender_addon", "cad_models", "checked_settings", "plug_ins",
+    "render_adapt", "renderer", "safe_files",
+}  # fmt: skip
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_private(name: str) -> bool:
+    package, *parts = name.split(".")
+    return package in OURS and any(re.match(r"_(?!_)", part) for part in parts)
 
 
 def test_imports_are_absolute() -> None:

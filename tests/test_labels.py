@@ -13,15 +13,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from cad_models import load_models
-from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
-from render_adapt._formats.labels import (
-    NO_BOX,
-    Place,
-    box_corners,
-    label_crops,
-    places_of,
-    pose_of,
-)
+from render_adapt import box_corners, coco_annotation, decode_mask, encode_mask, label_crops
 from renderer import (
     RANDOMIZATIONS,
     FakeRenderer,
@@ -38,6 +30,7 @@ from renderer import (
 )
 from tests.shapes import ball, lopsided, model_of, rectangle
 
+NO_BOX = (-1, -1, -1, -1)
 MASKS = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
@@ -111,8 +104,10 @@ def test_counts_are_those_of_every_object_rendered_alone(
     crops = renderer.render(plans)
     labels = label_crops(crops, renderer, models)
     for row in range(len(plans)):
-        alone = [each_alone(renderer, plans, place) for place in places_of(plans, row)]
-        assert len(alone) == len(labels[row]) == 1 + (plans.others.object_index[row] >= 0).sum()
+        others = np.flatnonzero(plans.others.object_index[row] >= 0)
+        alone = [each_alone(renderer, plans, row, None)]
+        alone += [each_alone(renderer, plans, row, other) for other in others]
+        assert len(alone) == len(labels[row])
         height, width = plans.height, plans.width
         within = np.s_[height : 2 * height, width : 2 * width]
         nearest = np.min([np.where(depth > 0, depth, np.inf) for depth in alone], axis=0)[within]
@@ -129,18 +124,17 @@ def test_counts_are_those_of_every_object_rendered_alone(
             assert label.bbox_visib == tight_box(visible, 0, 0)
 
 
-def each_alone(renderer: Renderer, plans: Plans, place: Place) -> np.ndarray:
-    """Depth on the canvas of an object by itself."""
-    which, rotation, translation = pose_of(plans, place)
-    row = slice(place.row, place.row + 1)
-    canvas = plans.camera_matrix[row] + [
+def each_alone(renderer: Renderer, plans: Plans, row: int, other: int | None) -> np.ndarray:
+    """Depth on the canvas of an object by itself: a crop's target, or another of its objects."""
+    posed, at = (plans, row) if other is None else (plans.others, (row, other))
+    canvas = plans.camera_matrix[[row]] + [
         [0, 0, plans.width], [0, 0, plans.height], [0, 0, 0]
     ]  # fmt: skip
     single = dataclasses.replace(
-        plans[row],
-        object_index=np.array([which], np.int32),
-        rotation=rotation[None],
-        translation=translation[None],
+        plans[row : row + 1],
+        object_index=np.array([posed.object_index[at]], np.int32),
+        rotation=posed.rotation[at][None],
+        translation=posed.translation[at][None],
         others=Instances.none(1),
         surfaces=Surfaces.plain(1),
         camera_matrix=canvas,
@@ -183,8 +177,8 @@ def test_box_corners_hold_every_projected_vertex(seed: int, off_axis: float) -> 
     config = PlanConfig(viewpoints="so3", off_axis=off_axis)
     plans = make_plans(config, SHAPES, seed, 0, 4, CLUTTER)
     for row, corners in enumerate(box_corners(plans, SHAPES)):
-        which, rotation, translation = pose_of(plans, Place(row, 0))
-        points = SHAPES[which].mesh.vertices @ rotation.T + translation
+        vertices = SHAPES[plans.object_index[row]].mesh.vertices
+        points = vertices @ plans.rotation[row].T + plans.translation[row]
         pixels = points @ plans.camera_matrix[row].T
         pixels = pixels[:, :2] / pixels[:, 2:]
         # The hull of the corners, by its extent in many directions.

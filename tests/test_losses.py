@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapter._losses import pixelda as losses
+from adapter import losses
 
 
 def double(*values: float) -> Tensor:

@@ -11,9 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adapter import AdapterError, Progress, TrainingCollapsed, train
-from adapter._training.checkpoint import read_checkpoint
-from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
+from adapter import AdapterError, Progress, TrainingCollapsed, read_checkpoint, train
 from checked_settings import MissingDependency
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
@@ -25,7 +23,7 @@ CURVES = replace(TOY, steps=10, checkpoint_every=5, tensorboard=True, decay_step
 def _short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Points of curves, and checks, from early on."""
     monkeypatch.setattr("adapter._training.engine.SCALARS_EVERY", 5)
-    monkeypatch.setattr(CollapseWatch, "FIRST_STEP", 5)
+    monkeypatch.setattr("adapter._training.monitor.CollapseWatch.FIRST_STEP", 5)
 
 
 def read_board(folder: Path) -> Any:
@@ -116,44 +114,6 @@ def test_without_tensorboard_the_error_says_what_to_install(
         train(SOURCE, TARGET, replace(TOY, tensorboard=True), tmp_path)
 
 
-def test_variation_is_the_mean_standard_deviation_over_crops() -> None:
-    crops = np.zeros((2, 1, 1, 4), np.float32)
-    crops[0, 0, 0] = [0, 1, -1, 0.5]
-    crops[1, 0, 0] = [0, 0, 1, 0.5]
-    assert variation(crops) == pytest.approx((0 + 0.5 + 1 + 0) / 4)
-
-
-def adapted(part: float) -> np.ndarray:
-    """Crops that vary by a part of what the source crops do, about a plain grey."""
-    return (0.3 + part * SOURCE.images[:64]).astype(np.float32)
-
-
-def test_three_low_checks_in_a_row_stop_the_run() -> None:
-    # The target's crops vary less than the source's, so that they are the measure.
-    calm = 0.5 * SOURCE.images
-    watch = CollapseWatch(SOURCE.images[:64], calm[:64])
-    watch.check(adapted(0.04), 2000)
-    watch.check(adapted(0.04), 3000)
-    watch.check(adapted(0.06), 4000)  # 12 % of the target's
-    watch.check(adapted(0.04), 5000)
-    watch.check(adapted(0.04), 6000)
-    with pytest.raises(
-        TrainingCollapsed, match=r"collapsed at step 7000: .* 8\.0 % .*`learning_rate`"
-    ):
-        watch.check(adapted(0.04), 7000)
-
-
-def test_an_untrained_generator_and_data_all_alike_are_no_collapse() -> None:
-    early = CollapseWatch(SOURCE.images, TARGET)
-    for step in (1, 2, 3, 4):
-        early.check(adapted(0.0), step)
-    assert early.low_checks == 0
-    alike = CollapseWatch(np.repeat(SOURCE.images[:1], 80, axis=0), TARGET)
-    for step in (2000, 3000, 4000, 5000):
-        alike.check(adapted(0.0), step)
-    assert alike.low_checks == 0
-
-
 FREE = replace(
     LEARNS,
     steps=40,
@@ -188,20 +148,9 @@ def test_a_healthy_run_is_not_stopped(tmp_path: Path) -> None:
     assert (about["step"], about["low_checks"]) == ("40", "0")
 
 
-def test_a_discriminator_that_wins_for_long_is_noted() -> None:
-    watch = DiscriminatorWatch()
-    notes = [watch.note(step, 1.0, 0.99) for step in range(301, 1301)]
-    assert set(notes[:-1]) == {""}
-    assert "`discriminator_keep`" in notes[-1]
-    # It stays while the next 1,000 steps are gathered, and goes if they are better on one side.
-    later = [watch.note(step, 1.0, 0.97) for step in range(1301, 2301)]
-    assert set(later[:-1]) == {notes[-1]}
-    assert later[-1] == ""
-
-
 def test_the_note_comes_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DiscriminatorWatch, "STEPS", 3)
-    monkeypatch.setattr(DiscriminatorWatch, "LIMIT", -1.0)
+    monkeypatch.setattr("adapter._training.monitor.DiscriminatorWatch.STEPS", 3)
+    monkeypatch.setattr("adapter._training.monitor.DiscriminatorWatch.LIMIT", -1.0)
     seen: list[Progress] = []
     train(SOURCE, TARGET, TOY, tmp_path, on_progress=seen.append)
     assert [bool(progress.note) for progress in seen] == [False, False, True, True, True, True]

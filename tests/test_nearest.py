@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
-from adapter import AdapterError
-from adapter._measures.nearest import copy_ratio, memorisation, nearest_neighbours, probability_less
+from adapter import AdapterError, memorisation, nearest_neighbours
 
 SHAPE = (3, 4, 4)
 
@@ -59,8 +58,11 @@ def test_ratio_by_hand() -> None:
     target = plain(-0.8, -0.4, 0.2, 0.2, 0.9)
     # -0.7: 0.1 from -0.8, which is 0.4 from its next. -0.4: a copy. 0.3 is nearest to a crop that
     # is there twice, of which 0.2 itself is a copy. 1: 0.1 from 0.9, which is 0.7 from 0.2.
-    ratio = copy_ratio(plain(-0.7, -0.4, 0.3, 0.2, 1.0), target)
+    crops = plain(-0.7, -0.4, 0.3, 0.2, 1.0)
+    ratio = [memorisation(crop[None], target).median_ratio for crop in crops]
     np.testing.assert_allclose(ratio, [0.25, 0.0, np.inf, 0.0, 0.1 / 0.7], rtol=1e-12)
+    assert memorisation(crops, target).median_ratio == pytest.approx(0.1 / 0.7, rel=1e-12)
+    assert memorisation(crops, target).share_below_half == 0.8
 
 
 def test_copies_are_found_and_fresh_draws_are_not() -> None:
@@ -116,7 +118,10 @@ def test_probability_is_mann_and_whitneys_u(first: list[int], second: list[int])
         if len({*a, *b}) > 1
         else a.size * b.size / 2
     )
-    assert probability_less(a, b) == pytest.approx(u / (a.size * b.size), abs=1e-12)
+    # Between two crops that are 2 apart, the ratio is half the distance to the nearer.
+    crops, held_out = plain(*(a / 10 - 1)), plain(*(b / 10 - 1))
+    found = memorisation(crops, plain(-1.0, 1.0), held_out).nearer_than_held_out
+    assert found == pytest.approx(u / (a.size * b.size), abs=1e-12)
 
 
 def test_what_cannot_be_compared_is_said() -> None:

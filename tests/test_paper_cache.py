@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapter import LabelledCrops, train
-from adapter._training.checkpoint import read_checkpoint
-from render_adapt._exceptions import DatasetError
+from adapter import LabelledCrops, read_checkpoint, train
+from render_adapt import DatasetError
 from render_adapt._paper.scenarios.cache import cached_crops
 from render_adapt._paper.scenarios.data_files import sha256_of_code, sha256_of_files
 from render_adapt._paper.scenarios.subsets import take

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter import CHECKPOINT, LabelledCrops, Progress
-from adapter._training.checkpoint import read_checkpoint
-from render_adapt._exceptions import WorkerError
+from adapter import CHECKPOINT, LabelledCrops, Progress, read_checkpoint
+from render_adapt import WorkerError
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import take
 from render_adapt._paper.training.experiments import (

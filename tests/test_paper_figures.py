@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adapter import LabelledCrops
-from render_adapt._exceptions import DatasetError
+from render_adapt import DatasetError
 from render_adapt._paper.results.figures import (
     interpolation_figure,
     neighbours_figure,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from render_adapt._formats.parquet import read_columns
+from render_adapt import DatasetError, RunConfig, generate, load
 
 COLUMNS = {
     "whole": pyarrow.array([1, 2, 3], pyarrow.int32()),
@@ -24,10 +26,31 @@ COLUMNS = {
 }
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("small") / "dataset"
+    generate(RunConfig(objects=("ape",), n=3, adapter="none", workers=1, out=out))
+    return out
+
+
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    parquet.write_table(pyarrow.table(COLUMNS), tmp_path / "x.parquet")
-    return tmp_path / "x.parquet"
+def dataset(small: Path, tmp_path: Path) -> Path:
+    """A dataset of three crops, whose index is to be written."""
+    return Path(shutil.copytree(small, tmp_path / "dataset"))
+
+
+def write(dataset: Path, columns: Mapping[str, pyarrow.Array], **options: str) -> Path:
+    file = dataset / "index/000000.parquet"
+    parquet.write_table(pyarrow.table(columns), file, **options)
+    return file
+
+
+def keys(count: int) -> dict[str, pyarrow.Array]:
+    """Whose rows they are."""
+    return {
+        "scene_id": pyarrow.array(np.zeros(count, np.int64)),
+        "im_id": pyarrow.array(np.arange(count)),
+    }
 
 
 @pytest.fixture(params=[True, False], ids=["pyarrow", "arro3"])
@@ -37,9 +60,12 @@ def with_pyarrow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return bool(request.param)
 
 
-def test_columns_are_arrays(with_pyarrow: bool, file: Path) -> None:
-    read = read_columns(file, inside=file.parent)
-    assert list(read) == list(COLUMNS)
+def test_columns_are_arrays(with_pyarrow: bool, dataset: Path) -> None:
+    columns = dict(reversed(keys(3).items())) | COLUMNS
+    write(dataset, columns)
+    read = load(dataset).columns
+    assert list(read) == list(columns)
+    assert load(dataset).shards == [0]
     np.testing.assert_array_equal(read["whole"], [1, 2, 3])
     assert read["whole"].dtype.kind == "i"
     np.testing.assert_array_equal(read["score"], [0.5, np.nan, 1.5])
@@ -51,16 +77,17 @@ def test_columns_are_arrays(with_pyarrow: bool, file: Path) -> None:
     assert [row.tolist() for row in read["lights"]] == [[1], [], [2, 3]]
 
 
-def test_some_columns(with_pyarrow: bool, file: Path) -> None:
-    assert list(read_columns(file, ["pose", "whole"], inside=file.parent)) == ["pose", "whole"]
-    with pytest.raises(ValueError, match="age"):
-        read_columns(file, ["whole", "age"], inside=file.parent)
+def test_a_column_that_is_needed_and_not_there_is_named(with_pyarrow: bool, dataset: Path) -> None:
+    write(dataset, {"scene_id": keys(3)["scene_id"]} | COLUMNS)
+    with pytest.raises(DatasetError, match=r"damaged \(it has no column im_id\)"):
+        load(dataset)
 
 
-def test_a_damaged_file_is_refused(file: Path) -> None:
+def test_a_damaged_file_is_refused(dataset: Path) -> None:
+    file = write(dataset, keys(3) | COLUMNS)
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"[Pp]arquet"):
-        read_columns(file, inside=file.parent)
+    with pytest.raises(DatasetError, match=r"damaged \(.*[Pp]arquet"):
+        load(dataset)
 
 
 @pytest.mark.parametrize(
@@ -72,22 +99,22 @@ def test_a_damaged_file_is_refused(file: Path) -> None:
     ids=["many values", "a long value many times"],
 )
 def test_a_small_file_that_unpacks_to_gigabytes_is_refused(
-    tmp_path: Path, column: pyarrow.Array
+    dataset: Path, column: pyarrow.Array
 ) -> None:
-    file = tmp_path / "x.parquet"
-    parquet.write_table(pyarrow.table({"x": column}), file, compression="zstd")
+    file = write(dataset, {"x": column}, compression="zstd")
     assert file.stat().st_size < 2**20
-    with pytest.raises(ValueError, match="unpacks to more than an index has"):
-        read_columns(file, inside=tmp_path)
+    with pytest.raises(DatasetError, match="unpacks to more than an index has"):
+        load(dataset)
 
 
-def test_the_longest_index_of_ours_is_far_from_the_limit(tmp_path: Path) -> None:
+def test_the_longest_index_of_ours_is_far_from_the_limit(dataset: Path) -> None:
     random = np.random.default_rng(0)
     columns = {
+        **keys(250),
         **{str(k): pyarrow.array(random.random(250)) for k in range(30)},
         "boxes": pyarrow.array(list(random.random((250, 16)))),
         "lights": pyarrow.array(list(random.random((250, 24)))),
         "name": pyarrow.array([bytes(random.bytes(32)).hex() for _ in range(250)]),
     }
-    parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
-    assert len(read_columns(tmp_path / "x.parquet", inside=tmp_path)) == 33
+    write(dataset, columns)
+    assert len(load(dataset).columns) == 35

@@ -17,8 +17,7 @@ import trimesh
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from render_adapt import DatasetError, RunConfig, SettingError, generate, load, verify
-from render_adapt._verify.verify import repair
+from render_adapt import DatasetError, RunConfig, SettingError, generate, load, repair, verify
 from renderer import RANDOMIZATIONS
 from tests.test_dataset import tree_hash
 from tests.test_verify import Scene, sign_again

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from adapter import Discriminator, Generator, TaskTower
-from adapter._networks.pixelda import BatchNorm, _dropout, _gaussian
+from adapter import BatchNorm, Discriminator, Generator, TaskTower
 
 
 def parameters(network: nn.Module) -> int:
@@ -118,10 +117,23 @@ def test_spectral_discriminator_is_lipschitz() -> None:
         assert singular[0].item() == pytest.approx(1.0, abs=0.02)
 
 
+def before_the_logit(discriminator: Discriminator, n: int, bias: float) -> Tensor:
+    """(n, values) what its one layer gives where all its activations are `bias`."""
+    given: list[Tensor] = []
+    (layer,) = discriminator.convs
+    nn.init.zeros_(layer.weight)
+    nn.init.constant_(layer.bias, bias)
+    discriminator.logit.register_forward_pre_hook(lambda _, inputs: given.append(*inputs))
+    discriminator(torch.zeros(n, 1, 4, 4))
+    return given[0].detach()
+
+
 @pytest.mark.parametrize("keep", [0.35, 0.7, 0.9])
 def test_dropout_keeps_the_wanted_fraction_everywhere_and_the_mean(keep: float) -> None:
-    values = 1 << 18
-    kept = _dropout(torch.ones(values), keep)
+    torch.manual_seed(0)
+    discriminator = Discriminator(1, 4, width=64, keep=keep, noise=0.0)
+    kept = before_the_logit(discriminator, 256, 1.0).flatten()
+    assert len(kept) == 1 << 18
     assert kept.mean().item() == pytest.approx(1.0, abs=0.02)
     # Four draws come from one random number; each of the four must be a fair one.
     for place in range(4):
@@ -131,11 +143,12 @@ def test_dropout_keeps_the_wanted_fraction_everywhere_and_the_mean(keep: float) 
 
 
 def test_gaussian_noise_is_standard_and_differs_between_samples() -> None:
-    pool = torch.randn(1 << 20, generator=torch.Generator().manual_seed(3))
-    noise = _gaussian(torch.zeros(8, 4, 32, 32), pool)
+    torch.manual_seed(0)
+    noise = before_the_logit(Discriminator(1, 4, width=256, keep=1.0, noise=1.0), 8, 0.0)
+    assert noise.shape == (8, 4096)
     assert noise.mean().item() == pytest.approx(0.0, abs=0.02)
     assert noise.std().item() == pytest.approx(1.0, abs=0.02)
-    correlation = torch.corrcoef(noise.flatten(1)).fill_diagonal_(0.0)
+    correlation = torch.corrcoef(noise).fill_diagonal_(0.0)
     assert correlation.abs().max() < 0.1
 
 

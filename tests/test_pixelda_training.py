@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from adapter import (
+    CHECKPOINT,
     PRESETS,
     AdapterError,
     IdentityAdapter,
@@ -22,12 +23,10 @@ from adapter import (
     TrainingDiverged,
     draw_noise,
     load_adapter,
+    read_checkpoint,
     save_adapter,
     train,
 )
-from adapter._batches import Rows
-from adapter._training.augmentation import augment
-from adapter._training.checkpoint import CHECKPOINT, read_checkpoint
 from tests.damage import DAMAGES
 from tests.pixelda_toy import GREEN, LEARNS, SIZE, TOY, toy_source, toy_target
 
@@ -164,25 +163,6 @@ def test_a_pose_weight_of_zero_leaves_the_pose_out(tmp_path: Path) -> None:
     name = "task.quaternion.weight"
     assert torch.equal(first[name], second[name])
     assert not torch.equal(first[name], third[name])
-
-
-def test_every_crop_is_seen_once_before_any_is_seen_twice() -> None:
-    rows = Rows(20, 8, 0, 1)
-    seen = np.concatenate([rows.draw(draw) for draw in range(5)])  # 40 crops: two rounds
-    for one_round in np.split(seen, 2):
-        assert sorted(one_round) == list(range(20))
-    assert not np.array_equal(*np.split(seen, 2))
-
-
-def test_a_batch_is_a_function_of_its_number() -> None:
-    in_order = Rows(30, 8, 0, 1)
-    for draw in range(40):
-        last = in_order.draw(draw)
-    assert np.array_equal(last, Rows(30, 8, 0, 1).draw(39))
-
-
-def test_a_batch_may_be_larger_than_the_data() -> None:
-    assert sorted(Rows(2, 8, 0, 1).draw(3)) == [0] * 4 + [1] * 4
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -373,24 +353,6 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_shift_as_large_as_the_crop_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="`discriminator_shift`"):
         train(SOURCE, TARGET, replace(TOY, discriminator_shift=SIZE), tmp_path)
-
-
-def test_augmentation_shifts_whole_pixels_and_spares_the_depth_of_colour_changes() -> None:
-    torch.manual_seed(0)
-    x = torch.rand(6, 4, 16, 16)
-    shifted = augment(x, shift=2)
-    inner = shifted[:, :, 4:12, 4:12]
-    for crop, moved in zip(x, inner, strict=True):
-        places = [
-            (top, left)
-            for top in range(2, 7)
-            for left in range(2, 7)
-            if torch.equal(crop[:, top : top + 8, left : left + 8], moved)
-        ]
-        assert len(places) == 1
-    colored = augment(x, color=0.3)
-    assert torch.equal(colored[:, 3], x[:, 3])
-    assert not torch.allclose(colored[:, :3], x[:, :3])
 
 
 def test_the_exported_generator_has_statistics_of_its_own_activations(learnt: Path) -> None:

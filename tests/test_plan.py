@@ -26,15 +26,16 @@ from renderer import (
     Surfaces,
     angle_between,
     canonical_rotation,
+    capture,
     hemisphere_viewpoints,
     in_plane,
     linemod_camera,
+    load_textures,
     look_at,
     make_plans,
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._streams import Stream
 from tests.shapes import bottle, lopsided, rectangle
 
 BOTTLE = bottle()
@@ -44,6 +45,8 @@ CUT_CONFIGS = [
     PlanConfig(centre="mean", off_axis=40.0, rectified=True),
     PlanConfig(centre="visible", picture=(640, 480), camera=linemod_camera(640, 480)),
 ]
+PLAN, NOISE = 0, 2
+"""Random streams."""
 LINEMOD = RANDOMIZATIONS["linemod"]
 EVERYTHING = dataclasses.replace(
     RANDOMIZATIONS["strong"], lights=(1, 4), occluders=(0, 3), neighbours=(0, 3), texture_swap=0.5
@@ -82,7 +85,7 @@ def test_linemod_plans_are_stream_0_and_the_formulas_that_adapters_were_trained_
     plans = make_plans(PlanConfig(), MODELS, 5, 40, 60)
     viewpoints = hemisphere_viewpoints(4)
     for row, number in enumerate(range(40, 60)):
-        u = np.random.default_rng([5, number, Stream.PLAN]).random(14)
+        u = np.random.default_rng([5, number, PLAN]).random(14)
         turned = in_plane(np.radians(45.0) * (2 * u[1] - 1)) @ look_at(viewpoints[int(u[0] * 1241)])
         expected = canonical_rotation(turned, MODELS[number % 3].symmetries)
         np.testing.assert_array_equal(plans.rotation[row], expected)
@@ -110,7 +113,7 @@ def test_seeds_and_numbers_differ() -> None:
 def test_draws_come_from_the_documented_stream() -> None:
     config = PlanConfig(viewpoints="so3", distance=(600, 1000))
     plans = make_plans(config, [lopsided()], 7, 3, 4)
-    draws = np.random.default_rng([7, 3, Stream.PLAN]).random(4)
+    draws = np.random.default_rng([7, 3, PLAN]).random(4)
     np.testing.assert_array_equal(plans.rotation[0], uniform_rotation(draws[:3]))
     assert plans.centre_depth[0] == 600 + 400 * draws[3]
 
@@ -172,7 +175,7 @@ def test_several_lights_share_the_intensity() -> None:
     assert (np.bincount(number)[2:] > 280).all()
     assert set(number) == {2, 3, 4}
     total = plans.light_color.sum(axis=1)
-    u = np.array([np.random.default_rng([0, i, Stream.PLAN]).random(7)[6] for i in range(1000)])
+    u = np.array([np.random.default_rng([0, i, PLAN]).random(7)[6] for i in range(1000)])
     np.testing.assert_allclose(total, np.tile(0.4 + 0.5 * u[:, None], 3), atol=1e-6)
 
 
@@ -449,8 +452,25 @@ def test_no_crops_are_an_empty_plan(config: PlanConfig, randomization: Randomiza
     assert len(plans) == len(plans.others.object_index) == len(plans.surfaces.gain) == 0
 
 
-def test_each_stream_is_one_things_alone() -> None:
-    """The adapter draws its noise without knowing of the renderer's table."""
-    assert len({stream.value for stream in Stream}) == len(Stream.__members__)
-    noise = 2 * np.random.default_rng([3, 5, Stream.NOISE]).random(4, np.float32) - 1
+def test_the_adapters_noise_has_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter draws it without knowing of the renderer's table."""
+    noise = 2 * np.random.default_rng([3, 5, NOISE]).random(4, np.float32) - 1
     np.testing.assert_array_equal(draw_noise(3, np.array([5]), 4)[0], noise)
+    opened, open_stream = set(), np.random.default_rng
+
+    def recorded(key: list[int]) -> np.random.Generator:
+        opened.add(int(key[2]))
+        return open_stream(key)
+
+    load_textures(None)  # which are drawn once, not for a seed
+    models = [lopsided(), BOTTLE]
+    with monkeypatch.context() as patch:
+        patch.setattr(np.random, "default_rng", recorded)
+        changes = dataclasses.replace(EVERYTHING, background=("procedural",))
+        for config in CUT_CONFIGS:
+            plans = make_plans(config, models, 0, 0, 3, changes, textures=1)
+        crops = RasterRenderer(models, textures=load_textures(None)[:1]).render(plans)
+        capture(crops, changes, 0, models)
+    assert len(opened) == 7
+    assert PLAN in opened
+    assert NOISE not in opened

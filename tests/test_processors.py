@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from render_adapt import FidelityScores
-from render_adapt._fidelity.judge import significant
 from tests.test_dataset import tree_hash
 
 RUN = (
@@ -53,8 +52,11 @@ def test_processors_that_can_do_less_make_the_same_bytes(tmp_path: Path) -> None
 
 
 def test_scores_have_as_many_digits_as_mean_something() -> None:
-    scores = significant(np.array([0.123456, 0.0012345, 3.00449e-7, 1.0, 0.0, np.nan]))
-    np.testing.assert_array_equal(scores, [0.123, 0.00123, 3e-7, 1.0, 0.0, np.nan])
+    values, unknown = np.array([0.123456, 0.0012345, 3.00449e-7, 1.0, np.nan]), np.full(5, np.nan)
+    of_one_part = FidelityScores(values, unknown, unknown).fidelity
+    np.testing.assert_array_equal(of_one_part, [0.123, 0.00123, 3e-7, 1.0, np.nan])
+    least = [np.array([1e-300])] * 3
+    np.testing.assert_array_equal(FidelityScores(*least).fidelity, [0.0])
     parts = [np.array([0.1234, np.nan]), np.array([0.5678, np.nan]), np.array([0.9, np.nan])]
     fidelity = FidelityScores(*parts).fidelity
     q = 0.1234 * 0.5678 * 0.9

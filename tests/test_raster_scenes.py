@@ -23,7 +23,6 @@ from renderer import (
     rotation_about,
     uniform_rotation,
 )
-from renderer._engines.raster import kernels
 from tests.shapes import ball, lopsided, model_of, rectangle
 
 COUNT = 12
@@ -368,36 +367,6 @@ def test_the_result_does_not_depend_on_threads_or_batches() -> None:
     for field in dataclasses.fields(CropBatch)[1:]:
         together = np.concatenate([getattr(part, field.name) for part in parts])
         np.testing.assert_array_equal(together, getattr(whole, field.name), err_msg=field.name)
-
-
-def laid_out_otherwise(values: Any) -> Any:
-    """The same numbers as a read-only array in Fortran's order, or a structure of such."""
-    if isinstance(values, np.ndarray):
-        other = np.asfortranarray(values)
-        other.setflags(write=False)
-        return other
-    if dataclasses.is_dataclass(values) and not isinstance(values, type):
-        parts = {name: laid_out_otherwise(value) for name, value in vars(values).items()}
-        return type(values)(**parts)
-    return values
-
-
-def test_how_arrays_are_laid_out_neither_matters_nor_takes_another_compilation() -> None:
-    texture = np.full((4, 4, 3), 90, np.uint8)
-    models, plans = [MODELS[0], textured(texture)], dataclasses.replace(crowd(4))
-    plans.object_index[:], plans.others.object_index[:] = 0, 1
-    first = RasterRenderer(models, textures=[texture]).render(plans)
-    known = len(kernels.render_crops.signatures)
-    others = [dataclasses.replace(model, mesh=laid_out_otherwise(model.mesh)) for model in models]
-    renderer = RasterRenderer(others, textures=[laid_out_otherwise(texture)])
-    second = renderer.render(laid_out_otherwise(plans))
-    np.testing.assert_array_equal(first.rgb, second.rgb)
-    assert len(kernels.render_crops.signatures) == known
-
-
-def textured(texture: NDArray[np.uint8]) -> CadModel:
-    corners = np.array([(0, 1), (1, 1), (1, 0), (0, 0)], np.float32)
-    return rectangle(-64, -64, 64, 64, texture=texture, texture_coordinates=corners)
 
 
 def test_degenerate_faces_are_not_seen() -> None:

@@ -19,9 +19,14 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader, default_collate
 
 from checked_settings import MissingDependency
-from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._readers.load import load
-from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
+from render_adapt import (
+    DatasetError,
+    RunConfig,
+    generate,
+    load,
+    torch_dataset,
+    webdataset_pipeline,
+)
 from renderer import RANDOMIZATIONS
 
 FORMATS = ("bop", "bop-webdataset")

@@ -24,6 +24,8 @@ from checked_settings import MissingDependency
 from renderer import (
     RANDOMIZATIONS,
     CropBatch,
+    CropTensors,
+    CudaRasterRenderer,
     Instances,
     PlanConfig,
     Plans,
@@ -34,11 +36,14 @@ from renderer import (
     plans_from_poses,
     uniform_rotation,
 )
-from renderer._engines.cuda import device as device_of_cuda
-from renderer._engines.cuda import renderer as cuda
-from renderer._engines.cuda.device import THREADS
-from renderer._engines.cuda.renderer import CropTensors, CudaRasterRenderer
-from tests.emulated_gpu import COMPILER, EmulatedGpu, compiled, run
+from tests.emulated_gpu import (
+    COMPILER,
+    THREADS,
+    EmulatedGpu,
+    compile_kernels,
+    compiled,
+    run,
+)
 from tests.shapes import ball, lopsided, model_of, rectangle
 
 Make = Callable[..., CudaRasterRenderer]
@@ -203,7 +208,7 @@ def test_the_order_of_threads_and_blocks_and_their_number_change_nothing(
     plans = scenes(models, 7, 3, 2, 1, 40, 40)
     first = on_emulated_gpu(models, textures=TEXTURES).render(plans)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda, "_BLOCKS", blocks)
+        patch.setattr("renderer._engines.cuda.renderer._BLOCKS", blocks)
         other = on_emulated_gpu(models, seed, textures=TEXTURES).render(plans)
     for name in ("rgb", "depth", "object_depth", "others_mask", "others_mask_visib"):
         np.testing.assert_array_equal(getattr(first, name), getattr(other, name))
@@ -251,7 +256,7 @@ def test_crops_that_do_not_fit_are_drawn_one_part_after_the_other(
 ) -> None:
     plans = scenes(MODELS, 2, 9, 1, 1, 32, 32)
     whole = on_emulated_gpu(MODELS, antialias=antialias, textures=TEXTURES).render(plans)
-    monkeypatch.setattr(cuda, "_SCRATCH_BYTES", 150_000)
+    monkeypatch.setattr("renderer._engines.cuda.renderer._SCRATCH_BYTES", 150_000)
     gpu = EmulatedGpu()
     renderer = CudaRasterRenderer(MODELS, TEXTURES, antialias=antialias, levels=False, launcher=gpu)
     parts = renderer.render(plans)
@@ -382,7 +387,7 @@ def test_bad_plans_and_models_are_refused_as_by_the_processor(make: Make) -> Non
 @emulated
 def test_more_objects_than_a_key_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = scenes(MODELS, 0, 1, 4, 1, 16, 16)
-    monkeypatch.setattr(cuda, "_bits", lambda count: 30)
+    monkeypatch.setattr("renderer._engines.cuda.renderer._bits", lambda count: 30)
     with pytest.raises(RenderError, match=r"5 objects of up to 5,120 faces.*use RasterRenderer"):
         on_emulated_gpu(MODELS, textures=TEXTURES).render(plans)
 
@@ -405,7 +410,7 @@ def test_without_a_gpu_it_says_so_in_one_sentence() -> None:
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_of_cuda, "_find", lambda device: torch.device(device))
+    monkeypatch.setattr("renderer._engines.cuda.device._find", torch.device)
     monkeypatch.setitem(sys.modules, "cuda", None)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingDependency, match=r"needs cuda-bindings; .* 'render-adapt\[cuda"):
@@ -429,9 +434,9 @@ def nvrtc_is_here() -> bool:
 @pytest.mark.skipif(not nvrtc_is_here(), reason="needs cuda-bindings and NVRTC")
 def test_kernels_compile_for_gpus_from_turing_on() -> None:
     for architecture in ("sm_75", "sm_90", "sm_120"):
-        assert device_of_cuda.compile_kernels(architecture).startswith(b"\x7fELF")
+        assert compile_kernels(architecture).startswith(b"\x7fELF")
     with pytest.raises(RenderError, match="does not know sm_999: install"):
-        device_of_cuda.compile_kernels("sm_999")
+        compile_kernels("sm_999")
 
 
 @emulated

@@ -22,14 +22,13 @@ from render_adapt import (
     SettingError,
     generate,
     load,
+    make_only,
     repair,
     verify,
     write_report,
 )
-from render_adapt._cli.app import main
-from render_adapt._runs.description import config_of
-from render_adapt._runs.manifest import RunFolder, present_shards, read_manifest, sweep_held
-from render_adapt._runs.pipeline import make_only
+from render_adapt._runs.manifest import RunFolder, present_shards, sweep_held
+from tests.command import run_command
 from tests.test_dataset import tree_hash
 from tests.test_verify import CLUTTER, check, made, sha256, sign_again
 
@@ -67,13 +66,17 @@ def set_seed(manifest: dict[str, Any]) -> None:
     manifest["seed"] = manifest["settings"]["seed"] = 4
 
 
-def again(folder: Path, **changes: Any) -> Any:
+def run_in(folder: Path) -> RunConfig:
+    """The run that a folder's manifest tells of."""
     settings = json.loads((folder / "manifest.json").read_text())["settings"]
-    config = RunConfig(
+    return RunConfig(
         objects=tuple(settings["objects"]), n=10, seed=settings["seed"], workers=1, adapter="none",
         randomize=CLUTTER, format=("bop", "bop-webdataset"), out=folder,
     )  # fmt: skip
-    return generate(dataclasses.replace(config, **changes))
+
+
+def again(folder: Path, **changes: Any) -> Any:
+    return generate(dataclasses.replace(run_in(folder), **changes))
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["finished", "without its list"])
@@ -86,7 +89,7 @@ def test_nothing_is_made_by_a_manifest_that_was_changed(
         (dataset / "dataset.sha256").unlink()
     before, found = tree_hash(dataset), check(dataset)
     assert found.bad[0].path.name == ("manifest.json" if listed else "dataset.sha256")
-    config = config_of(read_manifest(dataset), dataset)
+    config = run_in(dataset)
     for make in (
         lambda: repair(found, workers=1), lambda: again(dataset), lambda: make_only(config, 3),
     ):  # fmt: skip
@@ -441,7 +444,7 @@ def test_repair_takes_the_datasets_own_models(
         repair(check(tmp_path / "d"), workers=1)
         assert tree_hash(tmp_path / "d") == before
     with pytest.raises(SystemExit) as ended:
-        main(["--out", str(tmp_path / "d"), "--only", "3"])
+        run_command("--out", tmp_path / "d", "--only", 3)
     assert not ended.value.code
     alone = tmp_path / "d-only-3"
     assert (alone / "train/000000/rgb/000000.png").read_bytes() == sound

@@ -23,12 +23,10 @@ from hypothesis.extra.numpy import arrays
 from pyarrow import parquet
 
 from adapter import AdapterError
-from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt import DatasetError, LabelledCrop, RunConfig, generate, write_report
 from render_adapt._report.adapter import adapter_card
 from render_adapt._report.examples import MOST_SHOWN
 from render_adapt._report.index import RINGS, Index, read_dataset, view_cells
-from render_adapt._report.page import write_report
 from render_adapt._report.pictures import outline
 from render_adapt._runs.studio import Studio
 

@@ -14,7 +14,6 @@ import pytest
 
 from adapter import FREE_SETTINGS, PRESETS
 from checked_settings import SettingError
-from render_adapt._cli import app as _cli
 from render_adapt._paper.reproduce import ReproduceRun, reproduce
 from render_adapt._paper.results.page import PageOrigin
 from render_adapt._paper.results.table_page import as_markdown, write_table
@@ -31,6 +30,7 @@ from render_adapt._paper.results.tables import (
 from render_adapt._paper.training.experiments import ExperimentState
 from render_adapt._paper.training.presets import PRESET_NAMES, pixelda
 from render_adapt._paper.training.stages import stages
+from tests.command import run_command
 
 PROVENANCE = PageOrigin("render-adapt reproduce table1", "2026-01-01", "abc")
 
@@ -261,7 +261,7 @@ def test_what_is_asked_wrongly(tmp_path: Path, change: dict[str, Any], message: 
 
 def cli_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     with pytest.raises(SystemExit) as stop:
-        _cli.main([str(argument) for argument in ("reproduce", *arguments)])
+        run_command("reproduce", *arguments)
     assert stop.value.code == 1
     lines = capsys.readouterr().err.splitlines()
     assert len([line for line in lines if line.startswith("render-adapt: ")]) == 1
@@ -300,7 +300,7 @@ def test_smoke_shows_adaptation_on_real_digits(
         pytest.skip(f"needs MNIST and USPS in {data_dir}/digits")
     folders = ("--work", tmp_path / "w", "--out", tmp_path / "o", "--data", data_dir)
     with pytest.raises(SystemExit) as stop:
-        _cli.main([str(a) for a in ("reproduce", "table1", "--preset", "smoke", *folders)])
+        run_command("reproduce", "table1", "--preset", "smoke", *folders)
     assert not stop.value.code, capsys.readouterr().err
     content = json.loads((tmp_path / "o/table1-smoke.json").read_text())
     assert str(tmp_path) not in json.dumps(content)

@@ -27,7 +27,7 @@ ROOMS = {
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (
-        "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "_losses",
+        "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "losses",
         "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (

@@ -15,9 +15,9 @@ from renderer import (
     board_depth,
     plans_from_poses,
     rotation_about,
+    simulate_gaussian_depth,
     simulate_structured_light_depth,
 )
-from renderer._capture.sensor import simulate_gaussian_depth
 from tests.shapes import ball
 
 FOCAL = 572.4

@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from adapter._losses.pixelda import angle_degrees, pose_loss, quaternion_product
+from adapter.losses import angle_degrees, pose_loss, quaternion_product
 from cad_models import CadModel, load_models
-from render_adapt._train import render_source
 from renderer import (
-    PlanConfig,
-    RasterRenderer,
     canonical_rotation,
-    make_plans,
     quaternion_from_matrix,
     symmetry_quaternions,
 )
@@ -154,17 +150,6 @@ def test_a_bowl_turned_by_any_angle_is_at_most_half_a_step_off(
     )
     offset = np.abs((np.linspace(0, 360, 97) + 2.5) % 5 - 2.5)
     np.testing.assert_allclose(angles.numpy(), offset, atol=1e-6)
-
-
-def test_training_crops_know_the_symmetries_of_their_models(
-    symmetric_models: list[CadModel],
-) -> None:
-    plans = make_plans(PlanConfig(), symmetric_models, 0, 0, 8)
-    renderer = RasterRenderer(symmetric_models)
-    crops = render_source(symmetric_models, plans, 200.0, renderer, with_depth=False)
-    assert crops.symmetries is not None
-    assert crops.symmetries.dtype == np.float32
-    np.testing.assert_allclose(crops.symmetries, symmetry_quaternions(symmetric_models), atol=1e-7)
 
 
 def test_canonical_labels_lose_nothing_under_the_symmetric_angle(

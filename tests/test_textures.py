@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from renderer import RenderError, load_textures
-from renderer._pictures.folders import load_photographs
+from renderer import RenderError, load_photographs, load_textures
 from renderer._pictures.patterns import BOARD_PERIODS, board_patterns, patterns
 
 

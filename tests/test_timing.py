@@ -13,9 +13,9 @@ import torch
 
 from adapter import LabelledCrops
 from checked_settings import SettingError
-from render_adapt._cli import app
 from render_adapt._paper.results import timing
 from render_adapt._paper.results.peer import SCRIPT, peer_networks
+from tests.command import run_command
 from tests.pixelda_toy import toy_source, toy_target
 
 ROW = {
@@ -194,7 +194,7 @@ def test_the_command_times_real_digits_and_says_what_it_leaves_out(
     folders = ("--data", data_dir, "--out", tmp_path)
     arguments = ("timing", "--preset", "smoke", "--max-minutes", 1e-6, *folders)
     with pytest.raises(SystemExit) as stop:
-        app.main([str(argument) for argument in ("reproduce", *arguments)])
+        run_command("reproduce", *arguments)
     assert not stop.value.code
     assert "PyTorch-GAN's networks are left out: --peer names" in capsys.readouterr().out
     rows = json.loads((tmp_path / "timing-smoke.json").read_text())["rows"]

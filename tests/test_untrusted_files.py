@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,21 @@ import numpy as np
 import onnx
 import pyarrow
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from adapter import AdapterError, load_adapter, read_target
-from adapter._runtime.description import DESCRIPTION, ONNX
 from cad_models import ModelError, load_models
-from cad_models._files.pictures import decode_rgb
 from checked_settings import SettingError
-from render_adapt import DatasetError
-from render_adapt._cli.app import main
-from render_adapt._formats.bop_scenes import BopSceneReader
-from render_adapt._formats.bop_webdataset import TarReader
-from render_adapt._printable import printable
-from render_adapt._report.index import _read_table
-from render_adapt._runs.description import config_of
-from render_adapt._runs.manifest import read_entry
-from renderer import RANDOMIZATIONS, RenderError, load_photographs, read_randomization
+from render_adapt import DatasetError, RunConfig, formats, generate, write_report
+from renderer import RenderError, load_photographs, read_randomization
+from tests.command import run_command
 from tests.test_fuzz_adapters import description, toy
 from tests.test_fuzz_models import TRIANGLE
 from tests.test_fuzz_scenes import scene, write
-from tests.test_fuzz_settings import ENTRY, index
+
+DESCRIPTION, ONNX = "adapter.json", "generator.onnx"
 
 
 def refused(path: Path, message: str) -> None:
@@ -58,41 +51,64 @@ def png(width: int, height: int, rows: bytes = b"") -> bytes:
     )
 
 
+TEXTURED = (
+    b"ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 3\n"
+    b"property float x\nproperty float y\nproperty float z\n"
+    b"property float texture_u\nproperty float texture_v\nelement face 1\n"
+    b"property list uchar int vertex_indices\nend_header\n"
+    b"0 0 0 0 0\n90 0 0 1 0\n0 90 0 0 1\n3 0 1 2\n"
+)
+
+
 class TestPictures:
-    def test_what_is_decoded(self) -> None:
+    def texture(self, folder: Path, content: bytes) -> NDArray[np.uint8] | None:
+        """What a mesh's texture is read as."""
+        (folder / "part.ply").write_bytes(TEXTURED)
+        (folder / "skin.png").write_bytes(content)
+        [model] = load_models([f"widget={folder / 'part.ply'}"], units="mm")
+        return model.mesh.texture
+
+    def refused(self, folder: Path, content: bytes) -> None:
+        with pytest.raises(ModelError, match=r"skin\.png"):
+            self.texture(folder, content)
+
+    def test_what_is_decoded(self, tmp_path: Path) -> None:
         picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
-        found = decode_rgb(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        content = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+        found = self.texture(tmp_path, content)
         np.testing.assert_array_equal(found, picture)
         smooth = cv2.GaussianBlur(picture, (0, 0), 3)
-        content = cv2.imencode(".jpg", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
-        found = decode_rgb(content.tobytes())
+        jpeg = cv2.imencode(".jpg", smooth[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
+        found = self.texture(tmp_path, jpeg.tobytes())
         assert found is not None
         assert np.abs(found.astype(int) - smooth).max() <= 8
 
     @pytest.mark.parametrize("kind", [".bmp", ".tiff", ".webp"])
     def test_other_kinds_are_read_within_the_same_limit(
-        self, kind: str, monkeypatch: pytest.MonkeyPatch
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         picture = np.random.default_rng(0).integers(0, 256, (9, 17, 3), np.uint8)
         lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == ".webp" else []
         content = cv2.imencode(kind, picture[..., ::-1], lossless)[1].tobytes()
-        np.testing.assert_array_equal(decode_rgb(content), picture)
+        np.testing.assert_array_equal(self.texture(tmp_path, content), picture)
         monkeypatch.setattr("cad_models._files.pictures.MAX_PIXELS", 9 * 17 - 1)
-        assert decode_rgb(content) is None
+        self.refused(tmp_path, content)
 
-    def test_kinds_that_meshes_do_not_have_are_not(self) -> None:
+    def test_kinds_that_meshes_do_not_have_are_not(self, tmp_path: Path) -> None:
         for kind in (".pgm", ".ras"):
             content = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1].tobytes()
-            assert decode_rgb(content) is None
+            self.refused(tmp_path, content)
 
-    def test_a_size_beyond_the_limit_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_size_beyond_the_limit_is_believed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Nothing is decoded: of a size that is said to be too large not one byte is taken."""
         jpeg = bytearray(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
         at = jpeg.index(b"\xff\xc0") + 5
         jpeg[at : at + 4] = struct.pack(">HH", 40_000, 40_000)
         monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
         for content in (png(30_000, 30_000), png(2**31, 2**31), bytes(jpeg), b"\xff\xd8\xff", b""):
-            assert decode_rgb(content) is None
+            self.refused(tmp_path, content)
 
     def test_pictures_beyond_opencvs_limit(self, tmp_path: Path) -> None:
         """OpenCV raises an error of its own for these."""
@@ -105,14 +121,7 @@ class TestPictures:
 
 class TestMeshes:
     def test_a_texture_that_would_fill_the_memory(self, tmp_path: Path) -> None:
-        content = (
-            b"ply\nformat ascii 1.0\ncomment TextureFile skin.png\nelement vertex 3\n"
-            b"property float x\nproperty float y\nproperty float z\n"
-            b"property float texture_u\nproperty float texture_v\nelement face 1\n"
-            b"property list uchar int vertex_indices\nend_header\n"
-            b"0 0 0 0 0\n90 0 0 1 0\n0 90 0 0 1\n3 0 1 2\n"
-        )
-        (tmp_path / "part.ply").write_bytes(content)
+        (tmp_path / "part.ply").write_bytes(TEXTURED)
         (tmp_path / "skin.png").write_bytes(png(30_000, 30_000, bytes(90_001 * 300)))
         refused(tmp_path / "part.ply", "of at most 16384 x 8192 pixels")
 
@@ -433,18 +442,53 @@ class TestTargets:
             read_target(tmp_path, size=8)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("small") / "dataset"
+    generate(RunConfig(objects=("ape",), n=3, adapter="none", workers=1, out=out))
+    return out
+
+
+@pytest.fixture
+def made(small: Path, tmp_path: Path) -> Path:
+    """A dataset of three crops, to be changed."""
+    return Path(shutil.copytree(small, tmp_path / "dataset"))
+
+
 class TestDatasets:
     def test_a_tar_file_without_the_crop(self, tmp_path: Path) -> None:
         write({"train_web/shard-000000.tar": bytes(10240)}, tmp_path)
         with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
-            TarReader(tmp_path).read(0, 0)
+            formats()["bop-webdataset"].reader(tmp_path).read(0, 0)
 
     @pytest.mark.parametrize("change", [{"shard": 1}, {"start": 4}, {"start": -1, "stop": -1}])
-    def test_an_entry_of_another_shard(self, tmp_path: Path, change: dict[str, int]) -> None:
-        path = tmp_path / "shards/000000.json"
-        write({"shards/000000.json": json.dumps({**ENTRY, **change}).encode()}, tmp_path)
+    def test_an_entry_of_another_shard(self, made: Path, change: dict[str, int]) -> None:
+        path = made / "shards/000000.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         with pytest.raises(DatasetError, match="it is not this shard's entry"):
-            read_entry(path)
+            write_report(made)
+
+    def test_a_quaternion_that_squares_to_nothing(self, made: Path) -> None:
+        path = made / "index/000000.parquet"
+        rows = parquet.read_table(path).to_pylist()
+        rows[0]["quaternion"] = [1e-320, 0.0, 0.0, 0.0]
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        with pytest.raises(DatasetError, match="without number, pose or object"):
+            write_report(made)
+
+    def test_a_setting_that_is_too_long_to_be_one(
+        self, made: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = made / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["settings"]["distance"] = ["a" * 1000] * 2
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(SystemExit) as end:
+            run_command("--out", made, "--only", 0)
+        assert end.value.code == 1
+        message = capsys.readouterr().err
+        assert "damaged (distance is too long)" in message
+        assert len(message) < 400 + len(str(made))
 
     @pytest.mark.parametrize(
         ("file", "field", "value"),
@@ -461,18 +505,18 @@ class TestDatasets:
         """numpy takes null for NaN."""
         self.write_scene(tmp_path, file, field, value)
         with pytest.raises(DatasetError, match="not of finite numbers"):
-            BopSceneReader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(0, 0)
 
     @pytest.mark.parametrize("value", [0.3, float("nan"), [0], None, 10**400, "0"])
     def test_a_way_to_count_pixels_that_there_is_not(self, tmp_path: Path, value: object) -> None:
         self.write_scene(tmp_path, "scene_camera", "pixel_center", value)
         with pytest.raises(DatasetError, match=r"its pixel_center is .*, not 0 or 0\.5"):
-            BopSceneReader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(0, 0)
 
     def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:
         self.write_scene(tmp_path, "scene_gt", "cam_t_m2c", [0, 0, 10**400])
         with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
-            BopSceneReader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(0, 0)
 
     def write_scene(self, folder: Path, file: str, field: str, value: object) -> None:
         files = dict(scene())
@@ -490,22 +534,6 @@ def test_a_setting_that_no_message_can_quote(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"preset is \[9999") as caught:
         read_randomization(path)
     assert len(str(caught.value)) < 400
-    manifest: dict[str, Any] = {
-        "settings": {"models": None, "randomize": asdict(RANDOMIZATIONS["linemod"])}
-    }
-    manifest["settings"] |= {"objects": ["ape"], "n": 3, "distance": ["a" * 1000] * 2}
-    with pytest.raises(DatasetError, match=r"damaged \(distance is too long\)") as refused:
-        config_of(manifest, tmp_path)
-    assert len(str(refused.value)) < 400 + len(str(tmp_path))
-
-
-def test_a_quaternion_that_squares_to_nothing(tmp_path: Path) -> None:
-    rows = parquet.read_table(io.BytesIO(index())).to_pylist()
-    rows[0]["quaternion"] = [1e-320, 0.0, 0.0, 0.0]
-    (tmp_path / "index").mkdir()
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "index/000000.parquet")
-    with pytest.raises(DatasetError, match="without number, pose or object"):
-        _read_table(tmp_path, 0)
 
 
 def test_a_settings_file_of_gigabytes(tmp_path: Path) -> None:
@@ -518,14 +546,11 @@ def test_what_a_message_quotes_cannot_reach_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A name of a stranger's file neither moves the cursor nor adds a line."""
-    assert printable("a\x1b[2Jb\nc\u2028d é 猫") == "a\\x1b[2Jb\\nc\\u2028d é 猫"
     path = tmp_path / "mine.toml"
-    path.write_text('"\\u001b[2Jnot\\nhere" = 1\n')
+    path.write_text('"\\u001b[2Jnot\\nhere\\u2028or é 猫" = 1\n')
     with pytest.raises(SystemExit):
-        main(
-            ["--objects", "ape", "--n", "1", "--randomize", str(path), "--out", str(tmp_path / "d")]
-        )
+        run_command("--objects", "ape", "--n", 1, "--randomize", path, "--out", tmp_path / "d")
     error = capsys.readouterr().err
     assert "\x1b[2J" not in error
     assert [line[:14] for line in error.splitlines()] == ["render-adapt: "]
-    assert "\\x1b[2Jnot\\nhere" in error
+    assert "\\x1b[2Jnot\\nhere\\u2028or é 猫" in error

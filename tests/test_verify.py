@@ -22,8 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render_adapt import DatasetError, RunConfig, generate
-from render_adapt._verify.verify import Verification, repair, verify
+from render_adapt import DatasetError, RunConfig, Verification, generate, repair, verify
 from renderer import RANDOMIZATIONS
 from tests.test_dataset import tree_hash
 

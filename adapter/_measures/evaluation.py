@@ -15,8 +15,8 @@ from torch import Tensor
 
 from adapter._batches import image_tensor, labelled_batch
 from adapter._errors import AdapterError
-from adapter._losses.pixelda import angle_degrees, quaternion_product
 from adapter._settings.pixelda import LabelledCrops
+from adapter.losses import angle_degrees, quaternion_product
 
 Predict = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """A task network at work, in evaluation mode: crops (N, C, H, W) float32 in [-1, 1] to logits

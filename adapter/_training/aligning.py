@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from adapter._losses import alignment
+from adapter import losses
 from adapter._networks.dsn import DomainSeparation
 from adapter._settings.baselines import BaselineConfig
 from adapter._training.arithmetic import autocast
@@ -32,7 +32,7 @@ class Alignment:
         """By their names in a checkpoint."""
         self._classifier, self._separation = None, None
         if self.kind == "dann":
-            self._classifier = alignment.DomainClassifier(code_length)
+            self._classifier = losses.DomainClassifier(code_length)
             initialise_xavier(self._classifier)
             self.networks["classifier"] = self._classifier
         if config.system == "dsn":
@@ -42,7 +42,7 @@ class Alignment:
         # They lie on the device from the start, for a copy in each step would wait for a GPU.
         paper = config.bandwidths == "paper"
         self._bandwidths = torch.tensor(
-            alignment.PAPER_BANDWIDTHS if paper else alignment.MEDIAN_MULTIPLES,
+            losses.PAPER_BANDWIDTHS if paper else losses.MEDIAN_MULTIPLES,
             device=config.device,
         )
 
@@ -59,7 +59,7 @@ class Alignment:
         weight, ramp = self.config.alignment_weight, ramp_after(step, self.config)
         if self._classifier is not None:
             # The ramp scales the gradient that is turned round, not what the classifier learns.
-            value = alignment.adversarial_loss(self._classifier, source_codes, target_codes, ramp)
+            value = losses.adversarial_loss(self._classifier, source_codes, target_codes, ramp)
             yield self.kind, weight, value
         else:
             yield self.kind, weight * ramp, self._distance(source_codes, target_codes)
@@ -70,11 +70,11 @@ class Alignment:
     def _distance(self, source_codes: Tensor, target_codes: Tensor) -> Tensor:
         """MMD's or CORAL's, between all codes of the two domains."""
         if self.kind != "mmd":
-            return alignment.coral_loss(source_codes, target_codes)
+            return losses.coral_loss(source_codes, target_codes)
         if self.config.bandwidths == "paper":
-            return alignment.mmd(source_codes, target_codes, self._bandwidths, floor=1e-4)
-        bandwidths = alignment.median_bandwidths(source_codes, target_codes, self._bandwidths)
-        return alignment.mmd(source_codes, target_codes, bandwidths)
+            return losses.mmd(source_codes, target_codes, self._bandwidths, floor=1e-4)
+        bandwidths = losses.median_bandwidths(source_codes, target_codes, self._bandwidths)
+        return losses.mmd(source_codes, target_codes, bandwidths)
 
     def _separate(
         self, domain: str, x: Tensor, codes: Tensor, separation: DomainSeparation
@@ -83,9 +83,9 @@ class Alignment:
         config = self.config
         with autocast(config):
             parts = separation(x, codes, ("source", "target").index(domain))
-        difference = alignment.difference_loss(parts.private.float(), codes)
+        difference = losses.difference_loss(parts.private.float(), codes)
         yield f"{domain} difference", config.difference_weight, difference
-        error = alignment.reconstruction_loss(x, parts.reconstructed.float())
+        error = losses.reconstruction_loss(x, parts.reconstructed.float())
         yield f"{domain} reconstruction", config.reconstruction_weight, error
 
 

@@ -17,10 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from adapter import losses
 from adapter._batches import seed_of
 from adapter._errors import AdapterError
-from adapter._losses import pixelda as losses
-from adapter._losses.cogan import feature_distance
 from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
 from adapter._settings.cogan import CoGanConfig
 from adapter._settings.pixelda import LabelledCrops
@@ -180,7 +179,7 @@ class CoGan(Training):
             fake = discriminator.logits(torch.cat([fake_source, fake_target]))
             outputs = discriminator.predict(real_source)
         adversarial = losses.discriminator_loss(real, fake)
-        distance = feature_distance(fake_source.float(), fake_target.float())
+        distance = losses.feature_distance(fake_source.float(), fake_target.float())
         task = weighted_task_loss(outputs, source, config)
         loss = adversarial + task + config.feature_weight * distance
         descend(self.optimizers["discriminator"], loss)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from adapter._batches import image_tensor
 from adapter._errors import AdapterError
-from adapter._losses.alignment import coral_matrix
 from adapter._networks.pixelda import TaskTower
 from adapter._settings.pixelda import LabelledCrops
+from adapter.losses import coral_matrix
 from checked_settings import MissingDependency
 
 

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from adapter import losses
 from adapter._batches import LabelledBatch, seed_of
 from adapter._errors import AdapterError
-from adapter._losses import pixelda as losses
-from adapter._losses.gradient_penalty import gradient_penalty
 from adapter._networks.pixelda import Discriminator, TaskTower
 from adapter._networks.registry import new_generator
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
@@ -214,7 +213,7 @@ class PixelDA(Training):
         if config.gradient_penalty > 0 and step % config.gradient_penalty_every == 0:
             with frozen_statistics(self.discriminator):
                 # Not through a compiled call, which cannot be differentiated twice.
-                penalty = gradient_penalty(self.discriminator.forward, real_seen)
+                penalty = losses.gradient_penalty(self.discriminator.forward, real_seen)
             loss = loss + config.gradient_penalty * config.gradient_penalty_every * penalty
             report["gradient penalty"] = penalty
         if self.task is not None:

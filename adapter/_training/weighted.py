@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from adapter import losses
 from adapter._batches import LabelledBatch
-from adapter._losses import pixelda as losses
 from adapter._settings.pixelda import TrainConfig
 
 

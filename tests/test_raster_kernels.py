@@ -1,6 +1,10 @@
-"""Closest points on meshes, against trimesh's for each triangle by itself."""
+"""The rasteriser's kernels by themselves: closest points, against trimesh's for each triangle, and
+what it takes to compile one anew."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from trimesh.triangles import closest_point
 
+from cad_models import CadModel
+from renderer import RasterRenderer
+from renderer._engines.raster import kernels
 from renderer._engines.raster.closest import ClosestPoints
-from tests.shapes import ball
+from tests.shapes import ball, rectangle
+from tests.test_raster_scenes import MODELS, crowd
 
 REACH = 1.5
 
@@ -72,3 +80,33 @@ def test_a_ball_is_as_far_as_its_radius_says(radius: float) -> None:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     distance, _, _ = find(1.05 * radius * directions)
     np.testing.assert_allclose(distance, 0.05 * radius, atol=2e-3 * radius)
+
+
+def laid_out_otherwise(values: Any) -> Any:
+    """The same numbers as a read-only array in Fortran's order, or a structure of such."""
+    if isinstance(values, np.ndarray):
+        other = np.asfortranarray(values)
+        other.setflags(write=False)
+        return other
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        parts = {name: laid_out_otherwise(value) for name, value in vars(values).items()}
+        return type(values)(**parts)
+    return values
+
+
+def test_how_arrays_are_laid_out_neither_matters_nor_takes_another_compilation() -> None:
+    texture = np.full((4, 4, 3), 90, np.uint8)
+    models, plans = [MODELS[0], textured(texture)], dataclasses.replace(crowd(4))
+    plans.object_index[:], plans.others.object_index[:] = 0, 1
+    first = RasterRenderer(models, textures=[texture]).render(plans)
+    known = len(kernels.render_crops.signatures)
+    others = [dataclasses.replace(model, mesh=laid_out_otherwise(model.mesh)) for model in models]
+    renderer = RasterRenderer(others, textures=[laid_out_otherwise(texture)])
+    second = renderer.render(laid_out_otherwise(plans))
+    np.testing.assert_array_equal(first.rgb, second.rgb)
+    assert len(kernels.render_crops.signatures) == known
+
+
+def textured(texture: NDArray[np.uint8]) -> CadModel:
+    corners = np.array([(0, 1), (1, 1), (1, 0), (0, 0)], np.float32)
+    return rectangle(-64, -64, 64, 64, texture=texture, texture_coordinates=corners)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapter._losses.pixelda import masked_pmse
+from adapter.losses._pixelda import masked_pmse
 
 PAPER_BANDWIDTHS = (
     *(10.0**power for power in range(-6, 1)),
