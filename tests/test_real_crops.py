@@ -14,15 +14,24 @@ torch = pytest.importorskip("torch")
 
 from adapter import OtherTraining  # noqa: E402
 from benchmarks.real_crops.__main__ import main  # noqa: E402
-from benchmarks.real_crops.crops import LabelledCrops, held_out, joined, read_real, read_set  # noqa: E402
-from benchmarks.real_crops.estimators import RECIPES, Task, make_estimator  # noqa: E402
-from benchmarks.real_crops.estimators import Dense as DenseEstimator  # noqa: E402
+from benchmarks.real_crops.crops import (  # noqa: E402
+    OBJECTS,
+    LabelledCrops,
+    held_out,
+    joined,
+    read_real,
+    read_set,
+)
+from benchmarks.real_crops.estimators import (  # noqa: E402
+    RECIPES,
+    Dense,
+    Task,
+    make_estimator,
+)
 from benchmarks.real_crops.labelled import write_labelled  # noqa: E402
 from benchmarks.real_crops.training import EstimatorSettings, EstimatorTraining, train  # noqa: E402
 from cad_models import CadModel, load_models  # noqa: E402
 from render_adapt import DatasetError, RunConfig, generate, load  # noqa: E402
-from render_adapt._align.network import Dense  # noqa: E402
-from render_adapt._paper.scenarios.linemod_crops import OBJECTS  # noqa: E402
 from renderer import angle_between, matrix_from_quaternion  # noqa: E402
 
 COUNT = 30
@@ -127,8 +136,11 @@ def test_true_coordinates_give_the_poses_of_straight_cameras(
     mask = torch.where(torch.from_numpy(dense.mask), 9.0, -9.0)
     task = Task(models, torch.autocast("cpu", torch.bfloat16, enabled=False), "cpu", 1)
     estimator = make_estimator("dense", task)
-    assert isinstance(estimator, DenseEstimator)
-    estimator.aligner.network = lambda x: Dense(classes, mask, coordinates)
+    assert isinstance(estimator, Dense)
+    network = estimator.network.eval()
+    estimator.aligner.network = lambda x: replace(
+        network(x), classes=classes, mask=mask, coordinates=coordinates
+    )
     said = estimator.estimate(dense.rgb)
     np.testing.assert_array_equal(said.object_index, dense.object_index)
     seen = dense.mask.sum(axis=(1, 2)) > 60

@@ -15,7 +15,7 @@ from benchmarks.real_crops.against import (  # noqa: E402
     random_features,
     told_apart,
 )
-from benchmarks.real_crops.crops import RealCrops, straightened  # noqa: E402
+from benchmarks.real_crops.crops import OBJECTS, RealCrops, straightened  # noqa: E402
 from benchmarks.real_crops.figures import Estimates, angles_off, figures  # noqa: E402
 from benchmarks.real_crops.networks import (  # noqa: E402
     ResidualNetwork,
@@ -23,7 +23,6 @@ from benchmarks.real_crops.networks import (  # noqa: E402
     rotation_from_six,
 )
 from benchmarks.real_crops.training import has_settled  # noqa: E402
-from render_adapt._paper.scenarios.linemod_crops import OBJECTS  # noqa: E402
 from renderer import (  # noqa: E402
     angle_between,
     quaternion_from_matrix,

@@ -92,10 +92,10 @@ def read_set(folder: Path, models: Sequence[CadModel], count: int, threads: int)
         if crop.rgb.shape != rgb.shape[1:]:
             raise DatasetError(f"{folder} has crops of another size: make it with `size` {SIZE}")
         rgb[row], shown[row] = crop.rgb, crop.mask_visib[0]
-    written = np.stack(columns["camera_matrix"]).reshape(count, 3, 3)
+    written = np.asarray(columns["camera_matrix"]).reshape(count, 3, 3)
     camera = recounted(written, dataset[0].pixel_centre, 0.5)
-    rotation = matrix_from_quaternion(np.stack(columns["quaternion"]))
-    poses = Poses(which, rotation, np.stack(columns["translation"]), camera)
+    rotation = matrix_from_quaternion(np.asarray(columns["quaternion"]))
+    poses = Poses(which, rotation, np.asarray(columns["translation"]), camera)
     mask, coordinates = _drawn(poses, shown, models, threads)
     straight = quaternion_from_matrix(straightened(rotation, camera)).astype(np.float32)
     return LabelledCrops(DenseCrops(rgb, which, mask, coordinates), straight)

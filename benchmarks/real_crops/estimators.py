@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adapter._losses.pixelda import task_loss
+from adapter.losses import task_loss
 from benchmarks.real_crops.figures import Estimates
 from benchmarks.real_crops.networks import ResidualNetwork, chordal_distance, tower
 from cad_models import CadModel

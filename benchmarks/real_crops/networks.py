@@ -84,7 +84,7 @@ def rotation_from_quaternion(q: Tensor) -> Tensor:
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     )  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(rows, dim=-1).view(*q.shape[:-1], 3, 3)
 
 
 def chordal_distance(said: Tensor, quaternion: Tensor, symmetries: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adapter import Training, run_training
 from adapter._batches import seed_of
+from adapter._training.arithmetic import Precision
 from adapter._training.descent import descend
 from render_adapt._align.batches import MixedBatches
 from render_adapt._align.network import CoordinateNetwork, dense_losses
@@ -187,7 +188,7 @@ class CoordinateTraining(Training):
         return parts
 
 
-def autocast(config: AlignConfig) -> torch.autocast:
+def autocast(config: Precision) -> torch.autocast:
     """The arithmetic of the network: what is fast on the machine, where it is left to it."""
     precision = config.precision
     if precision == "auto":
