@@ -178,7 +178,7 @@ def _of_kind(kind: Any, value: Any) -> Any:
     """A value as a plain type."""
     if kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
-            raise _Unfit(_ONE[kind])
+            raise _Unfit(f"{_ONE[kind]}{', not a text' if isinstance(value, str) else ''}")
         try:
             return kind(value)
         except OverflowError:

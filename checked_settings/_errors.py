@@ -67,15 +67,6 @@ def worded(text: str, word: Callable[[str], str]) -> str:
 def _shown(value: Any) -> str:
     """A value on one line, and no longer than a sentence bears."""
     text = str(value) if isinstance(value, str | Path) else repr(value)
-    if not text or not text.isprintable() or (isinstance(value, str) and _is_number(text)):
+    if not text or not text.isprintable():
         text = repr(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text reads like a number, which it is not."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -245,7 +245,7 @@ def test_json_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ({"centre": "middle"}, "centre is middle: it must be mean, box, origin or visible"),
         ({"centre": None}, "centre is None"),
         ({"window_mm": 0}, "window_mm is 0: it must be from 1 to 100000"),
-        ({"window_mm": "200"}, "window_mm is '200': it must be a number"),
+        ({"window_mm": "200"}, "window_mm is 200: it must be a number, not a text"),
         ({"off_axis_degrees": 61}, "off_axis_degrees is 61: it must be from 0 to 60"),
         ({"off_axis_degrees": None}, "off_axis_degrees is None"),
         ({"off_axis_degrees": True}, "off_axis_degrees is True"),
