@@ -80,6 +80,20 @@ def run() -> tuple[RunConfig, dict[str, Any]]:
     return config, json.loads(json.dumps(describe_run(Studio(config))))
 
 
+def test_a_manifest_that_lacks_something(tmp_path: Path) -> None:
+    """Whoever reads it can do without, or says in one sentence that it is damaged."""
+    _, manifest = run()
+    (tmp_path / "shards").mkdir()
+    for missing in manifest:
+        kept = {name: value for name, value in manifest.items() if name != missing}
+        (tmp_path / "manifest.json").write_text(json.dumps(kept))
+        for read in (_continue, _report, _give_again):
+            try:
+                read(tmp_path)
+            except RenderAdaptError as error:
+                check_refusal(error, "")
+
+
 @QUICK
 @given(st.data())
 def test_damaged_manifests(data: st.DataObject) -> None:

@@ -73,7 +73,7 @@ def finished_run(out: Path, alignment: Mapping[str, Any]) -> Mapping[str, Any] |
     )
     shards, _ = RunFolder(out).sound(manifest)
     parts = (LISTING, TABLE, SHEET)
-    whole = len(shards) == manifest["shards"] and all((out / name).is_file() for name in parts)
+    whole = len(shards) == manifest.get("shards") and all((out / name).is_file() for name in parts)
     found = manifest.get("aligned")
     return found if whole and not (out / INCOMPLETE).exists() else None
 

@@ -169,7 +169,7 @@ def view_cells(direction: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
     """The manifest, if all that a report takes from it is of the right kind."""
-    kinds = {"n": int, "seed": int, "objects": dict, "order": list, "plan": dict}
+    kinds = {"n": int, "shards": int, "seed": int, "objects": dict, "order": list, "plan": dict}
     if (
         any(type(manifest.get(name)) is not kind for name, kind in kinds.items())
         or not (manifest.get("adapter", "") is None or _is_hashes(manifest.get("adapter")))
