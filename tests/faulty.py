@@ -30,4 +30,6 @@ def render(self: RasterRenderer, plans: Plans, **options: bool) -> CropBatch:
 RasterRenderer.render = render
 
 if __name__ == "__main__":
+    # A shell that starts a command in the background has it ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
