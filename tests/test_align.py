@@ -23,6 +23,8 @@ from renderer import CropBatch, angle_between, matrix_from_quaternion
 from tests.command import run_command
 from tests.painted import NAMES, ReadingNetwork, planned, rendered, write_painted, write_target
 
+pytestmark = pytest.mark.several_seconds
+
 CROPS, CALIBRATION, SIZE = 16, 30, 64
 TRAIN = "render_adapt._align.run.train_network"
 STRANGE = ("black", "noise")
@@ -161,7 +163,6 @@ def test_the_report_shows_it(parts: Path, done: AlignSummary, tmp_path: Path) ->
     assert (copy / "report.html").stat().st_size > 10_000
 
 
-@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_the_same_seed_gives_the_same_bytes(
     parts: Path, done: AlignSummary, tmp_path: Path
@@ -170,7 +171,6 @@ def test_the_same_seed_gives_the_same_bytes(
     assert files_of(again.folder) == files_of(done.folder)
 
 
-@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -196,7 +196,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     assert files_of(config.out) == files_of(whole.folder)
 
 
-@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_what_is_gone_is_made_again_and_what_is_whole_is_left(
     parts: Path, done: AlignSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -249,7 +248,6 @@ def test_where_none_is_sure_nothing_is_written(parts: Path, tmp_path: Path) -> N
     assert not config.out.exists()
 
 
-@pytest.mark.several_seconds
 @pytest.mark.usefixtures("reading")
 def test_a_round_trains_on_with_what_is_sure(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -112,6 +112,7 @@ def test_a_training_that_was_stopped_has_the_bits_of_an_unbroken_one(
     )
 
 
+@pytest.mark.several_seconds
 def test_a_network_is_trained_on_with_halves_of_two_sets(crops: DenseCrops, tmp_path: Path) -> None:
     some = DenseCrops(**{name: value[:8] for name, value in vars(crops).items()})
     x, labels = MixedBatches((crops, some), 6, 0, "cpu").draw(3)

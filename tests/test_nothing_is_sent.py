@@ -64,6 +64,7 @@ def test_the_tracer_sees_a_call(folder: Path) -> None:
     assert "127.0.0.1" in trace.read_text()
 
 
+@pytest.mark.several_seconds
 def test_a_run_its_check_and_its_report_ask_nothing_of_the_network(folder: Path) -> None:
     assert run(folder, "--objects", "ape", "--n", 20, "--workers", 2, "--out", "dataset") == []
     assert run(folder, "verify", "dataset") == []

@@ -34,6 +34,8 @@ from cad_models import CadModel, load_models  # noqa: E402
 from render_adapt import DatasetError, RunConfig, generate, load  # noqa: E402
 from renderer import angle_between, matrix_from_quaternion  # noqa: E402
 
+pytestmark = pytest.mark.several_seconds
+
 COUNT = 30
 
 
@@ -165,10 +167,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.several_seconds if name == "resnet" else ())
-        for name in RECIPES
-    ],
+    [pytest.param(name) for name in RECIPES],
 )
 def test_a_training_that_was_killed_goes_on_where_it_was(
     name: str, crops: LabelledCrops, models: list[CadModel], tmp_path: Path
@@ -198,7 +197,6 @@ def test_a_training_that_was_killed_goes_on_where_it_was(
         train(*held_out(crops), models, replace(settings, seed=1), tmp_path / "whole")
 
 
-@pytest.mark.several_seconds
 def test_pieces_leave_their_figures_and_are_done_once(
     data_dir: Path, dataset: Path, tmp_path: Path
 ) -> None:

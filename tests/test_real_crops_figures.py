@@ -168,6 +168,7 @@ def test_sets_that_are_alike_are_near_and_others_far() -> None:
     assert abs(near["kid"]) < 0.01 * far["kid"]
 
 
+@pytest.mark.several_seconds
 def test_pictures_of_two_kinds_are_told_apart_and_of_one_kind_are_not() -> None:
     real, more = pictures_of(100, 60, 0), pictures_of(100, 60, 1)
     assert told_apart(pictures_of(130, 60, 2), real, more, steps=40) == 100
