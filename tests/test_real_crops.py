@@ -165,10 +165,7 @@ class Stop(Exception):
     """A training that is killed."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name) for name in RECIPES],
-)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_training_that_was_killed_goes_on_where_it_was(
     name: str, crops: LabelledCrops, models: list[CadModel], tmp_path: Path
 ) -> None:
