@@ -38,6 +38,9 @@ class JobOperator:
     kind: Kind
     report: Callable[[set[str], str], None]
     poll_message_set: Callable[[str], None]
+    prepare: Callable[[bpy.types.Context, Path], Command]
+    """Says how to do the job, with files in a folder that is removed after it; or raises
+    `Refusal`, where it cannot be done."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -45,14 +48,6 @@ class JobOperator:
         if control.running:
             cls.poll_message_set("Another job of Render + Adapt is running")
         return not control.running
-
-    def prepare(self, context: bpy.types.Context, folder: Path) -> Command:
-        """Say how to do the job, with files in a folder that is removed after it.
-
-        Raises:
-            Refusal: it cannot be done.
-        """
-        raise NotImplementedError
 
     def after(self, context: bpy.types.Context) -> None:
         """Do what is to be done when it has ended well."""
