@@ -73,6 +73,8 @@ def archive(blender: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     out = CHECKOUT / "build" / "addon" / f"tests-{version}"
+    for of_another_version in out.glob("*.zip"):
+        of_another_version.unlink()
     builder = os.environ.get(PYTHON_VARIABLE) or str(blender)
     subprocess.run(
         [builder, "blender_addon/build.py", f"--pythons={version}", f"--out={out}"],
