@@ -138,17 +138,27 @@ def find_target(run: TrainRun) -> FoundTarget:
     Raises:
         RenderAdaptError: one sentence that says why.
     """
-    _, _, target = _read(run)
+    _, _, target = read_camera_crops(run)
     return target
 
 
-def _read(run: TrainRun) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
-    """The models and the target of a training; the target is drawn into the training's folder."""
+def read_camera_crops(
+    run: TrainRun, size: int = SIZE
+) -> tuple[list[CadModel], TargetCrops, FoundTarget]:
+    """The models and the target of a training; the target is drawn into the training's folder.
+
+    Args:
+        run: the training.
+        size: pixels of the crops, as they are learnt from.
+
+    Raises:
+        RenderAdaptError: one sentence that says why they cannot be had.
+    """
     models = load_run_models(run.objects, run.models, run.units)
     CropPlanner(run.plan(None)).refuse_too_near(models)
     target = read_target(
         run.target,
-        size=SIZE,
+        size=size,
         channels=run.channels,
         window_mm=run.window,
         depth_scale=run.depth_scale,
@@ -187,7 +197,7 @@ def train_adapter(
     from adapter import architecture_of, save_adapter, train
 
     architecture_of(config)  # refused before anything is rendered
-    models, target, found_target = _read(run)
+    models, target, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
     cut, plan = run.cut(target.cut), run.plan(target.cut)

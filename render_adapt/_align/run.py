@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from adapter import FAR, TargetCrops, decode, read_target
+from adapter import FAR, TargetCrops, decode
 from adapter._training.arithmetic import torch_of
 from adapter._training.checkpoint import fingerprint_of
 from adapter._training.lock import only_training
@@ -27,11 +27,7 @@ from render_adapt._align.table import TABLE
 from render_adapt._align.training import autocast, train_further, train_network
 from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
-from render_adapt._files import writing
-from render_adapt._planner import CropPlanner
-from render_adapt._run_models import load_run_models
-from render_adapt._runs.target_sheet import write_target_sheet
-from render_adapt._train import TARGET_SHEET, FoundTarget
+from render_adapt._train import TARGET_SHEET, FoundTarget, read_camera_crops
 from renderer import PlanConfig, Randomization
 
 OnProgress = Callable[[str, int, int], None]
@@ -133,20 +129,9 @@ def align(
 
 def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
     """The models and the target, which is drawn into the training's folder."""
-    models = load_run_models(config.objects, config.models, config.units)
-    target = read_target(
-        config.target, size=config.size, channels=config.channels, window_mm=config.window,
-        depth_scale=config.depth_scale,
-    )  # fmt: skip
-    plan = config.plan(target.cut)
-    CropPlanner(plan).refuse_too_near(models)
-    sheet = config.working / TARGET_SHEET
-    with writing(sheet, "choose another folder with `out`"):
-        config.working.mkdir(parents=True, exist_ok=True)
-        write_target_sheet(sheet, target, config.target.resolve().name, plan.window)
+    models, target, found = read_camera_crops(config.as_training, config.size)
     threads = config.threads or available_cores()
-    task = _Task(config, models, target, plan, threads)
-    return task, FoundTarget(target.report, sheet)
+    return _Task(config, models, target, config.plan(target.cut), threads), found
 
 
 def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNetwork, int]:

@@ -107,7 +107,7 @@ class AlignConfig:
     def __post_init__(self) -> None:
         """Check what can be checked without reading a mesh."""
         check(self)
-        object.__setattr__(self, "objects", self._as_training().objects)
+        object.__setattr__(self, "objects", self.as_training.objects)
         if not self.objects:
             raise SettingError("`objects` is empty: name at least one, as in `objects` ape,cat")
         _ = self.plan(None), self.randomization  # which check what they are made of
@@ -120,15 +120,15 @@ class AlignConfig:
     @property
     def working(self) -> Path:
         """Folder of the training: its checkpoint, and the picture of the target."""
-        return self._as_training().working
+        return self.as_training.working
 
     def cut(self, stated: TargetCut | None) -> TargetCut:
         """How the target's crops are taken to be cut, where they say `stated` of themselves."""
-        return self._as_training().cut(stated)
+        return self.as_training.cut(stated)
 
     def plan(self, stated: TargetCut | None) -> PlanConfig:
         """How the renders are planned: as the target's crops are cut."""
-        return replace(self._as_training().plan(stated), size=self.size)
+        return replace(self.as_training.plan(stated), size=self.size)
 
     @property
     def randomization(self) -> Randomization:
@@ -140,7 +140,8 @@ class AlignConfig:
         without_patterns = tuple(kind for kind in background if kind != "procedural")
         return replace(chosen, background=without_patterns, photographs=self.photographs)
 
-    def _as_training(self) -> TrainRun:
+    @property
+    def as_training(self) -> TrainRun:
         """The same target as `render-adapt train` takes it."""
         return TrainRun(
             self.objects, self.target, self.out, models=self.models, units=self.units,
