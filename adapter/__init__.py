@@ -26,11 +26,12 @@ from adapter._runtime.adapters import (
     draw_noise,
     load_adapter,
 )
-from adapter._runtime.description import AdapterInfo, read_info
+from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
 from adapter._settings.baselines import BASELINES, BaselineConfig
 from adapter._settings.cogan import CoGanConfig
+from adapter._settings.pairs import AlignedPairs
 from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress, TaskProgress
 from adapter._target.read import TargetCrops, read_target
@@ -57,11 +58,13 @@ if TYPE_CHECKING:
     from adapter._training.checkpoint import CHECKPOINT, FREE_SETTINGS, read_checkpoint
     from adapter._training.cogan import draw_pairs, load_cogan, train_cogan
     from adapter._training.engine import Snapshot, Training, TrainingSettings, run_training
+    from adapter._training.paired import train_on_pairs
     from adapter._training.pixelda import load_task_tower, train, training_steps
     from adapter._training.trained import TrainedGenerator, checkpoint_step, load_generator
     from adapter.losses import angle_degrees
 
 __all__ = [
+    "BACKGROUNDS",
     "BASELINES",
     "CHECKPOINT",
     "FAR",
@@ -72,6 +75,7 @@ __all__ = [
     "AdapterArchitecture",
     "AdapterError",
     "AdapterInfo",
+    "AlignedPairs",
     "BaselineConfig",
     "BatchNorm",
     "CoGanConfig",
@@ -132,6 +136,7 @@ __all__ = [
     "train",
     "train_baseline",
     "train_cogan",
+    "train_on_pairs",
     "training_steps",
 ]
 
@@ -172,6 +177,7 @@ _NEEDS_TORCH = {
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
     "train_cogan": "adapter._training.cogan",
+    "train_on_pairs": "adapter._training.paired",
     "training_steps": "adapter._training.pixelda",
 }
 

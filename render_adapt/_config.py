@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from adapter import AdapterInfo
+from adapter import SHIPPED_ADAPTER, AdapterInfo
 from checked_settings import (
     AtLeast,
     Between,
@@ -20,6 +20,7 @@ from checked_settings import (
     check,
     known_as,
 )
+from render_adapt._coupling import before_backgrounds
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
@@ -280,6 +281,9 @@ class RunConfig:
             changes["centre"] = "box" if cut is None else cut.centre
         if self.off_axis is None and self.cut_from is None:
             changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
+        if adapter is not None:
+            folder = SHIPPED_ADAPTER if self.adapter == "shipped" else Path(self.adapter)
+            changes["randomize"] = before_backgrounds(self.randomization, adapter, folder)
         return replace(self, **changes)
 
     def _camera_from_corner(self) -> CameraSettings | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adapter import Adapter, decode, draw_noise, encode
-from renderer import CropBatch
+from adapter import BACKGROUNDS, Adapter, AdapterInfo, decode, draw_noise, encode
+from renderer import CropBatch, Randomization
 
 
 def adapt_crops(
@@ -19,8 +20,9 @@ def adapt_crops(
 
     Each crop's noise vector is drawn from the seed and its index alone. Crops of another size than
     the adapter's are adapted at the adapter's size, and what it changed is carried over: see
-    `carry_over`. An RGB adapter leaves depth as rendered; so does one with depth where an occluder
-    is nearer than a window before the target's centre, which is as far as adapters see.
+    `carry_over`. An RGB adapter leaves depth as rendered, and so does one that keeps backgrounds;
+    so does one with depth where an occluder is nearer than a window before the target's centre,
+    which is as far as adapters see.
 
     Args:
         crops: N renders.
@@ -31,21 +33,41 @@ def adapt_crops(
     """
     plans = crops.plans
     noise = draw_noise(seed, plans.index, adapter.info.noise_dimension, attempt)
+    objects = crops.mask_visib | crops.others_mask_visib.any(axis=1)
     depth = crops.depth if adapter.info.channels == 4 else None
+    if depth is not None and adapter.info.keeps_background:
+        depth = np.where(objects, depth, np.float32(0))
     source = encode(crops.rgb, depth, plans.centre_depth, window)
     if plans.size == adapter.info.size:
         adapted = adapter.adapt(source, noise)
     else:
-        objects = crops.mask_visib | crops.others_mask_visib.any(axis=1)
         small = _resize(source, objects, adapter.info.size)
         adapted = carry_over(source, objects, small, adapter.adapt(small, noise))
     rgb, new_depth = decode(adapted, plans.centre_depth, window)
-    if new_depth is None:
+    if new_depth is None or adapter.info.keeps_background:
         return replace(crops, rgb=rgb)
     # The adapter sees depth to within a window of the centre; what is before that has its own.
     nearest = (plans.centre_depth - window).astype(np.float32)[:, None, None]
     beyond = (crops.depth > 0) & (crops.depth < nearest) & (new_depth > 0)
     return replace(crops, rgb=rgb, depth=np.where(beyond, crops.depth, new_depth))
+
+
+def before_backgrounds(
+    randomization: Randomization, adapter: AdapterInfo, folder: Path
+) -> Randomization:
+    """Settings under which an adapter that keeps backgrounds has some, where they have none.
+
+    Args:
+        randomization: as given.
+        adapter: a trained one.
+        folder: where it is; its camera's backgrounds lie beside it.
+    """
+    backgrounds = folder / BACKGROUNDS
+    if not adapter.keeps_background or randomization.background != ("black",):
+        return randomization
+    if backgrounds.is_dir():
+        return replace(randomization, background=("photographs",), photographs=backgrounds)
+    return replace(randomization, background=("board",))
 
 
 def carry_over(

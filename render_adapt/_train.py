@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
 from adapter import (
+    BACKGROUNDS,
     AdapterInfo,
     LabelledCrops,
     Progress,
@@ -26,6 +27,8 @@ from checked_settings import Above, AtLeast, check
 from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
+from render_adapt._pairs.backgrounds import write_backgrounds
+from render_adapt._pairs.pairs import aligned_cut, read_pairs
 from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.target_sheet import write_target_sheet
@@ -196,7 +199,9 @@ def train_adapter(
     """
     from adapter import architecture_of, save_adapter, train
 
-    architecture_of(config)  # refused before anything is rendered
+    architecture = architecture_of(config)  # refused before anything is rendered
+    if architecture.keeps_background:
+        return _train_on_pairs(run, config, preset, on_progress, on_target)
     models, target, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
@@ -207,20 +212,55 @@ def train_adapter(
         plans = make_plans(plan, models, config.seed, 0, run.source_crops)
         source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
         checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
-        provenance = (
-            f"{len(source)} renders of {', '.join(model.name for model in models)}; "
-            f"{len(target.images)} unlabelled crops: {run.provenance or run.target.name}"
-        )
         info = save_adapter(
             checkpoint,
             run.out,
             preset=preset,
-            provenance=provenance,
+            provenance=_provenance(run, models, len(source), f"{len(target.images)} unlabelled"),
             window_mm=plan.window,
             cut=cut,
         )
         calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
+
+
+def _train_on_pairs(
+    run: TrainRun,
+    config: TrainConfig,
+    preset: str,
+    on_progress: Callable[[Progress], None] | None,
+    on_target: Callable[[FoundTarget], None] | None,
+) -> AdapterInfo:
+    """`train_adapter` for a target that is aligned."""
+    from adapter import save_adapter, train_on_pairs
+
+    models, _, found_target = read_camera_crops(replace(run, channels=3))
+    if on_target is not None:
+        on_target(found_target)
+    cut = run.cut(aligned_cut(run.target))
+    plan = run.plan(cut)
+    with only_training(run.working, "adapter.lock"):
+        renderer = source_renderer(models, run.objects, run.models)
+        pairs = read_pairs(run.target, models, plan, renderer, config.seed)
+        plans = make_plans(plan, models, config.seed, 0, run.source_crops)
+        source = render_source(models, plans, plan.window, renderer, with_depth=True)
+        checkpoint = train_on_pairs(source, pairs, config, run.working, on_progress=on_progress)
+        info = save_adapter(
+            checkpoint, run.out, preset=preset,
+            provenance=_provenance(run, models, len(source), f"{len(pairs)} aligned"),
+            window_mm=plan.window, cut=cut,
+        )  # fmt: skip
+        with writing(run.out, "make room there, or give a folder that can be written to"):
+            write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds)
+        calibrate_adapter(run.out, models, plan, renderer=renderer)
+    return info
+
+
+def _provenance(run: TrainRun, models: list[CadModel], renders: int, crops: str) -> str:
+    return (
+        f"{renders} renders of {', '.join(model.name for model in models)}; "
+        f"{crops} crops: {run.provenance or run.target.name}"
+    )
 
 
 def render_source(

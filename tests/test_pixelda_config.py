@@ -110,7 +110,7 @@ def test_presets_hold_the_papers_values(name: str) -> None:
 
 def test_fast_preset_works_at_half_the_resolution() -> None:
     assert PRESETS["fast"].half_resolution
-    assert set(PRESETS) == {*PAPER, "fast"}
+    assert set(PRESETS) == {*PAPER, "fast", "best"}
 
 
 @pytest.mark.parametrize(

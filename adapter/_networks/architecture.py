@@ -37,3 +37,5 @@ class AdapterArchitecture:
     export: Callable[[nn.Module, int, int, int], bytes]
     """A generator in evaluation mode, its channels, size and length of noise to an ONNX file, with
     inputs `crops` and `noise` of a free batch size; `adapter.export_onnx` does for most."""
+    keeps_background: bool = False
+    """Whether it leaves alone what is behind objects: see `AdapterInfo.keeps_background`."""

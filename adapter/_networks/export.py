@@ -31,6 +31,8 @@ def export_onnx(generator: nn.Module, channels: int, size: int, noise_dimension:
         network = Path(folder) / "network.onnx"
         # The exporter through TorchScript needs no further package; torch announces its end.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # Of slices that it cannot fold, which changes nothing of what they give.
+        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
             generator,
             example,

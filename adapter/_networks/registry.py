@@ -10,12 +10,13 @@ from torch import nn
 
 from adapter._errors import AdapterError
 from adapter._networks.architecture import AdapterArchitecture
+from adapter._networks.layered import LAYERED
 from adapter._networks.pixelda import PIXELDA
 from adapter._settings.pixelda import TrainConfig
 from plug_ins import PlugIns
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_SHIPPED: tuple[AdapterArchitecture, ...] = (PIXELDA,)
+_SHIPPED: tuple[AdapterArchitecture, ...] = (PIXELDA, LAYERED)
 
 
 @functools.cache

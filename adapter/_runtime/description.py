@@ -16,6 +16,8 @@ FORMAT = "render-adapt adapter 1"
 DESCRIPTION = "adapter.json"
 WEIGHTS = "generator.safetensors"
 ONNX = "generator.onnx"
+BACKGROUNDS = "backgrounds"
+"""The folder in an adapter's of what its camera saw behind objects, 64 pixels a side."""
 
 MOST_DESCRIPTION_BYTES = 2**20
 LIMITS = {
@@ -42,6 +44,7 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     "class_names": (list,),
     "provenance": (str,),
     "figures": (dict,),
+    "keeps_background": (bool,),
 }
 """What only who trained the adapter can say; left out where nobody does."""
 
@@ -75,6 +78,9 @@ class AdapterInfo:
     """Measurements of the adapter's quality, by name."""
     cut: TargetCut | None = None
     """How the target's crops were cut, where that was said; sources were rendered so too."""
+    keeps_background: bool = False
+    """Whether it takes objects before a background and leaves that alone: depth that it is given is
+    far (+1) off the objects, and only colours on them, and a pixel around, become others."""
 
 
 def read_info(folder: Path) -> AdapterInfo:
@@ -139,7 +145,7 @@ def info_of(fields: dict[str, Any], file: Path) -> AdapterInfo:
 
 
 def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def description_of(info: AdapterInfo) -> bytes:
@@ -152,5 +158,6 @@ def description_of(info: AdapterInfo) -> bytes:
         "target_cut": None if info.cut is None else dataclasses.asdict(info.cut),
         "sha256": info.sha256,
         "config": info.config,
+        **({"keeps_background": True} if info.keeps_background else {}),
     }
     return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()

@@ -42,6 +42,7 @@ def save_onnx_adapter(
     provenance: str = "",
     figures: Mapping[str, Any] | None = None,
     cut: TargetCut | None = None,
+    keeps_background: bool = False,
 ) -> AdapterInfo:
     """Make an adapter of a network of your own, which `load_adapter` and the command line take.
 
@@ -64,6 +65,8 @@ def save_onnx_adapter(
         provenance: the data that it was trained on, for people.
         figures: measurements to keep with the adapter.
         cut: how the real crops were cut that it was trained on, where that is known.
+        keeps_background: whether it takes objects before a background and leaves that alone; see
+            `AdapterInfo`.
 
     Raises:
         AdapterError: the network cannot be read or run, takes or gives something else than such
@@ -81,6 +84,7 @@ def save_onnx_adapter(
         provenance=provenance,
         figures=dict(figures or {}),
         cut=cut,
+        keeps_background=keeps_background,
     )
     description = description_of(info)
     info_of(json.loads(description), folder / DESCRIPTION)

@@ -105,6 +105,9 @@ class TrainConfig:
     Content similarity lets a channel shift as a whole, which for depth would contradict the pose.
     """
 
+    pair_weight: Weight = 0.0
+    """Weight of the difference from the camera's own crop, where that is aligned (preset best)."""
+
     learning_rate: Positive = 2e-4
     """Adam's learning rate."""
     discriminator_learning_rate: Weight = 0.0
@@ -235,6 +238,26 @@ PRESETS: dict[str, TrainConfig] = {
         schedule="constant",
         ema=0.999,
         precision="bf16",
+        checkpoint_every=500,
+    ),
+    "best": TrainConfig(
+        steps=20_000,
+        architecture="layered",
+        noise_dimension=16,
+        width=64,
+        blocks=4,
+        gan_loss="hinge",
+        discriminator_width=64,
+        discriminator_shift=4,
+        discriminator_color=0.2,
+        generator_weight=1.0,
+        pair_weight=10.0,
+        task="none",
+        learning_rate=2e-4,
+        discriminator_learning_rate=4e-4,
+        schedule="linear",
+        clip_norm=0.0,
+        ema=0.999,
         checkpoint_every=500,
     ),
 }

@@ -85,6 +85,7 @@ def save_adapter(
         provenance=provenance,
         figures=dict(figures or {}),
         cut=cut,
+        keeps_background=architecture.keeps_background,
     )
     # The description last: it vouches for the others.
     contents[DESCRIPTION] = description_of(info)

@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from adapter import SHIPPED_ADAPTER, Adapter, load_adapter
 from cad_models import CadModel
-from render_adapt._coupling import adapt_crops
+from render_adapt._coupling import adapt_crops, before_backgrounds
 from render_adapt._fidelity.calibration import CALIBRATION, Calibration, measure, write_calibration
 from render_adapt._fidelity.judge import JUDGE, hash_of_judge, measure_parts, open_judge
 from render_adapt._files import writing
-from renderer import CropBatch, PlanConfig, Renderer, make_plans, make_renderer
+from renderer import (
+    RANDOMIZATIONS,
+    CropBatch,
+    PlanConfig,
+    Renderer,
+    capture,
+    load_photographs,
+    make_plans,
+    make_renderer,
+)
 from safe_files import write_file
 
 CROPS = 4000
@@ -49,11 +58,16 @@ def calibrate_adapter(
     adapter = load_adapter(path, threads=1)
     window = plan.window
 
+    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    # Before what a run's renders are, too.
+    randomization = before_backgrounds(RANDOMIZATIONS["linemod"], adapter.info, folder)
+    photographs = load_photographs(randomization.photographs) if randomization.photographs else ()
+
     def adapt(renders: CropBatch) -> CropBatch:
-        return adapt_crops(renders, adapter, _SEED, window)
+        taken = capture(renders, randomization, _SEED, models, photographs)
+        return adapt_crops(taken, adapter, _SEED, window)
 
     calibration = calibrate(adapt, adapter, models, plan, crops, renderer=renderer)
-    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
     with writing(folder, "make room there, or give a folder that can be written to"):
         write_file(folder / CALIBRATION, write_calibration(calibration))
     return calibration

@@ -208,7 +208,7 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
     if studio.adapter is None or studio.adapter.info.cut is None:
         # Another adapter would have its own cut in place of what is left out.
         settings = _without_defaults(settings)
-    randomize = asdict(config.randomization)
+    randomize = asdict(studio.randomization_as_given)
     randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
     earlier_settings = {name: getattr(config, name) for name in _BEFORE}
     return settings | earlier_settings | {"randomize": randomize}

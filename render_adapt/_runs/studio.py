@@ -41,6 +41,8 @@ class Studio:
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
         )
+        self.randomization_as_given = config.randomization
+        """Without the backgrounds that an adapter brings."""
         config = config.fitted_to(None if self.adapter is None else self.adapter.info)
         self.config = config
         """With what was left to the adapter."""

@@ -1,0 +1,277 @@
+"""Training on aligned crops: a render and what the camera saw of the same pose teach each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from adapter import losses
+from adapter._batches import Rows, seed_of
+from adapter._crop_tensor import FAR
+from adapter._errors import AdapterError
+from adapter._networks.patches import PatchDiscriminator, inner, seen_object
+from adapter._networks.registry import new_generator
+from adapter._settings.pairs import AlignedPairs
+from adapter._settings.pixelda import LabelledCrops, TrainConfig
+from adapter._settings.progress import Progress
+from adapter._training.arithmetic import autocast
+from adapter._training.augmentation import augment
+from adapter._training.averages import MovingAverage
+from adapter._training.checkpoint import CHECKPOINT
+from adapter._training.descent import descend
+from adapter._training.device import Images, to_device
+from adapter._training.engine import Snapshot, Training, run_training
+from adapter._training.exported import calibrated, draw_z, picture
+from adapter._training.freezing import frozen_statistics, without_gradient
+from adapter._training.monitor import with_accuracies
+from adapter._training.schedule import rate_factor
+
+_SOURCE, _PAIRS, _JUDGED, _BEHIND, _STEP, _WEIGHTS, _CALIBRATION = range(70, 77)
+"""Random streams, beside the seed."""
+_SHOWN = 512
+"""Crops by which the exported generator's statistics are taken."""
+_COARSE = 4
+"""Pixels a side of the squares over which pairs are compared beside single pixels."""
+
+
+def train_on_pairs(
+    source: LabelledCrops,
+    pairs: AlignedPairs,
+    config: TrainConfig,
+    out: Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
+) -> Path:
+    """Train a generator that paints renders as the camera saw the same objects in other poses.
+
+    It sees renders before what the camera saw behind others. On pairs it learns from the difference
+    itself, on all other renders from a discriminator of patches, which sees the inside of objects
+    alone: what is behind is real anyway, and the outline is the mask's.
+
+    A folder that holds a checkpoint is continued from it, as by `train`.
+
+    Args:
+        source: (N, 4, H, W) rendered crops on black with labels.
+        pairs: aligned crops.
+        config: settings; of those that PixelDA has, it reads those of the generator, of learning
+            rates and of arithmetic, the adversarial loss with its weight, the discriminator's
+            width, shift and colour, and `pair_weight`.
+        out: folder for the checkpoint and for pictures of how far the run is; made if absent.
+        on_progress: called after every step; on a GPU after every tenth.
+        on_checkpoint: called with the checkpoint after it was written.
+
+    Returns:
+        The checkpoint, which `save_adapter` takes.
+
+    Raises:
+        AdapterError: crops that do not fit together, a checkpoint of another run, a run that
+            diverged, a folder that cannot be written.
+    """
+    if source.images.shape[1:] != pairs.renders.shape[2:]:
+        raise AdapterError(
+            f"source crops are {source.images.shape[1:]} (channels, height, width) and renders of "
+            f"pairs {pairs.renders.shape[2:]}; they must be alike"
+        )
+    if len(source) < 2 or len(pairs) < 2:
+        raise AdapterError(
+            f"there are {len(source)} source crops and {len(pairs)} pairs; at least 2 of each are "
+            "needed"
+        )
+    run_training(
+        partial(PairedTraining, source, pairs), config, out, tensorboard=config.tensorboard,
+        on_progress=with_accuracies(on_progress), on_checkpoint=on_checkpoint,
+    )  # fmt: skip
+    return out / CHECKPOINT
+
+
+class PairedTraining(Training):
+    """Generator and discriminator, and how a step trains them.
+
+    Args:
+        source: renders.
+        pairs: aligned crops.
+        config: settings.
+    """
+
+    config: TrainConfig
+
+    def __init__(self, source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.source, self.pairs = source, pairs
+        channels, size = source.images.shape[1:3]
+        torch.manual_seed(seed_of(config.seed, 0, _WEIGHTS))
+        self.generator = new_generator(channels, size, config)
+        self.discriminator = PatchDiscriminator(4, config.discriminator_width)
+        self.networks = {"generator": self.generator, "discriminator": self.discriminator}
+        for network in self.networks.values():
+            network.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = MovingAverage(self.generator, config.ema)
+        self.averages = {"average": self.average}
+        self.adam_generator = _adam(self.generator, config)
+        self.adam_discriminator = _adam(self.discriminator, config)
+        self.optimizers = {
+            "generator": self.adam_generator,
+            "discriminator": self.adam_discriminator,
+        }
+        self.depends_on_steps = config.schedule == "linear"
+        self.batches = _Batches(source, pairs, config)
+
+    def data(self) -> Iterable[NDArray[Any]]:
+        return [self.source.images, self.source.class_index, *vars(self.pairs).values()]
+
+    def seed(self, step: int) -> int:
+        return seed_of(self.config.seed, step, _STEP)
+
+    def learning_rates(self, step: int) -> Mapping[str, float]:
+        config = self.config
+        factor = rate_factor(config, 2 * step, 2 * config.steps)
+        rate, judges = config.learning_rate, config.discriminator_learning_rate
+        return {"generator": factor * rate, "discriminator": factor * (judges or rate)}
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        return self._discriminator_step(step) | self._generator_step(step)
+
+    def _discriminator_step(self, step: int) -> dict[str, Tensor]:
+        config = self.config
+        x, (_, real, mask) = self.batches.source(2 * step), self.batches.pairs(2 * step)
+        with torch.no_grad(), frozen_statistics(self.generator), autocast(config):
+            adapted = self.generator(x, draw_z(len(x), config)).float()
+        with autocast(config):
+            logits_real = self._judged(real, mask)
+            logits_fake = self._judged(adapted[:, :3], _mask(x))
+        loss = _mean(
+            losses.discriminator_loss(one.float(), other.float(), config.gan_loss)
+            for one, other in zip(logits_real, logits_fake, strict=True)
+        )
+        descend(self.adam_discriminator, loss)
+        return {
+            "discriminator": loss,
+            "accuracy_real": _mean((one > 0).float().mean() for one in logits_real),
+            "accuracy_fake": _mean((one < 0).float().mean() for one in logits_fake),
+        }
+
+    def _generator_step(self, step: int) -> dict[str, Tensor]:
+        config = self.config
+        x, (before, real, mask) = (
+            self.batches.source(2 * step + 1),
+            self.batches.pairs(2 * step + 1),
+        )
+        both = torch.cat([x, before])
+        judges = [self.discriminator]
+        with frozen_statistics(self.discriminator), without_gradient(judges):
+            with autocast(config):
+                adapted = self.generator(both, draw_z(len(both), config)).float()[:, :3]
+                logits = self._judged(adapted, _mask(both))
+            adversarial = _mean(
+                losses.generator_loss(one.float(), config.gan_loss) for one in logits
+            )
+            difference = pair_difference(adapted[len(x) :], real, mask)
+            loss = config.generator_weight * adversarial + config.pair_weight * difference
+            descend(self.adam_generator, loss, clip_norm=config.clip_norm)
+        return {"generator": adversarial, "pairs": difference}
+
+    def _judged(self, colors: Tensor, mask: Tensor) -> list[Tensor]:
+        """The discriminator's logits, of the inside of objects alone."""
+        config = self.config
+        seen = augment(
+            torch.cat([colors, inner(mask)], dim=1), color=config.discriminator_color,
+            shift=config.discriminator_shift,
+        )  # fmt: skip
+        logits: list[Tensor] = self.discriminator(seen_object(seen[:, :3], seen[:, 3:]))
+        return logits
+
+    def snapshot(self, step: int) -> Snapshot:
+        shown = self.batches.shown
+        exported = calibrated(self.average.network, shown, self.config, (step, _CALIBRATION))
+        return Snapshot(
+            {"exported": exported},
+            {
+                "channels": str(shown.shape[1]),
+                "size": str(shown.shape[2]),
+                "class_names": json.dumps(self.source.class_names),
+            },
+            picture(exported, shown, self.batches.real_with_depth, self.config, _CALIBRATION),
+        )
+
+
+class _Batches:
+    """Batches of renders before what the camera saw, each a pure function of (seed, draw)."""
+
+    def __init__(self, source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
+        device, seed, n = config.device, config.seed, config.batch
+        self._device, self._variants = device, pairs.renders.shape[1]
+        self._sources = Images(source.images, device)
+        flat = pairs.renders.reshape(-1, *pairs.renders.shape[2:])
+        self._renders = Images(flat, device)
+        self._real, self._behind = Images(pairs.real, device), Images(pairs.backgrounds, device)
+        self._source_rows = Rows(len(source), n, seed, _SOURCE)
+        self._pair_rows = Rows(len(pairs), n, seed, _PAIRS)
+        self._behind_rows = Rows(len(pairs), n, seed, _BEHIND)
+        self._light_rows = Rows(self._variants, n, seed, _JUDGED)
+        random = np.random.default_rng([seed, _CALIBRATION])
+        rows = random.integers(0, len(source), _SHOWN)
+        behind = self._behind.at(random.integers(0, len(pairs), _SHOWN))
+        self.shown = before(self._sources.at(rows), behind).cpu().numpy()
+        """(`_SHOWN`, 4, H, W): renders before backgrounds, always the same."""
+        self.real_with_depth = np.concatenate([pairs.real, pairs.renders[:, 0, 3:]], axis=1)
+
+    def source(self, draw: int) -> Tensor:
+        """(B, 4, H, W) renders of any pose before what was behind others, mirrored or not."""
+        behind = self._behind.at(self._behind_rows.draw(draw))
+        mirrored = torch.rand(len(behind), 1, 1, 1) < 0.5
+        behind = torch.where(to_device(mirrored, self._device), behind.flip(3), behind)
+        return before(self._sources.at(self._source_rows.draw(draw)), behind)
+
+    def pairs(self, draw: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 4, H, W) renders before their own backgrounds, (B, 3, H, W) what the camera saw, and
+        (B, 1, H, W) masks."""
+        rows = self._pair_rows.draw(draw)
+        renders = self._renders.at(rows * self._variants + self._light_rows.draw(draw))
+        x = before(renders, self._behind.at(rows))
+        return x, self._real.at(rows), _mask(x)
+
+
+def before(renders: Tensor, behind: Tensor) -> Tensor:
+    """(N, 4, H, W) renders on black with (N, 3, H, W) something behind them."""
+    return torch.cat([torch.where(renders[:, 3:] < FAR, renders[:, :3], behind), renders[:, 3:]], 1)
+
+
+def pair_difference(adapted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference on the inside of objects, of pixels and of squares of pixels.
+
+    Poses of pairs are off by a pixel or so: squares see past that.
+
+    Args:
+        adapted, real: (N, 3, H, W).
+        mask: (N, 1, H, W).
+    """
+    inside = inner(mask, 1)
+    off = (adapted - real) * inside
+    total = inside.sum().clamp(min=1.0)
+    squares = F.avg_pool2d(off, _COARSE).abs().sum() * _COARSE**2
+    return (off.abs().sum() + squares) / (6.0 * total)
+
+
+def _mask(x: Tensor) -> Tensor:
+    return (x[:, 3:4] < FAR).float()
+
+
+def _mean(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean()
+
+
+def _adam(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, betas=(0.5, 0.99),
+        weight_decay=config.weight_decay, fused=True,
+    )  # fmt: skip

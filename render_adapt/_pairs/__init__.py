@@ -1,0 +1,1 @@
+"""Aligned crops as an adapter learns from them."""

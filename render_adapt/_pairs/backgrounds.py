@@ -1,0 +1,132 @@
+"""What the camera saw behind objects: crops with something else of its world in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adapter import decode
+from safe_files import list_folder, write_file
+
+_MARGIN = 3
+"""Pixels around an object that count as its own: its pose may be off by some, and it has a rim."""
+_DONORS = 8
+"""Other crops that are looked at for each; the one that has most of what is missing goes first."""
+_LEAST_SHIFT, _GREATEST_SHIFT = 0.15, 0.6
+"""Of a crop's side: how far a donor is moved, since all have their objects in the middle."""
+_STREAM = 80
+MOST_KEPT = 500
+"""Backgrounds that go with an adapter: as many as are read for a run."""
+
+
+def fill_backgrounds(
+    rgb: NDArray[np.uint8],
+    masks: NDArray[np.bool_],
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Crops without their objects.
+
+    Where an object was there are parts of other crops, moved and perhaps mirrored, whose colours
+    are fitted to what is around (Perez et al., "Poisson Image Editing", SIGGRAPH 2003).
+
+    Args:
+        rgb: (N, S, S, 3).
+        masks: (N, S, S), the objects.
+        seed: decides which parts.
+        on_progress: called with (done, in all).
+
+    Returns:
+        (N, S, S, 3).
+    """
+    kernel = np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8)
+    holes = np.stack([cv2.dilate(one.astype(np.uint8), kernel) > 0 for one in masks])
+    filled = np.empty_like(rgb)
+    for number in range(len(rgb)):
+        random = np.random.default_rng([seed, number, _STREAM])
+        patched, missing = _patched(rgb, holes, number, random)
+        if missing.any():
+            patched[:] = cv2.inpaint(patched, missing.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        filled[number] = _joined(rgb[number], patched, holes[number])
+        if on_progress:
+            on_progress(number + 1, len(rgb))
+    return filled
+
+
+def _patched(
+    rgb: NDArray[np.uint8], holes: NDArray[np.bool_], number: int, random: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A crop whose hole has parts of others in it, and where there was none."""
+    result, missing = rgb[number].copy(), holes[number].copy()
+    if not missing.any():
+        return result, missing
+    donors = [_moved(rgb[k], holes[k], random) for k in random.integers(0, len(rgb), _DONORS)]
+    while missing.any() and donors:
+        gains = [(missing & known).sum() for _, known in donors]
+        picture, known = donors.pop(int(np.argmax(gains)))
+        taken = missing & known
+        result[taken] = picture[taken]
+        missing &= ~known
+    return result, missing
+
+
+def _moved(
+    rgb: NDArray[np.uint8], hole: NDArray[np.bool_], random: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A crop moved some way, perhaps mirrored, and where it has something to give."""
+    size = len(rgb)
+    angle = 2 * np.pi * random.random()
+    reach = size * random.uniform(_LEAST_SHIFT, _GREATEST_SHIFT)
+    shift = np.array([reach * np.sin(angle), reach * np.cos(angle)]).round().astype(int)
+    if random.random() < 0.5:
+        rgb, hole = rgb[:, ::-1], hole[:, ::-1]
+    picture = np.roll(rgb, shift, axis=(0, 1))
+    known = np.roll(~hole, shift, axis=(0, 1))
+    for axis, by in enumerate(shift):
+        wrapped = np.arange(size) < by if by > 0 else np.arange(size) >= size + by
+        known = known & ~(wrapped[:, None] if axis == 0 else wrapped[None])
+    return picture, known
+
+
+def _joined(
+    rgb: NDArray[np.uint8], patched: NDArray[np.uint8], hole: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The crop with `patched` in its hole, without a seam."""
+    if not hole.any() or hole.all():
+        return patched
+    # OpenCV does not clone up to a picture's border.
+    border = 2
+    sides = (border,) * 4
+    source = cv2.copyMakeBorder(patched, *sides, cv2.BORDER_REPLICATE)
+    around = np.where(
+        hole[..., None], cv2.inpaint(rgb, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA), rgb
+    )
+    goal = cv2.copyMakeBorder(around, *sides, cv2.BORDER_REPLICATE)
+    mask = cv2.copyMakeBorder(255 * hole.astype(np.uint8), *sides, cv2.BORDER_CONSTANT)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    middle = ((columns[0] + columns[-1] + 1) // 2, (rows[0] + rows[-1] + 1) // 2)
+    joined = cv2.seamlessClone(
+        source, goal, mask, (int(middle[0]), int(middle[1])), cv2.NORMAL_CLONE
+    )
+    return np.asarray(joined[border:-border, border:-border], np.uint8)
+
+
+def write_backgrounds(folder: Path, backgrounds: NDArray[np.floating[Any]]) -> None:
+    """Write (N, 3, S, S) pictures in [-1, 1] into a folder of their own, 500 at most.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in list_folder(folder, frozenset({".png"})):
+        old.unlink()
+    chosen = np.linspace(0, len(backgrounds) - 1, min(len(backgrounds), MOST_KEPT)).round()
+    rgb, _ = decode(backgrounds[chosen.astype(int)].astype(np.float32))
+    for number, picture in enumerate(rgb):
+        _, encoded = cv2.imencode(".png", picture[..., ::-1])
+        write_file(folder / f"{number:06d}.png", encoded.tobytes())
