@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adapter import BACKGROUNDS, Adapter, AdapterInfo, decode, draw_noise, encode
+from adapter import BACKGROUNDS, Adapter, AdapterError, AdapterInfo, decode, draw_noise, encode
 from renderer import CropBatch, Randomization
 
 
@@ -36,7 +36,9 @@ def adapt_crops(
     objects = crops.mask_visib | crops.others_mask_visib.any(axis=1)
     depth = crops.depth if adapter.info.channels == 4 else None
     if depth is not None and adapter.info.keeps_background:
-        depth = np.where(objects, depth, np.float32(0))
+        # As it was trained: of objects alone, and exact, whatever a sensor makes of it.
+        others = np.where(objects, depth, np.float32(0))
+        depth = np.where(crops.mask_visib, crops.object_depth, others)
     source = encode(crops.rgb, depth, plans.centre_depth, window)
     if plans.size == adapter.info.size:
         adapted = adapter.adapt(source, noise)
@@ -60,11 +62,17 @@ def before_backgrounds(
     Args:
         randomization: as given.
         adapter: a trained one.
-        folder: where it is; its camera's backgrounds lie beside it.
+        folder: where it is; its camera's backgrounds lie in it.
+
+    Raises:
+        AdapterError: they lie elsewhere.
     """
     backgrounds = folder / BACKGROUNDS
     if not adapter.keeps_background or randomization.background != ("black",):
         return randomization
+    if not backgrounds.resolve().is_relative_to(folder.resolve()):
+        # Whoever made the adapter would choose which of the user's pictures go into datasets.
+        raise AdapterError(f"{backgrounds} leads out of the adapter's folder: remove it")
     if backgrounds.is_dir():
         return replace(randomization, background=("photographs",), photographs=backgrounds)
     return replace(randomization, background=("board",))

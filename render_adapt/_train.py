@@ -21,13 +21,14 @@ from adapter import (
     encode,
     read_target,
 )
+from adapter._settings.pairs import refuse_unread_settings
 from adapter._training.lock import only_training
 from cad_models import CadModel
-from checked_settings import Above, AtLeast, check
+from checked_settings import Above, AtLeast, SettingError, check
 from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
-from render_adapt._pairs.backgrounds import write_backgrounds
+from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
 from render_adapt._pairs.pairs import aligned_cut, read_pairs
 from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models, source_renderer
@@ -202,6 +203,11 @@ def train_adapter(
     architecture = architecture_of(config)  # refused before anything is rendered
     if architecture.keeps_background:
         return _train_on_pairs(run, config, preset, on_progress, on_target)
+    if config.pair_weight:
+        raise SettingError(
+            f"`pair_weight` is for aligned crops, which `architecture` {config.architecture} does "
+            "not learn from: leave it out, or give `architecture` layered"
+        )
     models, target, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
@@ -234,11 +240,11 @@ def _train_on_pairs(
     """`train_adapter` for a target that is aligned."""
     from adapter import save_adapter, train_on_pairs
 
-    models, _, found_target = read_camera_crops(replace(run, channels=3))
+    run = _of_pairs(run, config)
+    models, _, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
-    cut = run.cut(aligned_cut(run.target))
-    plan = run.plan(cut)
+    cut, plan = run.cut(None), run.plan(None)
     with only_training(run.working, "adapter.lock"):
         renderer = source_renderer(models, run.objects, run.models)
         pairs = read_pairs(run.target, models, plan, renderer, config.seed)
@@ -254,6 +260,30 @@ def _train_on_pairs(
             write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds)
         calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
+
+
+def _of_pairs(run: TrainRun, config: TrainConfig) -> TrainRun:
+    """A run on a target that is aligned, cut as that is, after all that is refused at once.
+
+    Raises:
+        RenderAdaptError: one sentence that says why.
+    """
+    refuse_unread_settings(config)
+    for name in ("channels", "depth_scale"):
+        if getattr(run, name) is not None:
+            raise SettingError(
+                f"`{name}` is of a target's depth, and of an aligned one colours alone are learnt "
+                "from: leave it out"
+            )
+    stated = aligned_cut(run.target, SIZE)
+    for name, value in (("centre", stated.centre), ("window", stated.window_mm)):
+        if getattr(run, name) not in (None, value):
+            raise SettingError(f"`{name}` was {value} as {run.target} was aligned: leave it out")
+    refuse_other_files(run.out / BACKGROUNDS)
+    cut = run.cut(stated)
+    return replace(
+        run, channels=3, centre=cut.centre, window=cut.window_mm, off_axis=cut.off_axis_degrees
+    )
 
 
 def _provenance(run: TrainRun, models: list[CadModel], renders: int, crops: str) -> str:

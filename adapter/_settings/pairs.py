@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
+from adapter._settings.pixelda import TrainConfig
+from checked_settings import SettingError
+
+_UNREAD = (
+    "discriminator_keep", "discriminator_noise", "discriminator_norm",
+    "discriminator_batch_deviation", "discriminator_weight", "gradient_penalty",
+    "gradient_penalty_every", "diversity_weight", "task_on_source", "class_weight", "pose_weight",
+    "task_weight_in_generator", "similarity_weight", "similarity_normaliser",
+    "similarity_per_channel", "similarity_reduction", "depth_weight", "compile",
+)  # fmt: skip
+"""Settings that a training on pairs has no use for."""
+_UNREAD_BY_LAYERED = (
+    "half_resolution", "dilated", "noise_path", "last_kernel", "residual_output",
+)  # fmt: skip
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 
 @dataclass(frozen=True)
@@ -35,3 +51,21 @@ class AlignedPairs:
 
     def __len__(self) -> int:
         return len(self.real)
+
+
+def refuse_unread_settings(config: TrainConfig) -> None:
+    """Refuse settings that would change nothing, where somebody thinks that they do.
+
+    Raises:
+        SettingError: one of them is not its default.
+    """
+    layered = config.architecture == "layered"
+    names = (*_UNREAD, *(_UNREAD_BY_LAYERED if layered else ()))
+    unread = [name for name in names if getattr(config, name) != _DEFAULTS[name]]
+    if config.task != "none":
+        unread.append("task")
+    if unread:
+        raise SettingError(
+            f"`{unread[0]}` is {getattr(config, unread[0])}, and a training on aligned crops does "
+            "not read it: leave it out, and begin with `preset` best"
+        )

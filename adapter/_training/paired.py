@@ -20,7 +20,7 @@ from adapter._crop_tensor import FAR
 from adapter._errors import AdapterError
 from adapter._networks.patches import PatchDiscriminator, inner, seen_object
 from adapter._networks.registry import new_generator
-from adapter._settings.pairs import AlignedPairs
+from adapter._settings.pairs import AlignedPairs, refuse_unread_settings
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
 from adapter._training.arithmetic import autocast
@@ -39,6 +39,8 @@ _SOURCE, _PAIRS, _JUDGED, _BEHIND, _STEP, _WEIGHTS, _CALIBRATION = range(70, 77)
 """Random streams, beside the seed."""
 _SHOWN = 512
 """Crops by which the exported generator's statistics are taken."""
+_SMALLEST = 16
+"""Pixels a side, of which a discriminator at half the resolution makes one patch."""
 _COARSE = 4
 """Pixels a side of the squares over which pairs are compared beside single pixels."""
 
@@ -76,7 +78,18 @@ def train_on_pairs(
     Raises:
         AdapterError: crops that do not fit together, a checkpoint of another run, a run that
             diverged, a folder that cannot be written.
+        SettingError: a setting that is none of those.
     """
+    _check(source, pairs, config)
+    run_training(
+        partial(PairedTraining, source, pairs), config, out, tensorboard=config.tensorboard,
+        on_progress=with_accuracies(on_progress), on_checkpoint=on_checkpoint,
+    )  # fmt: skip
+    return out / CHECKPOINT
+
+
+def _check(source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
+    refuse_unread_settings(config)
     if source.images.shape[1:] != pairs.renders.shape[2:]:
         raise AdapterError(
             f"source crops are {source.images.shape[1:]} (channels, height, width) and renders of "
@@ -87,11 +100,16 @@ def train_on_pairs(
             f"there are {len(source)} source crops and {len(pairs)} pairs; at least 2 of each are "
             "needed"
         )
-    run_training(
-        partial(PairedTraining, source, pairs), config, out, tensorboard=config.tensorboard,
-        on_progress=with_accuracies(on_progress), on_checkpoint=on_checkpoint,
-    )  # fmt: skip
-    return out / CHECKPOINT
+    height, width = source.images.shape[2:]
+    if height != width or height < _SMALLEST:
+        raise AdapterError(
+            f"crops are {height} x {width} pixels: they must be square, {_SMALLEST} at least"
+        )
+    if config.discriminator_shift >= height:
+        raise AdapterError(
+            f"`discriminator_shift` {config.discriminator_shift} moves crops of {height} pixels "
+            "out of sight; choose a few pixels"
+        )
 
 
 class PairedTraining(Training):

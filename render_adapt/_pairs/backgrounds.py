@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter import decode
+from render_adapt._exceptions import DatasetError
 from safe_files import list_folder, write_file
 
 _MARGIN = 3
@@ -50,7 +52,9 @@ def fill_backgrounds(
     for number in range(len(rgb)):
         random = np.random.default_rng([seed, number, _STREAM])
         patched, missing = _patched(rgb, holes, number, random)
-        if missing.any():
+        if missing.all():
+            patched[:] = _mean_color(rgb, holes)
+        elif missing.any():
             patched[:] = cv2.inpaint(patched, missing.astype(np.uint8), 3, cv2.INPAINT_TELEA)
         filled[number] = _joined(rgb[number], patched, holes[number])
         if on_progress:
@@ -113,15 +117,25 @@ def _joined(
     joined = cv2.seamlessClone(
         source, goal, mask, (int(middle[0]), int(middle[1])), cv2.NORMAL_CLONE
     )
-    return np.asarray(joined[border:-border, border:-border], np.uint8)
+    # OpenCV's solution strays from the crop around the hole, by some grey levels.
+    return np.where(hole[..., None], joined[border:-border, border:-border], rgb).astype(np.uint8)
+
+
+def _mean_color(rgb: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(3,), of all that is not an object; grey where nothing is."""
+    behind = rgb[~holes]
+    color = behind.mean(axis=0) if len(behind) else np.full(3, 127.0)
+    return np.asarray(np.rint(color), np.uint8)
 
 
 def write_backgrounds(folder: Path, backgrounds: NDArray[np.floating[Any]]) -> None:
     """Write (N, 3, S, S) pictures in [-1, 1] into a folder of their own, 500 at most.
 
     Raises:
-        OSError: the folder cannot be written.
+        DatasetError: the folder holds something else.
+        OSError: it cannot be written.
     """
+    refuse_other_files(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in list_folder(folder, frozenset({".png"})):
         old.unlink()
@@ -130,3 +144,23 @@ def write_backgrounds(folder: Path, backgrounds: NDArray[np.floating[Any]]) -> N
     for number, picture in enumerate(rgb):
         _, encoded = cv2.imencode(".png", picture[..., ::-1])
         write_file(folder / f"{number:06d}.png", encoded.tobytes())
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse to write backgrounds where somebody else's pictures are.
+
+    Raises:
+        DatasetError: there is a link of that name, or something that is no background of ours.
+    """
+    if folder.is_symlink():
+        raise DatasetError(f"{folder} is a link: remove it, or give `out` another folder")
+    if not folder.is_dir():
+        return
+    # Those with a dot are the system's, and what was left of a file that was being written.
+    names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    others = [name for name in names if not re.fullmatch(r"\d{6}\.png", name)]
+    if others:
+        raise DatasetError(
+            f"{folder} is where backgrounds go, and holds something else ({others[0][:80]}): give "
+            "`out` another folder"
+        )

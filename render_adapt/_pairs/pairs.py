@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter import AlignedPairs, TargetCut, encode
+from adapter._cut import read_cut
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
 from render_adapt._readers.load import load
-from render_adapt._runs.manifest import read_manifest
+from render_adapt._runs.manifest import MANIFEST, read_manifest, refuse_changed_manifest
 from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans, matrix_from_quaternion
 
 LIGHTS = 4
@@ -42,7 +43,7 @@ def read_pairs(
 
     Raises:
         DatasetError: the dataset cannot be read, or has no crop of these models, or of other ones
-            with the same name, or crops of another size.
+            with the same name.
     """
     rgb, plans = _poses(folder, models, plan)
     count = len(rgb)
@@ -87,8 +88,6 @@ def _poses(
         raise DatasetError(f"{folder} has no crop of {', '.join(names)}: align these first")
     crops = [dataset[int(row)] for row in ours]
     rgb = np.stack([crop.rgb for crop in crops])
-    if rgb.shape[1:3] != (plan.size, plan.size):
-        raise DatasetError(f"{folder} has crops of {rgb.shape[1:3]}: align with `size` {plan.size}")
     which = np.array([names.index(name) for name in np.asarray(dataset.columns["object"])[ours]])
     rotation = matrix_from_quaternion(np.asarray(dataset.columns["quaternion"])[ours])
     translation = np.asarray(dataset.columns["translation"])[ours].astype(np.float64)
@@ -103,23 +102,39 @@ def _poses(
     )  # fmt: skip
 
 
-def aligned_cut(folder: Path) -> TargetCut:
+def aligned_cut(folder: Path, size: int) -> TargetCut:
     """How the crops of an aligned dataset were cut.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: it is none, or has crops of another size.
+        AdapterError: it does not say how they were cut.
     """
-    plan = read_manifest(folder).get("alignment", {}).get("plan")
-    if plan is None:
+    alignment = read_manifest(folder).get("alignment") if (folder / MANIFEST).exists() else None
+    plan = alignment.get("plan") if isinstance(alignment, dict) else None
+    if not isinstance(plan, dict):
         raise DatasetError(
             f"{folder} is not aligned: give `target` what `render-adapt align` wrote, or train "
             "with another `preset`"
         )
-    return TargetCut(plan["centre"], plan["window"], plan["off_axis"] or 0.0)
+    if plan.get("size") != size:
+        raise DatasetError(
+            f"{folder} has crops of {plan.get('size')!s:.20} pixels: align with `size` {size}"
+        )
+    fields = {
+        "centre": plan.get("centre"),
+        "window_mm": plan.get("window"),
+        "off_axis_degrees": plan.get("off_axis") or 0.0,
+    }
+    return read_cut(fields, folder / MANIFEST)
 
 
 def _refuse_other_models(folder: Path, models: Sequence[CadModel]) -> None:
-    known = {model.name: model.sha256 for model in models}
-    for name, about in read_manifest(folder)["objects"].items():
-        if name in known and about["sha256"] != known[name]:
-            raise DatasetError(f"{folder} was aligned with another model of {name}: align it anew")
+    manifest = read_manifest(folder)
+    refuse_changed_manifest(folder)
+    objects = manifest.get("objects")
+    for model in models:
+        about = objects.get(model.name) if isinstance(objects, dict) else None
+        if isinstance(about, dict) and about.get("sha256") != model.sha256:
+            raise DatasetError(
+                f"{folder} was aligned with another model of {model.name}: align it anew"
+            )

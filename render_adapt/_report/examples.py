@@ -17,6 +17,7 @@ from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._report.index import Index, ReportedDataset
 from render_adapt._report.pictures import (
     as_data_uri,
+    brought_background,
     open_crops,
     outline,
     redraw_sources,
@@ -29,6 +30,7 @@ PICTURE_BYTES = 3_000_000
 """Of all pictures together; the page stays below 5 MB."""
 PICTURE_SIDE = {"crop": 128, "frame": 240}
 """Pixels of a picture's shorter side, at most."""
+_ON_BLACK = "Renders are shown on black: what was behind them came with the adapter."
 
 
 def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, Any]:
@@ -45,6 +47,8 @@ def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, 
     if dataset.is_adapted:
         try:
             sources = redraw_sources(dataset, rows)
+            if brought_background(dataset) == "photographs":
+                notes = [_ON_BLACK]
         except RenderAdaptError as error:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]
     nearest = None if target is None else _nearest(dataset, crops, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -34,8 +35,18 @@ def open_crops(dataset: ReportedDataset) -> CropReader:
     raise DatasetError(f"the manifest of {dataset.folder} names no format that can be read")
 
 
+def brought_background(dataset: ReportedDataset) -> str | None:
+    """What an adapter has put behind its renders of itself, `board` or `photographs`, if any."""
+    groups = (dataset.manifest.get("randomization"), _randomize(dataset))
+    taken, given = (group.get("background") if isinstance(group, dict) else 0 for group in groups)
+    if given == ["black"] and taken in (["board"], ["photographs"]):
+        return str(taken[0])
+    return None
+
+
 def redraw_sources(dataset: ReportedDataset, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The renders that the adapter was given, (H, W, 3) each, drawn again from the manifest.
+    """The renders that the adapter was given, (H, W, 3) each, drawn again from the manifest; on
+    black, where photographs came with the adapter.
 
     Raises:
         RenderAdaptError: they cannot be drawn, or come out in another pose than the index has.
@@ -59,14 +70,13 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
 
     No path that the manifest names is looked at: it may come from a stranger.
     """
-    settings = dataset.manifest.get("settings")
-    randomize = settings.get("randomize") if isinstance(settings, dict) else None
+    randomize = _randomize(dataset)
     if not isinstance(randomize, dict):
         raise DatasetError(f"{MANIFEST} does not have the run's settings")
     folders = [name for name in ("environments", "photographs", "textures") if randomize.get(name)]
     if folders:
         raise DatasetError(f"the run took {' and '.join(folders)} from a folder of its own")
-    return config_of(
+    config = config_of(
         dataset.manifest,
         dataset.folder,
         objects=tuple(model.name for model in dataset.models),
@@ -76,6 +86,14 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
         min_fidelity=0.0,  # which judges adapters
         workers=1,
     )
+    if brought_background(dataset) == "board":
+        return replace(config, randomize=replace(config.randomization, background=("board",)))
+    return config
+
+
+def _randomize(dataset: ReportedDataset) -> object:
+    settings = dataset.manifest.get("settings")
+    return settings.get("randomize") if isinstance(settings, dict) else None
 
 
 def _is_same_view(
