@@ -13,9 +13,9 @@ from adapter import AlignedPairs, TargetCut, encode
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
-from render_adapt._readers.load import load
+from render_adapt._pairs.labelled import PosedCrops, read_posed_crops
 from render_adapt._runs.manifest import read_manifest
-from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans, matrix_from_quaternion
+from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans
 
 LIGHTS = 4
 """Renders of each pair, each in another light."""
@@ -44,8 +44,8 @@ def read_pairs(
         DatasetError: the dataset cannot be read, or has no crop of these models, or of other ones
             with the same name, or crops of another size.
     """
-    rgb, plans = _poses(folder, models, plan)
-    count = len(rgb)
+    crops = read_posed_crops(folder, models, plan.size)
+    plans, count = _plans(crops, models, plan), len(crops)
     renders = np.empty((count, LIGHTS, 4, plan.size, plan.size), np.float16)
     masks = np.empty((count, plan.size, plan.size), np.bool_)
     for light in range(LIGHTS):
@@ -56,8 +56,8 @@ def read_pairs(
             centre = lit.centre_depth[rows]
             renders[rows, light] = encode(drawn.rgb, drawn.depth, centre, plan.window)
             masks[rows] = drawn.mask
-    behind = fill_backgrounds(rgb, masks, seed, on_progress)
-    return AlignedPairs(renders, _encoded(rgb), _encoded(behind))
+    behind = fill_backgrounds(crops.rgb, masks, seed, on_progress)
+    return AlignedPairs(renders, _encoded(crops.rgb), _encoded(behind))
 
 
 def _encoded(rgb: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -75,31 +75,14 @@ def _lit(
     )  # fmt: skip
 
 
-def _poses(
-    folder: Path, models: Sequence[CadModel], plan: PlanConfig
-) -> tuple[NDArray[np.uint8], Plans]:
-    """(N, S, S, 3) crops and the plans that show the same."""
-    _refuse_other_models(folder, models)
-    dataset = load(folder)
-    names = [model.name for model in models]
-    ours = np.flatnonzero(np.isin(dataset.columns["object"], names))
-    if not len(ours):
-        raise DatasetError(f"{folder} has no crop of {', '.join(names)}: align these first")
-    crops = [dataset[int(row)] for row in ours]
-    rgb = np.stack([crop.rgb for crop in crops])
-    if rgb.shape[1:3] != (plan.size, plan.size):
-        raise DatasetError(f"{folder} has crops of {rgb.shape[1:3]}: align with `size` {plan.size}")
-    which = np.array([names.index(name) for name in np.asarray(dataset.columns["object"])[ours]])
-    rotation = matrix_from_quaternion(np.asarray(dataset.columns["quaternion"])[ours])
-    translation = np.asarray(dataset.columns["translation"])[ours].astype(np.float64)
-    camera = np.asarray(dataset.columns["camera_matrix"])[ours].reshape(-1, 3, 3).copy()
-    camera[:, :2, 2] += 0.5 - crops[0].pixel_centre
-    points = centre_points(models, plan.centre)[which]
-    middle = (rotation @ points[:, :, None])[:, :, 0] + translation
-    plans = make_plans(plan, models, 0, 0, len(ours))
-    return rgb, replace(
-        plans, object_index=which.astype(np.int32), rotation=rotation, translation=translation,
-        camera_matrix=camera, centre_depth=middle[:, 2],
+def _plans(crops: PosedCrops, models: Sequence[CadModel], plan: PlanConfig) -> Plans:
+    """What shows the same as some crops."""
+    points = centre_points(models, plan.centre)[crops.object_index]
+    middle = (crops.rotation @ points[:, :, None])[:, :, 0] + crops.translation
+    return replace(
+        make_plans(plan, models, 0, 0, len(crops)), centre_depth=middle[:, 2],
+        object_index=crops.object_index.astype(np.int32), rotation=crops.rotation,
+        translation=crops.translation, camera_matrix=crops.camera_matrix,
     )  # fmt: skip
 
 
@@ -116,10 +99,3 @@ def aligned_cut(folder: Path) -> TargetCut:
             "with another `preset`"
         )
     return TargetCut(plan["centre"], plan["window"], plan["off_axis"] or 0.0)
-
-
-def _refuse_other_models(folder: Path, models: Sequence[CadModel]) -> None:
-    known = {model.name: model.sha256 for model in models}
-    for name, about in read_manifest(folder)["objects"].items():
-        if name in known and about["sha256"] != known[name]:
-            raise DatasetError(f"{folder} was aligned with another model of {name}: align it anew")
