@@ -58,9 +58,9 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def copied(gib: float, device: torch.device) -> float:
-    """Bytes/s read and written by a copy of random bytes within the device's memory."""
-    size = int(gib * 2**30)
-    source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
+    """Bytes/s read and written by a copy of random numbers within the device's memory."""
+    size = 4 * int(gib * 2**28)
+    source = torch.rand(size // 4, device=device)
     target = torch.empty_like(source)
     seconds = statistics.median(seconds_of(lambda: target.copy_(source), device, 11))
     return 2 * size / seconds

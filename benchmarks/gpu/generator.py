@@ -202,14 +202,19 @@ def main() -> int:
     allow_tf32(False)
     with torch.inference_mode():
         expected = networks[False](crops[:_COMPARED], noise[:_COMPARED])
+    failed = False
     for variant in VARIANTS:
         for batch in batches if variant.way != "compiled" else batches[-1:]:
-            figures = measure(networks, variant, crops[:batch], noise[:batch], expected[:batch])
-            figures |= shares(figures, variant.precision, work, ceilings)
+            try:
+                figures = measure(networks, variant, crops[:batch], noise[:batch], expected[:batch])
+                figures |= shares(figures, variant.precision, work, ceilings)
+            except RuntimeError as error:  # too little memory, or what cannot be compiled
+                figures = {"error": str(error).partition("\n")[0]}
+                failed = True
             report["batches"].setdefault(str(batch), {})[variant.name] = figures
             arguments.json.write_text(json.dumps(report, indent=1) + "\n")
             print(f"{variant.name}, {batch} at once: {figures}", flush=True)
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":
