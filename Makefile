@@ -4,7 +4,7 @@ BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender addon demo test test-all test-slow coverage check reproduce-smoke gpu linemod-target builtin-models
+.PHONY: help setup blender addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,8 +62,13 @@ check: setup  ## Lint, type-check, and hold the packages to their public surface
 reproduce-smoke: setup  ## Show in minutes, on real digits, that adaptation works.
 	$(BIN)/render-adapt reproduce table1 --preset smoke --data $(DATA)
 
-gpu: setup  ## Test, time and train on a GPU, most valuable first; the same command continues.
-	$(BIN)/python -m benchmarks.gpu
+PIECE ?= 1
+
+gpu: setup  ## Measure and train on a GPU; docs/gpu.md has machines that are lent by the minute.
+	$(BIN)/python -m benchmarks.gpu --piece $(PIECE)
+
+gpu-bundle: setup  ## Pack packages and DATA for a machine without a network, in .gpu/.
+	$(BIN)/python -m benchmarks.gpu --bundle .gpu --data $(DATA)
 
 DATA ?= ../shared/data
 

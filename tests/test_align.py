@@ -257,13 +257,13 @@ def test_a_round_trains_on_with_what_is_sure(
     def train_further(
         network: Any, renders: Any, sure: Any, names: Any, config: AlignConfig, number: int, _: Any
     ) -> tuple[ReadingNetwork, int]:
-        lessons.append((number, len(renders), sure))
+        lessons.append((number, [len(part) for part in renders], sure))
         return ReadingNetwork(), config.round_steps
 
     monkeypatch.setattr("render_adapt._align.run.train_further", train_further)
     done = align(config_for(parts, tmp_path / "aligned", rounds=2))
     assert (done.finished, done.steps, done.kept) == (True, 6000, CROPS)
-    assert [(number, renders) for number, renders, _ in lessons] == [(1, 4), (2, 4)]
+    assert [(number, renders) for number, renders, _ in lessons] == [(1, [4]), (2, [4])]
     crops = crops_of(models_in(parts))
     for *_, sure in lessons:
         np.testing.assert_array_equal(sure.rgb, crops.rgb)

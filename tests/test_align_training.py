@@ -78,7 +78,10 @@ def test_a_batch_is_a_function_of_its_number(crops: DenseCrops) -> None:
 @pytest.mark.several_seconds
 def test_it_learns_what_it_is_shown(source: Source, crops: DenseCrops, tmp_path: Path) -> None:
     network, steps = train_network(
-        crops, NAMES, config(tmp_path / "out", steps=120, checkpoint_every=500), tmp_path / "work"
+        (crops,),
+        NAMES,
+        config(tmp_path / "out", steps=120, checkpoint_every=500),
+        tmp_path / "work",
     )
     assert steps == 120
     unseen = source.render(COUNT, COUNT + UNSEEN)
@@ -93,19 +96,19 @@ def test_it_learns_what_it_is_shown(source: Source, crops: DenseCrops, tmp_path:
 def test_a_training_that_was_stopped_has_the_bits_of_an_unbroken_one(
     crops: DenseCrops, tmp_path: Path
 ) -> None:
-    unbroken, _ = train_network(crops, NAMES, config(tmp_path / "a"), tmp_path / "a")
+    unbroken, _ = train_network((crops,), NAMES, config(tmp_path / "a"), tmp_path / "a")
 
     def stop(done: int, steps: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_network(crops, NAMES, config(tmp_path / "b"), tmp_path / "b", stop)
-    went_on, steps = train_network(crops, NAMES, config(tmp_path / "b"), tmp_path / "b")
+        train_network((crops,), NAMES, config(tmp_path / "b"), tmp_path / "b", stop)
+    went_on, steps = train_network((crops,), NAMES, config(tmp_path / "b"), tmp_path / "b")
     assert steps == 6
     for name, value in weights_of(unbroken).items():
         np.testing.assert_array_equal(weights_of(went_on)[name], value)
-    again, steps = train_network(crops, NAMES, config(tmp_path / "b"), tmp_path / "b")
+    again, steps = train_network((crops,), NAMES, config(tmp_path / "b"), tmp_path / "b")
     assert steps == 6
     np.testing.assert_array_equal(
         weights_of(again)["out.weight"], weights_of(unbroken)["out.weight"]
@@ -121,7 +124,7 @@ def test_a_network_is_trained_on_with_halves_of_two_sets(crops: DenseCrops, tmp_
     assert torch.equal(x, torch.cat([first, second]))
     assert torch.equal(labels.mask[3:], same.mask)
     settings = config(tmp_path / "out", round_steps=4)
-    start, _ = train_network(crops, NAMES, settings, settings.working)
+    start, _ = train_network((crops,), NAMES, settings, settings.working)
 
     def trained(number: int, stop_at: int) -> dict[str, NDArray[np.float32]]:
         def stop(done: int, steps: int) -> None:
@@ -129,7 +132,7 @@ def test_a_network_is_trained_on_with_halves_of_two_sets(crops: DenseCrops, tmp_
             if done == stop_at:
                 raise KeyboardInterrupt
 
-        network, steps = train_further(start, crops, some, NAMES, settings, number, stop)
+        network, steps = train_further(start, (crops,), some, NAMES, settings, number, stop)
         assert steps == 4
         return weights_of(network)
 
@@ -143,16 +146,16 @@ def test_a_network_is_trained_on_with_halves_of_two_sets(crops: DenseCrops, tmp_
     assert 0 < off.max() < 5 * 1e-3
     assert (trained(2, 0)["out.weight"] != after["out.weight"]).any()
     unbroken = replace(settings, out=tmp_path / "other")
-    network, _ = train_further(start, crops, some, NAMES, unbroken, 1)
+    network, _ = train_further(start, (crops,), some, NAMES, unbroken, 1)
     for name, value in weights_of(network).items():
         np.testing.assert_array_equal(after[name], value)
 
 
 def test_another_training_is_not_continued(crops: DenseCrops, tmp_path: Path) -> None:
-    train_network(crops, NAMES, config(tmp_path / "out"), tmp_path)
+    train_network((crops,), NAMES, config(tmp_path / "out"), tmp_path)
     for changes, difference in (({"seed": 1}, "seed"), ({"steps": 7}, "steps")):
         with pytest.raises(AdapterError, match=difference):
-            train_network(crops, NAMES, config(tmp_path / "out", **changes), tmp_path)
+            train_network((crops,), NAMES, config(tmp_path / "out", **changes), tmp_path)
     other = replace(crops, rgb=255 - crops.rgb)
     with pytest.raises(AdapterError, match="other"):
-        train_network(other, NAMES, config(tmp_path / "out"), tmp_path)
+        train_network((other,), NAMES, config(tmp_path / "out"), tmp_path)

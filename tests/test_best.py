@@ -33,6 +33,7 @@ from render_adapt import (
     train_adapter,
 )
 from render_adapt._pairs.pairs import LIGHTS, read_pairs
+from render_adapt._runs.manifest import config_hash
 from renderer import (
     PlanConfig,
     RasterRenderer,
@@ -425,8 +426,8 @@ UNREAD = "and a training on aligned crops does not read it: leave it out"
         (["--target", "crops"], "crops is not aligned: give --target what `render-adapt align`"),
         (["--target", "missing"], "missing is not aligned: give --target"),
         (["--target", "adapter"], "adapter is not aligned: give --target"),
-        (["--objects", "ape"], "aligned has no crop of ape: align these first"),
-        (["--objects", "spike=block.ply"], "aligned with another model of spike: align it anew"),
+        (["--objects", "ape"], "aligned has no crop of ape: name what it shows"),
+        (["--objects", "spike=block.ply"], "aligned shows another model of spike than this"),
         (["--channels", "3"], "--channels is of a target's depth"),
         (["--channels", "4"], "--channels is of a target's depth"),
         (["--depth-scale", "0.1"], "--depth-scale is of a target's depth"),
@@ -467,12 +468,17 @@ def test_what_does_not_go_with_it_is_one_sentence_before_anything_is_rendered(
     assert not (tmp_path / "adapter").exists()
 
 
-def edited(parts: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+def edited(
+    parts: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], signed: bool
+) -> Path:
     """A copy of the aligned dataset whose manifest says something else."""
     copy = tmp_path / "edited"
     shutil.copytree(parts / "aligned", copy)
     manifest = json.loads((copy / "manifest.json").read_text())
     change(manifest)
+    if signed:
+        manifest["config_sha256"] = config_hash(manifest)
+        (copy / "dataset.sha256").unlink()
     (copy / "manifest.json").write_text(json.dumps(manifest))
     return copy
 
@@ -485,11 +491,11 @@ def edited(parts: Path, tmp_path: Path, change: Callable[[dict[str, Any]], objec
         (lambda m: m["alignment"]["plan"].pop("size"), "crops of None pixels: align with"),
         (lambda m: m["alignment"]["plan"].update(centre="toe"), "a cut that is not one"),
         (lambda m: m["alignment"]["plan"].update(window="wide"), "a cut that is not one"),
+        (lambda m: m["alignment"]["plan"].update(off_axis="far"), "a cut that is not one"),
         (lambda m: m["alignment"]["plan"].pop("window"), "a cut that is not one"),
         (lambda m: m["alignment"].update(plan="here"), "is not aligned"),
         (lambda m: m.update(alignment=[1]), "is not aligned"),
-        (lambda m: m["objects"].clear(), "is not the file that was written"),
-        (lambda m: m.update(seed=9), "is not the file that was written"),
+        (lambda m: m["objects"]["spike"].clear(), "shows another model of spike"),
     ],
 )
 def test_an_aligned_dataset_that_is_none_is_refused(
@@ -499,8 +505,18 @@ def test_an_aligned_dataset_that_is_none_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train(parts, tmp_path / "adapter", target=edited(parts, tmp_path, change), code=1)
+    target = edited(parts, tmp_path, change, signed=True)
+    train(parts, tmp_path / "adapter", target=target, code=1)
     assert pattern in said(capsys)
+
+
+@pytest.mark.usefixtures("nothing_is_rendered")
+def test_a_manifest_that_was_changed_is_not_learnt_by(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = edited(parts, tmp_path, lambda m: m.update(seed=9), signed=False)
+    train(parts, tmp_path / "adapter", target=target, code=1)
+    assert "is not the file that was written" in said(capsys)
 
 
 @pytest.mark.usefixtures("nothing_is_rendered")

@@ -1,4 +1,4 @@
-"""What is done on a GPU: in order, in pieces, and packed into files that can be carried."""
+"""What is done on a GPU: in order, side by side, in time, and packed so that it can be carried."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu
-from benchmarks.gpu import (
-    MIB,
-    PIECES,
-    Folders,
-    Piece,
-    PieceCommand,
-    bundle,
-    pack,
-    run_pieces,
-    unpack,
-)
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import carrying, generator, running
+from benchmarks.gpu.carrying import MIB, open_data, pack, unpack, write_data
+from benchmarks.gpu.ceilings import hardware
+from benchmarks.gpu.pieces import LINEMOD, PIECES, Piece, Step
+from benchmarks.gpu.running import Place, Report, arguments_of, run_piece
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path / "data", tmp_path / "work", tmp_path / "results")
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "data", tmp_path / "work")
 
 
 def write(path: Path, size: int = 3) -> Path:
@@ -39,171 +38,297 @@ def write(path: Path, size: int = 3) -> Path:
     return path
 
 
+def python(code: str, name: str = "a", minutes: float = 1.0, **settings: Any) -> Step:
+    return Step(name, ("-c", code), minutes, **settings)
+
+
+def run(place: Place, steps: Sequence[Step], seconds: float = 60.0, at_once: int = 1) -> list[str]:
+    """Steps that are not done; the report lies in `place.work`."""
+    report = Report({}, [place.work / "report.json"], place)
+    return run_piece(Piece("made up", 1.0, tuple(steps), at_once=at_once), place, seconds, report)
+
+
+def told(place: Place) -> dict[str, Any]:
+    report = json.loads((place.work / "report.json").read_text())
+    return {name: step["status"] for name, step in report["steps"].items()}
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_it_says_so_in_one_sentence() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", "--piece", "2"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert run.returncode == 1
-    assert run.stdout == ""
-    assert re.fullmatch(r"benchmarks.gpu: no CUDA device was found; [^.\n]*\n", run.stderr)
+def test_without_a_gpu_it_says_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from benchmarks.gpu import __main__ as gpu; gpu.NEEDED_ON_A_GPU = {}; "
+        "sys.argv[1:] = ['--piece', '1']; sys.exit(gpu.main())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert re.fullmatch(r"benchmarks.gpu: no CUDA device was found; [^.\n]*\n", result.stderr)
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "NEEDED", ("torch", "a_package_that_nobody_has"))
-    assert gpu.missing().startswith("a_package_that_nobody_has cannot be imported here")
+    needed = {"torch": "torch", "its-name": "a_module.that_nobody_has", "other": "scipy.nothing"}
+    monkeypatch.setattr(gpu, "NEEDED", needed)
+    assert gpu.missing(rehearsal=True).startswith("its-name, other cannot be imported here")
 
 
-def python(code: str, name: str = "a") -> PieceCommand:
-    return PieceCommand(name, lambda folders, minutes: ["-c", code])
-
-
-def pieces(monkeypatch: pytest.MonkeyPatch, *commands: PieceCommand) -> None:
-    made = tuple(Piece(command.name, (), (command,)) for command in commands)
-    monkeypatch.setattr(gpu, "PIECES", made)
-
-
-def test_pieces_run_in_order_and_what_succeeded_is_not_run_again(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_steps_run_in_order_and_what_succeeded_is_not_run_again(
+    place: Place, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     append = f"open({str(log)!r}, 'a').write('%s')"
-    pieces(
-        monkeypatch,
+    steps = [
         python(append % "a", "first"),
         python(append % "b" + "; raise SystemExit(3)", "second"),
         python(append % "c", "third"),
-    )
-    assert run_pieces(range(3), 1.0, folders) == ["second"]
+    ]
+    assert run(place, steps) == ["second"]
     assert log.read_text() == "abc"
-    assert run_pieces(range(3), 1.0, folders) == ["second"]
+    assert told(place)["second"] == "failed with exit code 3"
+    assert run(place, steps) == ["second"]
     assert log.read_text() == "abcb"
 
 
-def test_an_unfinished_piece_is_named_as_the_next(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_a_step_begins_when_those_that_it_needs_have_succeeded(
+    place: Place, tmp_path: Path
 ) -> None:
-    checkpoint = folders.work / "steps"
-    step = (
-        "import pathlib, sys; f = pathlib.Path(sys.argv[1]); f.parent.mkdir(exist_ok=True); "
-        "f.write_text((f.read_text() if f.exists() else '') + '|')"
-    )
-    longer = PieceCommand(
-        "training",
-        lambda folders, minutes: ["-c", step, str(checkpoint)],
-        lambda folders: checkpoint.exists() and len(checkpoint.read_text()) == 2,
-    )
-    pieces(monkeypatch, longer, python("print('last')", "last"))
-    assert run_pieces(range(2), 1.0, folders) == []
-    out = capfd.readouterr().out
-    assert "next: --piece 1" in out
-    assert "last" not in out
-    assert run_pieces(range(2), 1.0, folders) == []
-    out = capfd.readouterr().out
-    assert "last: succeeded" in out
-    assert "nothing is left" in out
-
-
-def test_time_that_is_up_is_kept_to(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(gpu, "LEAST_MINUTES", 0.001)
-    pieces(monkeypatch, python("import time; time.sleep(1e6)", "endless"), python("1", "next one"))
-    assert run_pieces(range(2), 0.02, folders) == ["endless"]
-    out = capfd.readouterr().out
-    assert "killed at the end of its time" in out
-    assert "next: --piece 2" in out
-
-
-def test_commands_are_given_the_minutes_that_are_left(folders: Folders) -> None:
-    (command,) = PIECES[1].commands
-    arguments = list(command.arguments(folders, 7.5))
-    assert arguments[arguments.index("--max-minutes") + 1] == "7.50"
-    assert arguments[arguments.index("--only") + 1] == "mnist-usps/pixelda"
-
-
-@pytest.mark.parametrize(
-    ("unfinished", "finished"),
-    [(0, True), (1, False), (3, False)],
-)
-def test_a_table_is_finished_when_no_row_of_ours_is_open(
-    folders: Folders, unfinished: int, finished: bool
-) -> None:
-    (command,) = PIECES[1].commands
-    assert command.finished is not None
-    assert not command.finished(folders)
-    rows = [
-        {"scenario": "mnist-usps", "system": "pixelda", "open": unfinished},
-        {"scenario": "mnist-usps", "system": "dann", "open": 1},
+    log = tmp_path / "log"
+    append = f"open({str(log)!r}, 'a').write('%s')"
+    steps = [
+        python(append % "a", "evaluation", after=("training",)),
+        python(append % "b", "training"),
+        python("raise SystemExit(1)", "failing"),
+        python(append % "c", "lost", after=("failing",)),
+        python(append % "d", "lost too", after=("lost",)),
     ]
-    folders.results.mkdir()
-    (folders.results / "table1-full.json").write_text(json.dumps({"rows": rows}))
-    assert command.finished(folders) == finished
+    assert run(place, steps, at_once=2) == ["failing", "lost", "lost too"]
+    assert log.read_text() == "ba"
+    assert told(place)["lost"] == "not begun: it needs failing"
+
+
+def meeting(name: str, other: str, **settings: Any) -> Step:
+    """Succeeds if the other one is at work at the same time."""
+    code = (
+        "import pathlib, time; here = pathlib.Path('{work}'); (here / %r).touch()\n"
+        "for _ in range(100):\n"
+        "    if (here / %r).exists(): break\n"
+        "    time.sleep(0.05)\n"
+        "else: raise SystemExit(1)"
+    )
+    return python(code % (name, other), name, **settings)
+
+
+def test_steps_run_beside_each_other_as_many_as_may(place: Place) -> None:
+    assert run(place, [meeting("a", "b"), meeting("b", "a")], at_once=2) == []
+
+
+def test_nothing_runs_beside_what_is_timed(place: Place) -> None:
+    code = (
+        "import pathlib, time; here = pathlib.Path('{work}/busy'); here.touch(exist_ok=False); "
+        "time.sleep(0.3); here.unlink()"
+    )
+    place.work.mkdir()
+    steps = [python(code, "a"), python(code, "b", alone=True), python(code, "c")]
+    assert run(place, steps, at_once=3) == []
+
+
+def test_a_step_that_outlasts_its_time_is_stopped_with_all_that_it_started(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "GRACE_SECONDS", 0.2)
+    code = (
+        "import pathlib, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1e6)'])\n"
+        "pathlib.Path('{work}/child').write_text(str(child.pid)); print('so far', flush=True)\n"
+        "time.sleep(1e6)"
+    )
+    steps = [python(code, "endless", minutes=0.02), python("print('well')", "next one")]
+    assert run(place, steps) == ["endless"]
+    assert told(place) == {"endless": "stopped at the end of its time", "next one": "succeeded"}
+    assert "so far" in (place.logs / "endless.log").read_text()
+    child = Path("/proc") / (place.work / "child").read_text()
+    assert not child.exists() or "Z" in (child / "stat").read_text().split(")")[1][:3]
+
+
+def test_with_no_time_left_nothing_begins_and_figures_are_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LEAST_SECONDS", 5.0)
+    figure = "open('{figures}/rate.json', 'w').write('[7]'); import time; time.sleep(1.5)"
+    assert run(place, [python(figure, "measured"), python("1", "later")], seconds=6.0) == ["later"]
+    report = json.loads((place.work / "report.json").read_text())
+    assert report["figures"] == {"rate": [7]}
+    assert told(place)["later"] == "not begun: the time was up"
+
+
+def test_what_takes_several_calls_goes_on(place: Place) -> None:
+    more = "import pathlib; f = pathlib.Path('{work}/steps'); f.open('a').write('|')"
+    steps = [
+        python(more, "training", finished=lambda work: (work / "steps").read_text() == "||"
+               if (work / "steps").exists() else False),
+        python("1", "test", after=("training",)),
+    ]  # fmt: skip
+    assert run(place, steps) == ["training", "test"]
+    assert told(place)["training"] == "not finished; the same command goes on"
+    assert run(place, steps) == []
+
+
+def test_steps_are_given_what_is_left_and_sizes_for_a_rehearsal(place: Place) -> None:
+    step = Step("s", ("{minutes}", "{device}", "{crops}"), 9.0, {"crops": ("8192", "8")})
+    assert arguments_of(step, place, 60.0) == ["0.90", "cuda", "8192"]
+    rehearsed = Place(place.data, place.work, rehearsal=True)
+    assert arguments_of(step, rehearsed, 60.0) == ["0.90", "cpu", "8"]
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.title)
+def test_pieces_can_be_done(piece: Piece, place: Place) -> None:
+    """Needs are steps before, placeholders are known, and the time that is asked for is enough."""
+    names: list[str] = []
+    for step in piece.steps:
+        assert set(step.after) <= set(names)
+        assert step.name not in names
+        names.append(step.name)
+        for rehearsal in (False, True):
+            there = Place(place.data, place.work, rehearsal)
+            assert "{" not in "".join(arguments_of(step, there, 60.0))
+    assert max(step.minutes for step in piece.steps) < piece.minutes <= 9
 
 
 def test_packed_and_unpacked_are_the_same_files_in_parts_that_can_be_carried(
-    folders: Folders, tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
-    job = folders.work / "paper/full/mnist-usps/pixelda-paper-era/seed0"
     kept = [
-        write(job / "progress.json"),
-        write(job / "pixelda/checkpoint.safetensors", 2 * MIB + 7),
-        write(folders.results / "table1-full.json", 500),
-        write(folders.work / "done.json"),
+        write(place.work / "adapters/best/checkpoint.safetensors", 2 * MIB + 7),
+        write(place.work / "adapters/best/adapter.json"),
+        write(place.figures / "ceilings.json", 500),
+        write(place.logs / "tests.log"),
+        write(place.work / "done.json"),
     ]
-    write(folders.work / "paper/data/mnist.npy", 1000)  # made again from the data
-    write(folders.results / "table1-cpu.json")  # not the GPU's
-    assert pack(folders, tmp_path / "out", part=MIB) == []
+    write(place.work / "linemod_target/rgb/0.png", 1000)  # made again from the data
+    pieces = [Piece("made up", 1.0, (), keep=("adapters/*",))]
+    assert pack(pieces, place, tmp_path / "out", part=MIB) == []
     parts = sorted((tmp_path / "out").iterdir())
     assert [part.stat().st_size for part in parts[:-1]] == [MIB, MIB]
     assert parts[-1].stat().st_size <= MIB
-    there = Folders(tmp_path / "data", tmp_path / "there/work", tmp_path / "there/results")
+    there = Place(tmp_path / "data", tmp_path / "there")
     unpack(tmp_path / "out", there)
-    moved = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
+    moved = [path for path in there.work.rglob("*") if path.is_file()]
     assert len(moved) == len(kept)
     for file in kept:
-        copy = tmp_path / "there" / file.relative_to(tmp_path)
-        assert copy.read_bytes() == file.read_bytes()
+        assert (there.work / file.relative_to(place.work)).read_bytes() == file.read_bytes()
 
 
 def test_what_does_not_fit_is_left_behind_whole_and_named(
-    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = folders.work / "paper/full/linemod-rgb"
-    large = write(jobs / "dsn/seed0/task/checkpoint.safetensors", 3 * MIB)
-    write(jobs / "dsn/seed0/progress.json")
-    small = write(jobs / "dann/seed0/task/checkpoint.safetensors", MIB // 2)
-    write(jobs / "dann/seed0/progress.json")
-    write(jobs / "mmd/seed0/task/checkpoint.safetensors", MIB)  # of a finished training: last
-    write(jobs / "mmd/seed0/result.json")
-    assert pack(folders, tmp_path / "out", limit=MIB)[0] == str(large)
-    assert str(large) in capsys.readouterr().out
-    there = Folders(tmp_path, tmp_path / "there/work", tmp_path / "there/results")
+    write(place.work / "adapters/large/checkpoint", 3 * MIB)
+    write(place.work / "adapters/large/adapter.json")
+    small = write(place.work / "estimators/small/checkpoint", MIB // 2)
+    pieces = [Piece("made up", 1.0, (), keep=("adapters/*", "estimators/*"))]
+    large = str(place.work / "adapters/large")
+    assert pack(pieces, place, tmp_path / "out", limit=MIB) == [large]
+    assert large in capsys.readouterr().out
+    there = Place(tmp_path, tmp_path / "there")
     unpack(tmp_path / "out", there)
-    found = {str(f.relative_to(tmp_path / "there")) for f in there.work.rglob("*") if f.is_file()}
-    prefix = "work/paper/full/linemod-rgb"
-    assert found == {
-        str(small.relative_to(tmp_path)),
-        f"{prefix}/dann/seed0/progress.json",
-        f"{prefix}/mmd/seed0/result.json",
-    }
+    found = [file.relative_to(there.work) for file in there.work.rglob("*") if file.is_file()]
+    assert found == [small.relative_to(place.work)]
     assert sum(part.stat().st_size for part in (tmp_path / "out").iterdir()) <= MIB
 
 
 def test_going_on_from_nothing_begins_anew(
-    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    unpack(tmp_path / "not there", folders)
+    unpack(tmp_path / "not there", place)
     assert "beginning anew" in capsys.readouterr().out
 
 
-def test_a_bundle_is_what_a_piece_needs(tmp_path: Path) -> None:
+def test_data_comes_out_of_a_bundle_as_it_went_in(tmp_path: Path) -> None:
+    """But for test crops that are left out, and their labels."""
     data, out = tmp_path / "data", tmp_path / "out"
-    write(data / "digits/mnist/train-images.gz")
-    write(data / "digits/usps/usps.h5")
-    write(data / "bsds500/train/1.jpg")
-    write(data / "bsds500/test/2.jpg")
-    bundle(PIECES[2], data, out)
-    found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
-    assert found == {"digits/mnist/train-images.gz", "bsds500/train/1.jpg"}
+    models = write(data / "linemod/models/obj_000001.ply", 1000)
+    write(data / "linemod/models/obj_000003.ply")  # none of the five
+    write(data / "linemod/renders/fine/0.png")
+    random = np.random.default_rng(0)
+    names = [f"{number:04}" for number in range(5)]
+    for split in ("train", "test"):
+        labels = {"ape": {name: [1, 0, 0, 0] for name in names}}
+        for name in names:
+            file = data / f"linemod/crops/{split}/ape/{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(file), random.integers(0, 256, (64, 64, 3), np.uint8))
+        (data / f"linemod/crops/{split}/poses.json").write_text(json.dumps(labels))
+    write_data(data, LINEMOD, tmp_path / carrying.DATA, every=2)
+    open_data(tmp_path, out)
+    open_data(tmp_path, out)  # done before
+    kept = {"train": names, "test": names[::2]}
+    found = {str(f.relative_to(out)) for f in out.rglob("*.p*") if f.is_file()}
+    assert found == {
+        "linemod/models/obj_000001.ply",
+        *(f"linemod/crops/{split}/ape/{name}.png" for split in kept for name in kept[split]),
+    }
+    assert (out / "linemod/models/obj_000001.ply").read_bytes() == models.read_bytes()
+    for split, frames in kept.items():
+        labels = json.loads((out / f"linemod/crops/{split}/poses.json").read_text())
+        assert list(labels["ape"]) == frames
+        for name in frames:
+            crop = f"linemod/crops/{split}/ape/{name}.png"
+            assert np.array_equal(cv2.imread(str(out / crop)), cv2.imread(str(data / crop)))
+
+
+def test_packages_that_are_carried_are_pinned_and_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the versions that the tests have run with, and none that the check does not name."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        carrying.subprocess, "run", lambda command, **_: asked.extend(map(str, command))
+    )
+    site = carrying.fetch_packages(tmp_path)
+    versions = dict(word.split("==") for word in asked if re.fullmatch(r"[\w-]+==[\w.]+", word))
+    assert versions.keys() == set(carrying.CARRIED)
+    # Needed by others alone: cyclopts shows help texts with it.
+    assert set(carrying.CARRIED) - {"rich-rst"} <= gpu.NEEDED.keys()
+    assert [file.name for file in site.glob("*/*")] == ["METADATA"]
+
+
+def test_a_rehearsal_measures_and_packs(tmp_path: Path) -> None:
+    """The same script on a processor, in small, but for the tests of code for GPUs."""
+    code = (
+        "import sys; from dataclasses import replace; from benchmarks.gpu import __main__ as gpu\n"
+        "from benchmarks.gpu import generator\n"
+        "kept = [s for s in gpu.PIECES[0].steps if s.name in ('ceilings', 'rasteriser')]\n"
+        "gpu.PIECES = (replace(gpu.PIECES[0], steps=tuple(kept)),); sys.exit(gpu.main())"
+    )
+    out = tmp_path / "out"
+    options = ["--rehearse", "--work", str(tmp_path / "work"), "--out", str(out)]
+    subprocess.run([sys.executable, "-c", code, *options], cwd=ROOT, check=True)
+    report = json.loads((out / "gpu.json").read_text())
+    assert report["rehearsal"] is True
+    assert report["machine"]["packages"]["torch"] == torch.__version__
+    assert {name: step["status"] for name, step in report["steps"].items()} == {
+        "ceilings": "succeeded"
+    }
+    ceilings = report["figures"]["ceilings"]
+    assert ceilings["device"] == hardware(torch.device("cpu"))
+    assert ceilings["copy_gb_per_s"] > 0
+    assert all(ceilings["tflops"][kind] > 0 for kind in ("bf16", "fp16", "tf32", "fp32"))
+    with tarfile.open(out / "state.tar.00") as tar:
+        assert {"done.json", "figures/ceilings.json", "logs/ceilings.log"} <= set(tar.getnames())
+
+
+def test_folded_batch_norms_change_nothing_and_shares_are_of_the_nearer_ceiling() -> None:
+    from adapter import load_adapter
+
+    adapter: Any = load_adapter("shipped", runtime="torch")
+    x, z = torch.rand(2, 4, 64, 64) * 2 - 1, torch.rand(2, 10) * 2 - 1
+    folded = generator.fold(adapter._generator)
+    with torch.inference_mode():
+        assert torch.allclose(folded(x, z), adapter._generator(x, z), atol=1e-5)
+    operations, values = generator.work_of(folded, 4, 64, 10)
+    ceilings = {"tflops": {"bf16": operations / 1e12}, "copy_gb_per_s": values * 2 / 1e9}
+    # Both ceilings are one crop a second, and half of that is half of each.
+    figures = generator.shares({"crops_per_s": 0.5}, "bf16", (operations, values), ceilings)
+    assert figures["share_of_matrix_product"] == figures["share_of_floor"] == 0.5
+    narrow = {**ceilings, "copy_gb_per_s": values / 1e9}
+    figures = generator.shares({"crops_per_s": 0.5}, "bf16", (operations, values), narrow)
+    assert figures["share_of_floor"] == 1.0

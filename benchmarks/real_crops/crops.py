@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from benchmarks.align import straight_rotations
 from cad_models import CadModel
-from render_adapt import DatasetError, load
-from render_adapt._align.search import Poses, PoseSearch
-from render_adapt._align.source import DenseCrops, at_size
-from render_adapt._formats.pixel_centre import recounted
+from render_adapt import DatasetError
+from render_adapt._align.source import DenseCrops, dense_crops
+from render_adapt._pairs.labelled import read_posed_crops
 from render_adapt._paper.scenarios.data_files import read_labels, read_rgb
 from render_adapt._paper.scenarios.linemod_crops import OBJECTS, SIZE, TURNED_ABOUT_Z
 from renderer import matrix_from_quaternion, quaternion_from_matrix, turn_towards
 
-_AT_ONCE = 256
 _HELD_OUT, _LEAST_SHARE = 500, 0.1
 
 
@@ -79,26 +77,10 @@ def read_set(folder: Path, models: Sequence[CadModel], count: int, threads: int)
     Raises:
         DatasetError: it cannot be read, or is of other objects, or of crops of another size.
     """
-    dataset = load(folder)
-    count = min(count, len(dataset))
-    columns = {name: column[:count] for name, column in dataset.columns.items()}
     _refuse_others(folder, models)
-    names = [model.name for model in models]
-    which = np.array([names.index(name) for name in columns["object"]])
-    rgb = np.empty((count, SIZE, SIZE, 3), np.uint8)
-    shown = np.empty((count, SIZE, SIZE), np.bool_)
-    for row in range(count):
-        crop = dataset[row]
-        if crop.rgb.shape != rgb.shape[1:]:
-            raise DatasetError(f"{folder} has crops of another size: make it with `size` {SIZE}")
-        rgb[row], shown[row] = crop.rgb, crop.mask_visib[0]
-    written = np.asarray(columns["camera_matrix"]).reshape(count, 3, 3)
-    camera = recounted(written, dataset[0].pixel_centre, 0.5)
-    rotation = matrix_from_quaternion(np.asarray(columns["quaternion"]))
-    poses = Poses(which, rotation, np.asarray(columns["translation"]), camera)
-    mask, coordinates = _drawn(poses, shown, models, threads)
-    straight = quaternion_from_matrix(straightened(rotation, camera)).astype(np.float32)
-    return LabelledCrops(DenseCrops(rgb, which, mask, coordinates), straight)
+    crops = read_posed_crops(folder, models, SIZE, count)
+    straight = quaternion_from_matrix(straightened(crops.rotation, crops.camera_matrix))
+    return LabelledCrops(dense_crops(crops, models, threads), straight.astype(np.float32))
 
 
 def joined(parts: Sequence[LabelledCrops]) -> LabelledCrops:
@@ -162,21 +144,3 @@ def _refuse_others(folder: Path, models: Sequence[CadModel]) -> None:
                 f"{folder} shows {name}, which is none of {', '.join(known)} as they are in "
                 "LINEMOD's models: make it with `models` DATA/linemod/models"
             )
-
-
-def _drawn(
-    poses: Poses, shown: NDArray[np.bool_], models: Sequence[CadModel], threads: int
-) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-    """Masks and object coordinates at half the crops' size."""
-    search, side = PoseSearch(models, SIZE, threads), SIZE // 2
-    mask = np.empty((len(poses), side, side), np.bool_)
-    coordinates = np.empty((len(poses), side, side, 3), np.uint8)
-    for first in range(0, len(poses), _AT_ONCE):
-        rows = slice(first, first + _AT_ONCE)
-        plans = at_size(search.plans(poses[rows]), side)
-        drawn = search.renderer.render(plans, surface_maps=True)
-        assert drawn.object_coordinates is not None
-        seen = shown[rows].reshape(-1, side, 2, side, 2).any(axis=(2, 4))
-        mask[rows] = drawn.mask & seen
-        coordinates[rows] = np.rint(255 * drawn.object_coordinates)
-    return mask, coordinates

@@ -22,11 +22,13 @@ from render_adapt._align.network import CoordinateNetwork
 from render_adapt._align.result import Result, make_result, sure_crops
 from render_adapt._align.settings import AlignConfig, AlignSummary
 from render_adapt._align.sheet import SHEET
-from render_adapt._align.source import Source
+from render_adapt._align.source import DenseCrops, Source, dense_crops
 from render_adapt._align.table import TABLE
 from render_adapt._align.training import autocast, train_further, train_network
 from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
+from render_adapt._pairs.labelled import read_posed_crops
+from render_adapt._runs.manifest import read_manifest
 from render_adapt._train import TARGET_SHEET, FoundTarget, read_camera_crops
 from renderer import PlanConfig, Randomization
 
@@ -36,7 +38,7 @@ OnProgress = Callable[[str, int, int], None]
 _NOT_DECISIVE = (
     "out", "target", "models", "photographs", "randomize", "max_minutes", "device", "threads",
     "checkpoint_every", "precision", "window", "centre", "off_axis", "distance", "objects", "units",
-    "channels", "depth_scale",
+    "adapted", "channels", "depth_scale",
 )  # fmt: skip
 """Settings that decide nothing, or stand in the description as what they lead to."""
 
@@ -138,15 +140,19 @@ def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNet
     """The network, and how many steps it has of all that it is to have."""
     config = task.config
     renders = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
+    crops: tuple[DenseCrops, ...] = (renders,)
+    if config.adapted is not None:
+        adapted = read_posed_crops(config.adapted, task.models, config.size)
+        crops = (renders, dense_crops(adapted, task.models, task.threads))
     network, steps = train_network(
-        renders, task.names, config, config.working, lambda k, n: show("training", k, n)
+        crops, task.names, config, config.working, lambda k, n: show("training", k, n)
     )
     if steps < config.steps:
         return network, steps
     for number in range(1, config.rounds + 1):
         result, _ = _align(task, network, show)
         network, more = train_further(
-            network, renders, sure_crops(result, task.models, task.threads), task.names, config,
+            network, crops, sure_crops(result, task.models, task.threads), task.names, config,
             number, lambda k, n: show("training on", k, n),
         )  # fmt: skip
         steps += more
@@ -195,8 +201,14 @@ def _describe(task: _Task, source: Source) -> dict[str, Any]:
         "plan": asdict(task.plan),
         "randomization": randomization,
         "photographs": fingerprint_of(source.photographs),
+        **_described_dataset(config.adapted),
         "target": fingerprint_of([target.images, target.centre_depth]),
     }
+
+
+def _described_dataset(adapted: Path | None) -> dict[str, Any]:
+    """What is learnt from beside renders, where there is some."""
+    return {} if adapted is None else {"adapted": read_manifest(adapted)["config_sha256"]}
 
 
 def _counts(task: _Task, result: Result, calibrated: Calibrated) -> dict[str, Any]:

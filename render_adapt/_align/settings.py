@@ -55,6 +55,9 @@ class AlignConfig:
     randomize: str | None = None
     """What differs between these renders, as for a run (docs/randomization.md); strong, but for
     what docs/align.md says, if not given."""
+    adapted: Path | None = None
+    """A dataset of these objects to learn from beside the renders, half of each batch: one that an
+    adapter made of an earlier alignment of the target (docs/best.md)."""
     window: float | None = None
     """Side of the square that a crop shows at the object's distance, millimetres; what the target
     says of itself, else 200."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from render_adapt._align.search import Poses, PoseSearch
+from render_adapt._pairs.labelled import PosedCrops
 from render_adapt._run_models import blend_file
 from renderer import (
     CropBatch,
@@ -129,6 +131,32 @@ class Source:
         # What a board hides is known of the picture alone.
         shown = taken.mask_visib.reshape(len(taken), side, 2, side, 2).any(axis=(2, 4))
         return drawn.mask_visib & shown, np.rint(255 * drawn.object_coordinates).astype(np.uint8)
+
+
+def dense_crops(crops: PosedCrops, models: Sequence[CadModel], threads: int) -> DenseCrops:
+    """Crops of a dataset with masks and object coordinates, drawn in the poses that it states.
+
+    Args:
+        crops: N of S x S pixels.
+        models: the objects.
+        threads: of the processor.
+    """
+    count, size = crops.rgb.shape[:2]
+    side, search = size // 2, PoseSearch(models, size, threads)
+    mask = np.empty((count, side, side), np.bool_)
+    coordinates = np.empty((count, side, side, 3), np.uint8)
+    for first in range(0, count, _AT_ONCE):
+        rows = slice(first, first + _AT_ONCE)
+        poses = Poses(
+            crops.object_index[rows], crops.rotation[rows], crops.translation[rows],
+            crops.camera_matrix[rows],
+        )  # fmt: skip
+        drawn = search.renderer.render(at_size(search.plans(poses), side), surface_maps=True)
+        assert drawn.object_coordinates is not None
+        shown = crops.shown[rows].reshape(-1, side, 2, side, 2).any(axis=(2, 4))
+        mask[rows] = drawn.mask & shown
+        coordinates[rows] = np.rint(255 * drawn.object_coordinates)
+    return DenseCrops(crops.rgb, crops.object_index, mask, coordinates)
 
 
 def at_size(plans: Plans, size: int) -> Plans:

@@ -52,7 +52,7 @@ class NetworkSettings:
 
 
 def train_network(
-    crops: DenseCrops,
+    crops: tuple[DenseCrops, ...],
     objects: tuple[str, ...],
     config: AlignConfig,
     folder: Path,
@@ -61,7 +61,7 @@ def train_network(
     """Train up to `config.steps`, or for `config.max_minutes`, from where the checkpoint is.
 
     Args:
-        crops: to learn from.
+        crops: to learn from, as many of each set in a batch as of the others.
         objects: their names.
         config: how.
         folder: of the checkpoint; what is there is continued.
@@ -73,23 +73,23 @@ def train_network(
     Raises:
         AdapterError: the checkpoint is damaged or of another run, or the training diverged.
     """
-    return _train(Lesson((crops,)), objects, config, folder, on_progress)
+    return _train(Lesson(crops), objects, config, folder, on_progress)
 
 
 def train_further(
     network: CoordinateNetwork,
-    renders: DenseCrops,
+    crops: tuple[DenseCrops, ...],
     sure: DenseCrops,
     objects: tuple[str, ...],
     config: AlignConfig,
     number: int,
     on_progress: OnProgress | None = None,
 ) -> tuple[CoordinateNetwork, int]:
-    """Train a network on, half of each batch renders and half crops of the target.
+    """Train a network on, with crops of the target in each batch, as many as of every other set.
 
     Args:
         network: as it is.
-        renders: with their labels.
+        crops: what it has learnt from so far.
         sure: crops of the target with what is taken for their labels.
         objects: their names.
         config: how.
@@ -103,7 +103,7 @@ def train_further(
         AdapterError: as for `train_network`.
     """
     first = config.steps + (number - 1) * config.round_steps
-    lesson = Lesson((renders, sure), first, network.state_dict())
+    lesson = Lesson((*crops, sure), first, network.state_dict())
     further = replace(
         config, steps=config.round_steps, learning_rate=_FURTHER * config.learning_rate
     )

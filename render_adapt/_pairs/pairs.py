@@ -14,9 +14,9 @@ from adapter._cut import read_cut
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
-from render_adapt._readers.load import load
+from render_adapt._pairs.labelled import PosedCrops, read_posed_crops
 from render_adapt._runs.manifest import MANIFEST, read_manifest, refuse_changed_manifest
-from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans, matrix_from_quaternion
+from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans
 
 LIGHTS = 4
 """Renders of each pair, each in another light."""
@@ -43,10 +43,10 @@ def read_pairs(
 
     Raises:
         DatasetError: the dataset cannot be read, or has no crop of these models, or of other ones
-            with the same name.
+            with the same name, or crops of another size.
     """
-    rgb, plans = _poses(folder, models, plan)
-    count = len(rgb)
+    crops = read_posed_crops(folder, models, plan.size)
+    plans, count = _plans(crops, models, plan), len(crops)
     renders = np.empty((count, LIGHTS, 4, plan.size, plan.size), np.float16)
     masks = np.empty((count, plan.size, plan.size), np.bool_)
     for light in range(LIGHTS):
@@ -57,8 +57,8 @@ def read_pairs(
             centre = lit.centre_depth[rows]
             renders[rows, light] = encode(drawn.rgb, drawn.depth, centre, plan.window)
             masks[rows] = drawn.mask
-    behind = fill_backgrounds(rgb, masks, seed, on_progress)
-    return AlignedPairs(renders, _encoded(rgb), _encoded(behind))
+    behind = fill_backgrounds(crops.rgb, masks, seed, on_progress)
+    return AlignedPairs(renders, _encoded(crops.rgb), _encoded(behind))
 
 
 def _encoded(rgb: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -76,29 +76,14 @@ def _lit(
     )  # fmt: skip
 
 
-def _poses(
-    folder: Path, models: Sequence[CadModel], plan: PlanConfig
-) -> tuple[NDArray[np.uint8], Plans]:
-    """(N, S, S, 3) crops and the plans that show the same."""
-    _refuse_other_models(folder, models)
-    dataset = load(folder)
-    names = [model.name for model in models]
-    ours = np.flatnonzero(np.isin(dataset.columns["object"], names))
-    if not len(ours):
-        raise DatasetError(f"{folder} has no crop of {', '.join(names)}: align these first")
-    crops = [dataset[int(row)] for row in ours]
-    rgb = np.stack([crop.rgb for crop in crops])
-    which = np.array([names.index(name) for name in np.asarray(dataset.columns["object"])[ours]])
-    rotation = matrix_from_quaternion(np.asarray(dataset.columns["quaternion"])[ours])
-    translation = np.asarray(dataset.columns["translation"])[ours].astype(np.float64)
-    camera = np.asarray(dataset.columns["camera_matrix"])[ours].reshape(-1, 3, 3).copy()
-    camera[:, :2, 2] += 0.5 - crops[0].pixel_centre
-    points = centre_points(models, plan.centre)[which]
-    middle = (rotation @ points[:, :, None])[:, :, 0] + translation
-    plans = make_plans(plan, models, 0, 0, len(ours))
-    return rgb, replace(
-        plans, object_index=which.astype(np.int32), rotation=rotation, translation=translation,
-        camera_matrix=camera, centre_depth=middle[:, 2],
+def _plans(crops: PosedCrops, models: Sequence[CadModel], plan: PlanConfig) -> Plans:
+    """What shows the same as some crops."""
+    points = centre_points(models, plan.centre)[crops.object_index]
+    middle = (crops.rotation @ points[:, :, None])[:, :, 0] + crops.translation
+    return replace(
+        make_plans(plan, models, 0, 0, len(crops)), centre_depth=middle[:, 2],
+        object_index=crops.object_index.astype(np.int32), rotation=crops.rotation,
+        translation=crops.translation, camera_matrix=crops.camera_matrix,
     )  # fmt: skip
 
 
@@ -106,7 +91,7 @@ def aligned_cut(folder: Path, size: int) -> TargetCut:
     """How the crops of an aligned dataset were cut.
 
     Raises:
-        DatasetError: it is none, or has crops of another size.
+        DatasetError: it is none, has crops of another size, or was changed.
         AdapterError: it does not say how they were cut.
     """
     alignment = read_manifest(folder).get("alignment") if (folder / MANIFEST).exists() else None
@@ -120,21 +105,10 @@ def aligned_cut(folder: Path, size: int) -> TargetCut:
         raise DatasetError(
             f"{folder} has crops of {plan.get('size')!s:.20} pixels: align with `size` {size}"
         )
+    refuse_changed_manifest(folder)
     fields = {
         "centre": plan.get("centre"),
         "window_mm": plan.get("window"),
         "off_axis_degrees": plan.get("off_axis") or 0.0,
     }
     return read_cut(fields, folder / MANIFEST)
-
-
-def _refuse_other_models(folder: Path, models: Sequence[CadModel]) -> None:
-    manifest = read_manifest(folder)
-    refuse_changed_manifest(folder)
-    objects = manifest.get("objects")
-    for model in models:
-        about = objects.get(model.name) if isinstance(objects, dict) else None
-        if isinstance(about, dict) and about.get("sha256") != model.sha256:
-            raise DatasetError(
-                f"{folder} was aligned with another model of {model.name}: align it anew"
-            )
