@@ -21,6 +21,7 @@ CHANNELS = (
 )
 LEARNING_PRESETS = (
     ("fast", "Fast", "For a processor without a GPU: hours"),
+    ("best", "Best", "For crops that render-adapt align has aligned"),
     ("linemod-masked", "Paper", "As in the PixelDA paper: for a GPU"),
 )
 

@@ -60,7 +60,8 @@ class TrainRun:
     objects: tuple[str, ...]
     """Objects that the camera's crops show: names, or NAME=FILE for a mesh of your own."""
     target: Path
-    """Unlabelled camera crops: a folder of images (with or without depth) or a BOP dataset."""
+    """Unlabelled camera crops: a folder of images (with or without depth) or a BOP dataset; for
+    `preset` best what `render-adapt align` wrote."""
     out: Path
     """Folder of the trained adapter; a run that was stopped continues from OUT.training."""
     models: Path | None = None

@@ -32,7 +32,8 @@ class TrainConfig:
     """Decides weights, order of the data, noise and dropout."""
 
     architecture: str = "pixelda"
-    """The generator's kind: pixelda, or what another package brings (docs/extending.md)."""
+    """The generator's kind: pixelda, layered (for aligned crops, as `preset` best has it), or what
+    another package brings (docs/extending.md)."""
     noise_dimension: Whole = 10
     """Length of the noise vector z, drawn from U(-1, 1); 0 for a generator that takes none."""
     width: Count = 64

@@ -246,8 +246,9 @@ def train(
     Parameters
     ----------
     preset
-        Settings to start from: fast (for processors without a GPU), or the paper's linemod,
-        linemod-masked, mnistm, usps.
+        Settings to start from: fast (for processors without a GPU); best (for what `render-adapt
+        align` wrote of the camera's crops, docs/best.md); or the paper's linemod, linemod-masked,
+        mnistm, usps.
     dry_run
         Say what there is to learn from, draw it, and stop.
     """

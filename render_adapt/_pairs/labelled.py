@@ -84,6 +84,6 @@ def _refuse_other_models(folder: Path, models: Sequence[CadModel]) -> None:
         about = objects.get(model.name) if isinstance(objects, dict) else None
         if isinstance(about, dict) and about.get("sha256") != model.sha256:
             raise DatasetError(
-                f"{folder} shows another model of {model.name} than this: give the one that it was made "
-                "with, or make it anew"
+                f"{folder} shows another model of {model.name} than this: give the one that it "
+                "was made with, or make it anew"
             )
