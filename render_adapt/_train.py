@@ -137,12 +137,18 @@ class FoundTarget:
     """A picture of the crops as the network sees them."""
 
 
-def find_target(run: TrainRun) -> FoundTarget:
+def find_target(run: TrainRun, config: TrainConfig | None = None) -> FoundTarget:
     """Read what a training would learn from, and draw it, without training.
 
+    Args:
+        run: the training.
+        config: how it would be done, where its target may have to be aligned.
+
     Raises:
-        RenderAdaptError: one sentence that says why.
+        RenderAdaptError: one sentence that says why it cannot be.
     """
+    if config is not None and config.pair_weight:
+        run = _of_pairs(run, config)
     _, _, target = read_camera_crops(run)
     return target
 

@@ -189,14 +189,14 @@ def cut_of(parts: Path) -> TargetCut:
     return TargetCut(plan["centre"], plan["window"], plan["off_axis"] or 0.0)
 
 
-def test_a_run_has_them_behind_its_objects(dataset: Path, parts: Path) -> None:
+def test_a_run_has_them_behind_its_objects_to_the_bit(dataset: Path, parts: Path) -> None:
     crops = list(load(dataset))
     assert len(crops) == 10
     kernel = np.ones((3, 3), np.uint8)
+    backgrounds = np.stack(load_photographs(parts / "adapter" / BACKGROUNDS))
     for crop in crops:
         far = cv2.dilate(crop.mask[0].astype(np.uint8), kernel) == 0
-        assert 0 < crop.rgb[far].mean() < DARK
-        assert crop.rgb[far].max() < DARK + 6
+        assert (backgrounds[:, far] == crop.rgb[far]).all(axis=(1, 2)).sum() == 1
         assert crop.rgb[crop.mask[0]].mean() > 2 * DARK
         assert crop.depth is not None
         np.testing.assert_array_equal(crop.depth > 0, crop.mask_visib[0])
@@ -517,6 +517,17 @@ def test_a_manifest_that_was_changed_is_not_learnt_by(
     target = edited(parts, tmp_path, lambda m: m.update(seed=9), signed=False)
     train(parts, tmp_path / "adapter", target=target, code=1)
     assert "is not the file that was written" in said(capsys)
+
+
+@pytest.mark.usefixtures("nothing_is_rendered")
+def test_a_dry_run_says_what_would_be_learnt_from(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(parts, tmp_path / "adapter", "--dry-run")
+    assert "target: 16 crops from train/000000/rgb/" in capsys.readouterr().out
+    assert (tmp_path / "adapter.training/target.png").is_file()
+    train(parts, tmp_path / "adapter", "--dry-run", target=parts / "crops", code=1)
+    assert "crops is not aligned" in said(capsys)
 
 
 @pytest.mark.usefixtures("nothing_is_rendered")

@@ -32,8 +32,10 @@ from adapter._training.compilation import compiling
 from adapter._training.crops import Crops
 from adapter._training.device import ResidentBatches
 from adapter._training.engine import take_step
+from adapter._training.paired import PairedTraining
 from adapter._training.pixelda import PixelDA
 from checked_settings import SettingError
+from tests import paired_toy
 from tests.pixelda_toy import LEARNS, TOY, toy_source, toy_target
 
 SOURCE, TARGET = toy_source(), toy_target()
@@ -186,6 +188,14 @@ def cogan() -> CoGan:
         pytest.param(lambda: baseline(system="dann", optimizer="adam", ema=0.9), id="dann"),
         pytest.param(lambda: baseline(system="dsn"), id="dsn"),
         pytest.param(cogan, id="cogan"),
+        pytest.param(
+            lambda: PairedTraining(
+                paired_toy.toy_source(12),
+                paired_toy.toy_pairs(10),
+                replace(paired_toy.TOY, device="cuda"),
+            ),
+            id="pairs",
+        ),
     ],
 )
 def test_a_step_waits_for_the_gpu_only_where_losses_are_read(make: Callable[[], Training]) -> None:

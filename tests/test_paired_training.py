@@ -337,15 +337,23 @@ def test_every_setting_is_read_or_refused() -> None:
     assert {*OTHER_VALUES, *READ, *WITHOUT_EFFECT, *IN_LONGER_RUNS} == names
 
 
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is learnt in two steps with the toy's settings."""
+    config = replace(TOY, steps=2)
+    folder = tmp_path_factory.mktemp("plain")
+    return dict(read_checkpoint(train_on_pairs(SOURCE, PAIRS, config, folder))[0])
+
+
 @pytest.mark.parametrize("name", READ)
-def test_settings_that_are_read_change_what_is_learnt(name: str, tmp_path: Path) -> None:
-    base = replace(TOY, steps=3)
-    plain, _ = read_checkpoint(train_on_pairs(SOURCE, PAIRS, base, tmp_path / "plain"))
-    config = replace(base, **{name: READ[name]})
-    other, _ = read_checkpoint(train_on_pairs(SOURCE, PAIRS, config, tmp_path / "other"))
+def test_settings_that_are_read_change_what_is_learnt(
+    name: str, two_steps: dict[str, Any], tmp_path: Path
+) -> None:
+    config = replace(TOY, steps=2, **{name: READ[name]})
+    other, _ = read_checkpoint(train_on_pairs(SOURCE, PAIRS, config, tmp_path))
     assert any(
         value.shape != other[key].shape or not torch.equal(value, other[key])
-        for key, value in plain.items()
+        for key, value in two_steps.items()
         if key in other
     )
 
@@ -374,3 +382,31 @@ def test_two_trainings_in_one_folder_at_once_are_refused(
 
     train_on_pairs(SOURCE, PAIRS, replace(TOY, steps=2), tmp_path, on_progress=begin_another)
     assert tried == [1, 2]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_trains_as_the_processor_does_and_goes_on_from_it(
+    precision: str, tmp_path: Path
+) -> None:
+    first: dict[str, list[Progress]] = {"cpu": [], "cuda": []}
+    for device, seen in first.items():
+        config = replace(TOY, steps=1, device=device, precision=precision)  # type: ignore[arg-type]
+        train_on_pairs(SOURCE, PAIRS, config, tmp_path / device, on_progress=seen.append)
+    found, expected = (first[device][0].losses for device in ("cuda", "cpu"))
+    assert found == pytest.approx(expected, rel=5e-2, abs=1e-2)
+    config = replace(TOY, steps=4, device="cuda", precision=precision)  # type: ignore[arg-type]
+    checkpoint = train_on_pairs(SOURCE, PAIRS, config, tmp_path / "cpu")
+    save_adapter(checkpoint, tmp_path / "adapter", preset="toy", provenance="")
+    assert read_info(tmp_path / "adapter").steps == 4
+
+
+@pytest.mark.parametrize("fit", [True, False], ids=["resident", "too large"])
+def test_crops_that_lie_on_the_device_are_learnt_from_alike(
+    fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = AlignedPairs(**{name: one.astype(np.float16) for name, one in vars(PAIRS).items()})
+    plain, _ = read_checkpoint(train_on_pairs(SOURCE, half, TOY, tmp_path / "plain"))
+    monkeypatch.setattr("adapter._training.device._fit_on", lambda *_: fit)
+    other, _ = read_checkpoint(train_on_pairs(SOURCE, half, TOY, tmp_path / "other"))
+    assert all(torch.equal(value, other[name]) for name, value in plain.items())

@@ -256,7 +256,7 @@ def train(
         raise WrongValue("preset", preset, alternatives(PRESETS))
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
     if dry_run:
-        print_target(find_target(run))
+        print_target(find_target(run, config))
         return
     with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
         task = progress.add_task("rendering the source crops", total=config.steps)
