@@ -346,7 +346,8 @@ def test_the_adapters_tensor_is_the_adapters(make: Make) -> None:
         batch = renderer.render(plans)
         expected = encode(batch.rgb, batch.depth, plans.centre_depth, window)
         assert found.device == renderer.device
-        np.testing.assert_array_equal(found.cpu().numpy(), expected)
+        # A GPU may divide to another last bit.
+        np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=0, atol=2**-22)
 
 
 def test_no_crops_are_an_empty_batch(make: Make) -> None:

@@ -29,12 +29,14 @@ class BatchNorm(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
+    ones: Tensor
 
     def __init__(self, features: int, momentum: float = 0.1, epsilon: float = 1e-3) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("ones", torch.ones(features), persistent=False)
         self.momentum = momentum
         self.epsilon = epsilon
         self.update_statistics = True
@@ -45,6 +47,8 @@ class BatchNorm(nn.Module):
             x,
             self.running_mean if use_running else None,
             self.running_var if use_running else None,
+            # On a GPU torch cannot differentiate an offset without a scale.
+            weight=self.ones if x.is_cuda else None,
             bias=self.bias,
             training=self.training,
             momentum=self.momentum,

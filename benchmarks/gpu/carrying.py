@@ -160,7 +160,7 @@ def _as_webp(file: Path, copy: Path) -> None:
 
 
 def _archive(archive: Path, files: Iterable[tuple[Path, str]]) -> None:
-    with tarfile.open(archive, "w:xz") as tar:
+    with tarfile.open(archive, "w:xz", dereference=True) as tar:
         for file, name in files:
             tar.add(file, name, recursive=False)
 

@@ -36,6 +36,11 @@ def seconds_of(work: Callable[[], object], device: torch.device, repeats: int) -
     return [a.elapsed_time(b) / 1000 for a, b in itertools.pairwise(marks)]
 
 
+def significant(value: float) -> float:
+    """With four digits, however small."""
+    return float(f"{value:.4g}")
+
+
 def allow_tf32(allowed: bool) -> None:
     """Whether products and convolutions of float32 may take 10 bits of mantissa."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
@@ -91,11 +96,11 @@ def main() -> int:
     def write() -> None:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
-    report["copy_gb_per_s"] = round(copied(arguments.copy_gib, device) / 1e9, 1)
+    report["copy_gb_per_s"] = significant(copied(arguments.copy_gib, device) / 1e9)
     print(f"{report['device']}\ncopy: {report['copy_gb_per_s']} GB/s", flush=True)
     write()
     for kind in KINDS:
-        report["tflops"][kind] = round(multiplied(arguments.side, kind, device) / 1e12, 2)
+        report["tflops"][kind] = significant(multiplied(arguments.side, kind, device) / 1e12)
         print(f"matrix product, {kind}: {report['tflops'][kind]} TFLOP/s", flush=True)
         write()
     return 0

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapter import load_adapter
 from adapter._networks.pixelda import BatchNorm, NoiseImage, ResidualBlock
-from benchmarks.gpu.ceilings import allow_tf32, hardware, seconds_of
+from benchmarks.gpu.ceilings import allow_tf32, hardware, seconds_of, significant
 
 REPEATS = 9
 BYTES = {"bf16": 2, "fp16": 2, "tf32": 4, "fp32": 4}
@@ -151,7 +151,7 @@ def measure(
     seconds = statistics.median(seconds_of(run, x.device, REPEATS))
     levels = LEVELS * (result()[:_COMPARED].float() - expected).abs()
     return {
-        "crops_per_s": round(len(x) / seconds, 1),
+        "crops_per_s": significant(len(x) / seconds),
         "levels_off": {
             "mean": round(float(levels.mean()), 4),
             "most": round(float(levels.max()), 3),
@@ -170,9 +170,9 @@ def shares(
         operations / (1e12 * product), values * BYTES[precision] / (1e9 * ceilings["copy_gb_per_s"])
     )
     return {
-        "tflops": round(rate, 2),
-        "share_of_matrix_product": round(rate / product, 4),
-        "share_of_floor": round(figures["crops_per_s"] * seconds, 4),
+        "tflops": significant(rate),
+        "share_of_matrix_product": significant(rate / product),
+        "share_of_floor": significant(figures["crops_per_s"] * seconds),
     }
 
 
