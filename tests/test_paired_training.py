@@ -323,8 +323,8 @@ READ: dict[str, Any] = {
     "batch": 6, "blocks": 2, "clip_norm": 0.001, "discriminator_color": 0.0,
     "discriminator_learning_rate": 1e-3, "discriminator_shift": 0, "discriminator_width": 4,
     "ema": 0.05, "gan_loss": "minimax", "generator_weight": 0.5, "learning_rate": 1e-3,
-    "noise_dimension": 3, "pair_weight": 1.0, "precision": "bf16", "seed": 1, "weight_decay": 1.0,
-    "width": 16,
+    "noise_dimension": 3, "pair_hue": 90.0, "pair_weight": 1.0, "precision": "bf16", "seed": 1,
+    "weight_decay": 1.0, "width": 16,
 }  # fmt: skip
 WITHOUT_EFFECT = {
     "architecture", "steps", "max_minutes", "device", "threads", "checkpoint_every", "tensorboard",

@@ -11,7 +11,7 @@ import torch
 from adapter import BaselineConfig, TrainingCollapsed
 from adapter._batches import Rows
 from adapter._training.aligning import ramp_after
-from adapter._training.augmentation import augment
+from adapter._training.augmentation import augment, turned_hues
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
 from adapter._training.schedule import rate_factor
 from tests.pixelda_toy import toy_source, toy_target
@@ -120,3 +120,16 @@ def test_a_discriminator_that_wins_for_long_is_noted() -> None:
     later = [watch.note(step, 1.0, 0.97) for step in range(1301, 2301)]
     assert set(later[:-1]) == {notes[-1]}
     assert later[-1] == ""
+
+
+def test_hues_are_turned_about_grey() -> None:
+    torch.manual_seed(0)
+    colors = 0.5 * (2 * torch.rand(4, 3, 5, 7) - 1)
+    third = torch.full((4,), 120.0)
+    torch.testing.assert_close(turned_hues(colors, third), colors.roll(1, dims=1))
+    degrees = torch.tensor([0.0, 10.0, -77.0, 180.0])
+    turned = turned_hues(colors, degrees)
+    torch.testing.assert_close(turned[0], colors[0])
+    torch.testing.assert_close(turned.mean(dim=1), colors.mean(dim=1))
+    torch.testing.assert_close(turned_hues(turned, -degrees), colors)
+    assert turned_hues(4 * colors, third).abs().max() == 1.0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from adapter._settings.numbers import Average, Batch, Count, Factor, Positive, Weight, Whole
+from adapter._settings.numbers import Angle, Average, Batch, Count, Factor, Positive, Weight, Whole
 from checked_settings import SettingError, check
 
 
@@ -108,6 +108,9 @@ class TrainConfig:
 
     pair_weight: Weight = 0.0
     """Weight of the difference from the camera's own crop, where that is aligned (preset best)."""
+    pair_hue: Angle = 0.0
+    """Turn the hues of a crop, its render and what is behind together, by up to this many degrees,
+    so that an adapter is good for objects of other colours, too (preset best)."""
 
     learning_rate: Positive = 2e-4
     """Adam's learning rate."""

@@ -22,6 +22,21 @@ def augment(x: Tensor, *, color: float = 0.0, shift: int = 0) -> Tensor:
     return _shifted(x, shift) if shift > 0 else x
 
 
+def turned_hues(colors: Tensor, degrees: Tensor) -> Tensor:
+    """Colours turned about the grey axis; those that leave the range end at its border.
+
+    Args:
+        colors: (N, 3, H, W) in [-1, 1].
+        degrees: (N,), 120 makes green of red.
+    """
+    angle = torch.deg2rad(degrees)[:, None, None]
+    third = torch.full((3, 3), 1.0 / 3.0, device=colors.device)
+    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=colors.device) / 3**0.5
+    flat = torch.eye(3, device=colors.device) - third
+    turn = third + angle.cos() * flat + angle.sin() * across
+    return torch.einsum("nij,njhw->nihw", turn, colors).clamp(-1.0, 1.0)
+
+
 def _recoloured(x: Tensor, amount: float) -> Tensor:
     factors = 1.0 + amount * (2.0 * torch.rand(2, len(x), 1, 1, 1) - 1.0)
     contrast, brightness = to_device(factors, x.device.type)

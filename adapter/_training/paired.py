@@ -24,7 +24,7 @@ from adapter._settings.pairs import AlignedPairs, refuse_unread_settings
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
 from adapter._training.arithmetic import autocast
-from adapter._training.augmentation import augment
+from adapter._training.augmentation import augment, turned_hues
 from adapter._training.averages import MovingAverage
 from adapter._training.checkpoint import CHECKPOINT
 from adapter._training.descent import descend
@@ -228,6 +228,7 @@ class _Batches:
     def __init__(self, source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
         device, seed, n = config.device, config.seed, config.batch
         self._device, self._variants = device, pairs.renders.shape[1]
+        self._hue = config.pair_hue
         self._sources = Images(source.images, device)
         flat = pairs.renders.reshape(-1, *pairs.renders.shape[2:])
         self._renders = Images(flat, device)
@@ -248,7 +249,8 @@ class _Batches:
         behind = self._behind.at(self._behind_rows.draw(draw))
         mirrored = torch.rand(len(behind), 1, 1, 1) < 0.5
         behind = torch.where(to_device(mirrored, self._device), behind.flip(3), behind)
-        return before(self._sources.at(self._source_rows.draw(draw)), behind)
+        x = before(self._sources.at(self._source_rows.draw(draw)), behind)
+        return self._turned(x)[0]
 
     def pairs(self, draw: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 4, H, W) renders before their own backgrounds, (B, 3, H, W) what the camera saw, and
@@ -256,7 +258,17 @@ class _Batches:
         rows = self._pair_rows.draw(draw)
         renders = self._renders.at(rows * self._variants + self._light_rows.draw(draw))
         x = before(renders, self._behind.at(rows))
-        return x, self._real.at(rows), _mask(x)
+        mask = _mask(x)
+        x, real = self._turned(x, self._real.at(rows))
+        return x, real, mask
+
+    def _turned(self, *crops: Tensor) -> tuple[Tensor, ...]:
+        """Crops (N, 3 or 4, H, W), those in the same place with their hues turned alike."""
+        if self._hue == 0:
+            return crops
+        draws = self._hue * (2.0 * torch.rand(len(crops[0])) - 1.0)
+        degrees = to_device(draws, self._device)
+        return tuple(torch.cat([turned_hues(x[:, :3], degrees), x[:, 3:]], dim=1) for x in crops)
 
 
 def before(renders: Tensor, behind: Tensor) -> Tensor:

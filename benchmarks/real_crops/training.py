@@ -110,6 +110,11 @@ class EstimatorTraining(Training):
         )  # fmt: skip
         self.networks["estimator"] = self.estimator.network
         self.optimizers["estimator"] = self.adam
+        # Copied once: a GPU would wait for a batch's copy in every step.
+        self.learnt = {
+            name: torch.from_numpy(np.ascontiguousarray(values)).to(settings.device)
+            for name, values in (*vars(crops.dense).items(), ("quaternion", crops.quaternion))
+        }
         self.rows = Rows(len(crops), settings.batch, settings.seed, _ORDER)
         self.curve: dict[int, dict[str, float]] = {}
         self._spent, self._began = 0.0, time.process_time()
@@ -142,15 +147,12 @@ class EstimatorTraining(Training):
         rows, device = self.rows.draw(number), self.config.device
         seed = seed_of(self.config.seed, number, _CHANGES)
         random = torch.Generator(device).manual_seed(seed)
-        dense = self.crops.dense
-
-        def taken(values: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values[rows])).to(device)
-
-        coordinates = taken(dense.coordinates).permute(0, 3, 1, 2).float().div_(255.0)
-        labels = DenseLabels(taken(dense.object_index), taken(dense.mask), coordinates)
-        x = changed(taken(dense.rgb).permute(0, 3, 1, 2), random)
-        return x, Labels(labels, taken(self.crops.quaternion))
+        places = torch.from_numpy(rows).to(device)
+        taken = {name: values[places] for name, values in self.learnt.items()}
+        coordinates = taken["coordinates"].permute(0, 3, 1, 2).float().div_(255.0)
+        labels = DenseLabels(taken["object_index"], taken["mask"], coordinates)
+        x = changed(taken["rgb"].permute(0, 3, 1, 2), random)
+        return x, Labels(labels, taken["quaternion"])
 
     def snapshot(self, step: int) -> Snapshot:
         due = step % self.config.checkpoint_every == 0 or step == self.config.steps
