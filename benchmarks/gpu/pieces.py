@@ -111,19 +111,63 @@ MEASURED = Piece(
     ),
 )  # fmt: skip
 
+OF_LINEMOD = ("--objects", ",".join(OBJECTS), "--models", "{data}/linemod/models")
+ALIGNED, ADAPTER, CROPS = "{work}/aligned", "{work}/adapter", "{work}/crops"
+FEW = {"steps": ("4000", "3"), "crops": ("24000", "600")}
+
+
+def estimator(name: str, after: tuple[str, ...] = ()) -> Step:
+    """One training of `benchmarks.real_crops`."""
+    result = f"real_crops/pieces/{name.replace(':', '-')}/result.json"
+    return Step(
+        name.replace(":", " "),
+        ("-m", "benchmarks.real_crops", "--data", "{data}", "--work", "{work}/real_crops", "--set",
+         f"best={CROPS}", "--set", f"best_aligned={CROPS},{ALIGNED}", "--only", name, "--device",
+         "{device}", "--threads", "2", "--steps", "{steps}", "--crops", "{crops}", "--out",
+         "{work}/pages/" + name.replace(":", "_")),
+        minutes=5.0, sizes=FEW, after=after,
+        finished=lambda work: (work / result).exists(),
+    )  # fmt: skip
+
+
 TRAINED = Piece(
-    "the adapter's training",
+    "the adapter and what it is worth",
     minutes=9.0,
     steps=(
         Step(
-            "target",
-            ("-m", "benchmarks.linemod_target", "--data", "{data}", "--out",
-             "{work}/linemod_target"),
-            minutes=2.0,
+            "align",
+            ("-m", "render_adapt", "align", *OF_LINEMOD, "--photographs", "{data}/imagenet_samples",
+             "--target", "{data}/linemod/crops/train", "--channels", "3", "--centre", "mean",
+             "--window", "200", "--off-axis", "10", "--rounds", "1", "--steps", "{steps}",
+             "--source-crops", "{crops}", "--device", "{device}", "--threads", "8",
+             "--checkpoint-every", "1000", "--out", ALIGNED),
+            minutes=6.0, sizes=FEW,
+            finished=lambda work: (work / "aligned/dataset.sha256").exists(),
         ),
+        estimator("dense:b:0"),
+        estimator("dense:e:0"),
+        Step(
+            "adapter",
+            ("-m", "render_adapt", "train", "--preset", "best", *OF_LINEMOD, "--target", ALIGNED,
+             "--steps", "{train}", "--max-minutes", "{minutes}", "--device", "{device}",
+             "--out", ADAPTER),
+            minutes=4.5, sizes={"train": ("2000", "3")}, after=("align",),
+            finished=lambda work: (work / "adapter/fidelity.json").exists(),
+        ),
+        Step(
+            "crops",
+            ("-m", "render_adapt", *OF_LINEMOD, "--adapter", ADAPTER, "--n", "{crops}", "--seed",
+             "16", "--format", "bop-webdataset", "--out", CROPS),
+            minutes=2.0, sizes=FEW, after=("adapter",),
+            finished=lambda work: (work / "crops/dataset.sha256").exists(),
+        ),
+        estimator("dense:best:0", ("crops",)),
+        estimator("dense:best_aligned:0", ("crops",)),
     ),
     data=LINEMOD,
+    keep=("adapter", "aligned", "real_crops/pieces/*/result.json", "pages"),
     at_once=4,
 )  # fmt: skip
+"""Longer than one call, so that a second one may be needed."""
 
 PIECES = (MEASURED, TRAINED)
