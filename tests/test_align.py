@@ -278,6 +278,36 @@ def test_a_round_trains_on_with_what_is_sure(
         assert np.median(off[both]) < 0.05
 
 
+def test_adapted_crops_are_learnt_from_beside_renders(
+    parts: Path, done: AlignSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons = []
+
+    def train_network(
+        crops: Any, names: Any, config: AlignConfig, *_: Any
+    ) -> tuple[ReadingNetwork, int]:
+        lessons.append(crops)
+        return ReadingNetwork(), config.steps
+
+    monkeypatch.setattr(TRAIN, train_network)
+    config = config_for(parts, tmp_path / "aligned", adapted=done.folder)
+    align(config)
+    ((renders, adapted),) = lessons
+    assert len(renders) == config.source_crops
+    written = render_adapt.load(done.folder)
+    np.testing.assert_array_equal(adapted.rgb, np.stack([crop.rgb for crop in written]))
+    assert [NAMES[k] for k in adapted.object_index] == list(written.columns["object"])
+    # The objects are painted with their coordinates.
+    colors = adapted.rgb[:, ::2, ::2].astype(float)
+    lowest = np.where(adapted.object_index == 0, 25, 145)[:, None, None, None]
+    off = np.abs(adapted.coordinates / 255 - (colors - lowest) / 100).mean(axis=-1)
+    assert adapted.mask.any()
+    assert np.median(off[adapted.mask]) < 0.05
+    # Without them it would be another alignment.
+    with pytest.raises(DatasetError, match="adapted"):
+        align(replace(config, adapted=None))
+
+
 @pytest.mark.usefixtures("reading")
 def test_a_training_that_is_not_done_writes_nothing(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
