@@ -404,6 +404,14 @@ class TestLooks:
         assert notes_of(load(path), path) == ([] if alpha == 255 else [note])
 
 
+COLOR = '<m:color color="#FF0000"/>'
+MIXTURE = (
+    '<basematerials id="1"><base displaycolor="#FF0000"/><base displaycolor="#0000FF"/>'
+    '</basematerials><m:compositematerials id="6" matid="1" matindices="0 1">'
+    '<m:composite values="{}"/></m:compositematerials>'
+)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("prefix", "name"), [("b", "beamlattice/2017/02"), ("s", "slice/2015/07")]
@@ -433,6 +441,18 @@ class TestRefusals:
             ("<model", "cannot be read as 3MF .*unclosed"),
             (model(shown(mesh())).replace("UTF-8", "cp037"), "'cp037' is not an encoding of XML"),
             (model('<vertex x="0" y="0" z="0"/>'), "part of a mesh outside an object"),
+            (model('<m:color color="#FF0000"/>'), "a colour outside a group of colours"),
+            (model('<m:tex2coord u="0" v="0"/>'), "texture coordinates outside a group of them"),
+            (model('<m:composite values="1"/>'), "a mixture outside a group of them"),
+            (model('<m:multi pindices="0"/>'), "layers outside a group of them"),
+            (model('<m:multiproperties id="9" pids=""/>'), "cannot be read as 3MF"),
+            (model(MIXTURE.format("0 0")), "a mixture of nothing"),
+            (model(MIXTURE.format("2 -1")), "a mixture of nothing"),
+            (
+                model('<m:texture2dgroup id="8" texid="7"><m:tex2coord u="0" v="0"/>'
+                      "</m:texture2dgroup>" + shown(mesh(40, 'pid="8" p1="0"'))),
+                "names texture 7, which it does not have",
+            ),
         ],
     )  # fmt: skip
     def test_malformed(self, tmp_path: Path, root: str, message: str) -> None:
@@ -475,6 +495,20 @@ class TestRefusals:
         monkeypatch.setattr("cad_models._files.three_mf.model.MAX_FACES", 11)
         monkeypatch.setattr("cad_models._mesh.checked.MAX_FACES", 11)
         refused(write(tmp_path / "a.3mf", model(shown(mesh()))), "has 12 triangles and the limit")
+
+    @pytest.mark.parametrize(
+        ("resources", "message"),
+        [
+            (shown(mesh()), "has 8 vertices and the limit is"),
+            (f'<m:colorgroup id="1">{COLOR * 8}</m:colorgroup>', "has more than 7 colours"),
+        ],
+        ids=["vertices", "colours"],
+    )  # fmt: skip
+    def test_more_entries_than_can_be(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: str, message: str
+    ) -> None:
+        monkeypatch.setattr("cad_models._files.three_mf.model.MAX_VERTICES", 7)
+        refused(write(tmp_path / "a.3mf", model(resources)), message)
 
     @pytest.mark.parametrize("what", ["component", "item"])
     def test_more_instances_than_can_be(self, tmp_path: Path, what: str) -> None:
