@@ -157,10 +157,38 @@ def test_objects_face_as_linemods_do(name: str, sides: str) -> None:
     assert (sign * mesh.vertices[feature, axis]).mean() > 5
 
 
-@pytest.mark.parametrize("name", ["bowl", "glue", "duck"])
+QUICKLY_MADE = ("bowl", "glue", "duck")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICKLY_MADE else pytest.mark.several_seconds)
+        for name in DIAMETERS
+    ],
+)
 def test_models_are_made_again_byte_for_byte(name: str) -> None:
     pytest.importorskip("skimage", reason="making models needs scikit-image")
     pytest.importorskip("fast_simplification", reason="making models needs fast-simplification")
     from cad_models.builtin.make_models import make_mesh, ply_bytes
 
     assert ply_bytes(make_mesh(OBJECT_IDS[name])) == model_path(name).read_bytes()
+
+
+def test_the_command_writes_a_folder_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With symmetries of both kinds, and with none."""
+    pytest.importorskip("skimage", reason="making models needs scikit-image")
+    pytest.importorskip("fast_simplification", reason="making models needs fast-simplification")
+    from cad_models.builtin.make_models import main
+
+    ids = [OBJECT_IDS[name] for name in QUICKLY_MADE]
+    arguments = ["make_models", "--out", str(tmp_path / "new"), "--objects", *map(str, ids)]
+    monkeypatch.setattr("sys.argv", arguments)
+    main()
+    for name in QUICKLY_MADE:
+        made = tmp_path / "new" / model_path(name).name
+        assert made.read_bytes() == model_path(name).read_bytes()
+    infos = json.loads((tmp_path / "new/models_info.json").read_text("utf-8"))
+    assert infos == {str(OBJECT_IDS[name]): info(name) for name in QUICKLY_MADE}
