@@ -6,6 +6,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from adapter import CHECKPOINT, LabelledCrops, Progress, read_checkpoint
-from render_adapt import WorkerError
+from render_adapt import DatasetError, SettingError, WorkerError
+from render_adapt._paper.results.figures_page import write_pictures
+from render_adapt._paper.results.page import PageOrigin
 from render_adapt._paper.scenarios.scenario import Scenario
 from render_adapt._paper.scenarios.subsets import take
 from render_adapt._paper.training.experiments import (
@@ -340,3 +343,89 @@ def test_semi_supervised_training_gets_the_labels_it_should(tmp_path: Path) -> N
     assert training_crops(stage, scenario, None).source is scenario.target_train
     (stage,) = stages("dann", "mnist-usps", "cpu", "modern")
     assert training_crops(stage, scenario, None).labelled_target is None
+
+
+ORIGIN = PageOrigin("render-adapt reproduce figures", "2026-01-01", "abc")
+
+
+def test_figures_are_of_what_has_been_trained(tmp_path: Path) -> None:
+    """Each training is one part of the page: what it shows, after how many steps, its figures."""
+    where, out = place(tmp_path / "work"), tmp_path / "out"
+    with pytest.raises(SettingError, match="no PixelDA has been trained with the preset smoke yet"):
+        write_pictures("smoke", where, out, ORIGIN)
+    run_experiment(EXPERIMENT, where)
+    page, numbers = write_pictures("smoke", where, out, ORIGIN)
+    content = json.loads(numbers.read_text())
+    [entry] = content["figures"]
+    assert (entry["scenario"], entry["variant"]) == ("mnist-mnistm", "modern")
+    assert (entry["step"], entry["steps"]) == (6, 6)
+    assert content["command"] == ORIGIN.command
+    text = page.read_text()
+    assert "## mnist-mnistm, modern" in text
+    assert "After 6 of 6 steps." in text
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert [Path(picture).name for picture in pictures] == [
+        "neighbours.png", "interpolation.png", "samples.png",
+    ]  # fmt: skip
+    assert all((out / picture).is_file() for picture in pictures)
+    for part in ("memorisation", "style_and_content"):
+        shown = re.search(rf"^{part.replace('_', ' ').capitalize()}: (.+)\.$", text, re.MULTILINE)
+        assert shown is not None
+        figures = {
+            key.replace("_", " "): f"{value:.4g}"
+            for key, value in entry[part].items()
+            if isinstance(value, int | float)
+        }
+        assert dict(each.rsplit(" ", 1) for each in shown[1].split(", ")) == figures
+
+
+def test_figures_before_the_task_network_is_trained(tmp_path: Path) -> None:
+    """The generator's are shown already; what judges them comes later."""
+    experiment = dataclasses.replace(EXPERIMENT, scenario="linemod-rgb")
+    where = place(tmp_path / "work", steps=2)
+    run_experiment(experiment, where)
+    *_, last = where.stages(experiment)
+    judged = write_pictures("smoke", where, tmp_path / "out", ORIGIN)[1].read_text()
+    (where.stage_folder(experiment, last) / CHECKPOINT).unlink()
+    alone = write_pictures("smoke", where, tmp_path / "out", ORIGIN)[1].read_text()
+    content = [json.loads(text)["figures"][0]["style_and_content"] for text in (judged, alone)]
+    of_task = ("same_class_percent", "right_class_percent", "mean_angle_between_looks_degrees")
+    assert None not in (content[0][name] for name in of_task)
+    assert content[1] == content[0] | dict.fromkeys(of_task)
+
+
+def test_an_experiment_of_other_trainings_is_told_apart(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    run_experiment(EXPERIMENT, where)
+    progress = where.folder(EXPERIMENT) / "progress.json"
+    content = json.loads(progress.read_text())
+    content["settings"] *= 2
+    progress.write_text(json.dumps(content))
+    state = state_of(EXPERIMENT, where)
+    assert state.status == "failed"
+    assert "2 trainings there, 1 now" in state.message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("{", "it is no JSON"), (None, "it is not a regular file")]
+)
+def test_a_damaged_file_of_an_experiment_is_one_sentence(
+    tmp_path: Path, content: str | None, reason: str
+) -> None:
+    where = place(tmp_path)
+    progress = where.folder(EXPERIMENT) / "progress.json"
+    progress.parent.mkdir(parents=True)
+    if content is None:
+        progress.mkdir()
+    else:
+        progress.write_text(content)
+    with pytest.raises(
+        DatasetError, match=rf"progress\.json cannot be read \(.*({reason}).*delete"
+    ):
+        state_of(EXPERIMENT, where)
+
+
+def test_a_folder_of_work_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "smoke").symlink_to(tmp_path / "a disk that is not there")
+    with pytest.raises(DatasetError, match="smoke.* cannot be made .*choose another with `work`"):
+        run_experiment(EXPERIMENT, place(tmp_path))

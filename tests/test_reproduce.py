@@ -288,6 +288,21 @@ def test_command_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "o").exists()
 
 
+def test_command_whose_time_is_up_says_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It trains nothing, and writes the table of what there is."""
+    folders = ("--work", tmp_path / "w", "--out", tmp_path / "o", "--data", tmp_path / "none")
+    with pytest.raises(SystemExit) as stop:
+        run_command("reproduce", "table1", "--preset", "smoke", "--max-minutes", 1e-9, *folders)
+    assert not stop.value.code
+    printed = capsys.readouterr().out
+    rows = json.loads((tmp_path / "o/table1-smoke.json").read_text())["rows"]
+    assert {row["status"] for row in rows} == {"not run yet"}
+    systems = {(row["scenario"], row["system"], row["variant"]) for row in rows}
+    assert f"{len(systems)} trainings are unfinished; the same command continues" in printed
+
+
 def test_command_of_an_unknown_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "table9" in cli_error(capsys, "table9")
 
