@@ -427,5 +427,5 @@ def test_a_damaged_file_of_an_experiment_is_one_sentence(
 
 def test_a_folder_of_work_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "smoke").symlink_to(tmp_path / "a disk that is not there")
-    with pytest.raises(DatasetError, match="smoke.* cannot be made .*choose another with `work`"):
+    with pytest.raises(DatasetError, match=r"smoke.* cannot be made .*choose another with `work`"):
         run_experiment(EXPERIMENT, place(tmp_path))
