@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,13 @@ from safe_files import (
 )
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and devices of POSIX systems")
+
+
+@pytest.fixture(params=["folders held open", "folders by name"])
+def on_every_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a folder cannot be held open, as on Windows, it is gone by its name."""
+    if request.param == "folders by name":
+        monkeypatch.setattr(os, "supports_dir_fd", frozenset())
 
 
 def refusal(path: Path, *, most: int = 1000, inside: Path | None = None) -> str:
@@ -96,7 +104,9 @@ def test_what_the_system_makes_up_as_it_is_read_is_refused() -> None:
 
 
 @posix
-def test_a_file_is_in_its_folder_wherever_its_links_lead(tmp_path: Path) -> None:
+def test_a_file_is_in_its_folder_wherever_its_links_lead(
+    tmp_path: Path, on_every_system: None
+) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     for folder in (inside, inside / "deep", outside):
         folder.mkdir()
@@ -121,7 +131,9 @@ def test_a_file_is_in_its_folder_wherever_its_links_lead(tmp_path: Path) -> None
     assert read_file(tmp_path / "link/deep/file", most=10, inside=tmp_path / "link") == b"deep"
 
 
-def test_what_is_not_there_is_said_as_the_system_says_it(tmp_path: Path) -> None:
+def test_what_is_not_there_is_said_as_the_system_says_it(
+    tmp_path: Path, on_every_system: None
+) -> None:
     for inside in (None, tmp_path):
         with pytest.raises(FileNotFoundError):
             read_file(tmp_path / "none" / "file", most=10, inside=inside)
@@ -147,7 +159,9 @@ def test_a_written_file_takes_the_place_of_what_was_there(before: bytes, after: 
 
 
 @posix
-def test_links_that_somebody_planted_are_never_followed(tmp_path: Path) -> None:
+def test_links_that_somebody_planted_are_never_followed(
+    tmp_path: Path, on_every_system: None
+) -> None:
     precious = tmp_path / "precious"
     precious.write_text("the user's")
     (tmp_path / "link").symlink_to(precious)
@@ -161,7 +175,7 @@ def test_links_that_somebody_planted_are_never_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, on_every_system: None) -> None:
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "kept").touch()
     with pytest.raises(OSError, match=r".*"):
@@ -219,6 +233,31 @@ def test_damaged_pictures_are_none(kind: str, data: st.DataObject) -> None:
     cut = bytes(content[: data.draw(st.integers(0, len(content)))])
     decoded = decode_picture(cut, cv2.IMREAD_UNCHANGED, most_pixels=10_000)
     assert decoded is None or decoded.shape[0] * decoded.shape[1] <= 10_000
+
+
+def test_a_jpeg_with_spare_bytes_before_its_size() -> None:
+    """Any number of 255 may stand before a marker, and markers without a length between them."""
+    content = cv2.imencode(".jpg", np.full((5, 7, 3), 200, np.uint8))[1].tobytes()
+    filled = content[:2] + b"\xff" * 9 + b"\xff\x01" + content[2:]
+    assert picture_size(filled) == picture_size(content) == (7, 5)
+
+
+def test_a_bmp_of_os2() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    size = struct.pack("<IHHHH", 12, 8, 5, 1, 24)
+    start = struct.pack("<2sIHHI", b"BM", 26 + picture.size, 0, 0, 26)
+    content = start + size + picture[::-1].tobytes()
+    assert picture_size(content) == (8, 5)
+    decoded = decode_picture(content)
+    assert decoded is not None
+    np.testing.assert_array_equal(decoded, picture)
+
+
+def test_a_webp_that_begins_with_no_picture_is_none() -> None:
+    content = cv2.imencode(".webp", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
+    changed = content[:12] + b"EXIF" + content[16:]
+    assert picture_size(changed) is None
+    assert decode_picture(changed) is None
 
 
 def test_a_png_of_gigabytes_is_none() -> None:
