@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -434,6 +435,25 @@ class TestBadFiles:
         assert "has 12 triangles and the limit is 11" in message(tmp_path / "box.stl")
         monkeypatch.setattr("cad_models._files.source.MAX_BYTES", 100)
         assert "larger than" in message(tmp_path / "box.stl")
+
+    @pytest.mark.parametrize(
+        ("kind", "limit", "size"),
+        [
+            ("stl", "stl.MAX_FACES", "36 vertices"),
+            ("stl_ascii", "stl.MAX_FACES", "36 vertices"),
+            ("ply", "ply.MAX_VERTICES", "8 vertices"),
+            ("obj", "obj.reader.MAX_FACES", "7 vertices|8 vertices"),
+        ],
+    )
+    def test_too_many_are_seen_before_they_are_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str, size: str
+    ) -> None:
+        """By the reader itself: the check of whole meshes has its own limit."""
+        path = tmp_path / f"box.{kind.removesuffix('_ascii')}"
+        box().export(path, file_type=kind)
+        load(path)
+        monkeypatch.setattr(f"cad_models._files.{limit}", 7)
+        assert re.search(f"has ({size}) and the limit is", message(path))
 
     def test_truncated_files_of_every_kind(self, tmp_path: Path) -> None:
         """A file that lost its second half never passes for a mesh of half the faces."""

@@ -173,6 +173,18 @@ class TestShapes:
         assert len(found.mesh.faces) == 36
         np.testing.assert_allclose(found.bounds, [[0, 0, 0], [500, 100, 100]], rtol=1e-5)
 
+    def test_a_file_without_a_scene_shows_all_its_geometries(self, tmp_path: Path) -> None:
+        shown = load(write(tmp_path / "a.dae", document(BOX)))
+        without = document(BOX)
+        start, end = without.index("<library_visual_scenes>"), without.index("</COLLADA>")
+        alone = load(write(tmp_path / "b.dae", without[:start] + without[end:]))
+        np.testing.assert_array_equal(alone.mesh.vertices, shown.mesh.vertices)
+        np.testing.assert_array_equal(alone.mesh.faces, shown.mesh.faces)
+
+    def test_parts_without_a_face_are_passed_over(self, tmp_path: Path) -> None:
+        body = geometry(polylist([], "empty") + polylist(list(QUADS.values())))
+        assert len(load(write(tmp_path / "a.dae", document(body))).mesh.faces) == 12
+
     def test_triangles_polygons_fans_and_strips(self, tmp_path: Path) -> None:
         vertex = '<input semantic="VERTEX" source="#vertices" offset="0"/>'
         primitives = (
@@ -355,6 +367,29 @@ class TestLooks:
         content = document(body, SHOW.format(bound(a="a")))
         assert self.colors(tmp_path / "a.dae", content) == (expected, expected, [])
 
+    def test_a_texture_that_lets_light_through(self, tmp_path: Path) -> None:
+        rgba = np.full((4, 4, 4), (0, 255, 0, 128), np.uint8)
+        cv2.imwrite(str(tmp_path / "skin.png"), rgba)
+        above, _, notes = self.colors(tmp_path / "a.dae", self.textured("skin.png"))
+        assert above == GREEN
+        assert notes == ["textures that let light through are shown opaque"]
+
+    @pytest.mark.parametrize(
+        ("old", "new", "note"),
+        [
+            (">skin.png<", "> <", "textures without a file are left out"),
+            ('semantic="TEXCOORD"', 'semantic="TANGENT"',
+             "textures of parts without texture coordinates are left out"),
+        ],
+    )  # fmt: skip
+    def test_a_texture_of_which_something_is_missing(
+        self, tmp_path: Path, old: str, new: str, note: str
+    ) -> None:
+        self.picture(tmp_path / "skin.png")
+        content = self.textured("skin.png")
+        assert old in content
+        assert self.colors(tmp_path / "a.dae", content.replace(old, new)) == (GREY, RED, [note])
+
     def test_what_lets_light_through(self, tmp_path: Path) -> None:
         clear = '<transparent opaque="A_ONE"><color>1 1 1 1</color></transparent>'
         clear += "<transparency><float>0.5</float></transparency>"
@@ -453,6 +488,10 @@ class TestRefusals:
                 write(tmp_path / "a.dae", document(body, nodes)),
                 "shows its parts more than 10000 times",
             )
+
+    def test_a_long_chain_of_nodes(self, tmp_path: Path) -> None:
+        nodes = "<node>" * 150 + SHOW.format("") + "</node>" * 150
+        refused(write(tmp_path / "a.dae", document(BOX, nodes)), "nodes more than .* levels deep")
 
     def test_nodes_in_a_circle(self, tmp_path: Path) -> None:
         nodes = '<node id="a"><instance_node url="#b"/></node>'
