@@ -8,10 +8,12 @@ import pickle
 import shutil
 import struct
 import sys
+import tarfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 import torch
@@ -157,6 +159,43 @@ def test_what_is_no_finished_dataset_is_refused(copy: Path, tmp_path: Path) -> N
     (copy / "INCOMPLETE").write_text("")
     with pytest.raises(DatasetError, match="has not been finished"):
         load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(
+            ({"format": names}, "names no format that can be read")
+            for names in (None, "bop", [], ["coco"], ["bop", "coco"], [["bop"]], ["bop", {}])
+        ),
+        *(
+            ({"shards": count}, "does not say how many shards there are")
+            for count in (None, 0, -1, True, 6.0, "6")
+        ),
+        ({"shards": 7}, "has no index of shard 6: .* --repair makes it"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused(
+    change: dict[str, object], message: str, copy: Path
+) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DatasetError, match=message):
+        load(copy)
+
+
+def test_lists_of_a_shard_may_be_longer_than_those_of_another(copy: Path) -> None:
+    """As the lights of crops that have one each in the one, and two in the other."""
+    for shard in range(6):
+        path = copy / f"index/{shard:06d}.parquet"
+        table = parquet.read_table(path)
+        place = table.column_names.index("light_direction")
+        lists = [[float(shard)] * 3 * (1 + shard % 2)] * len(table)
+        parquet.write_table(table.set_column(place, "light_direction", pyarrow.array(lists)), path)
+    column = load(copy).columns["light_direction"]
+    assert [list(lights) for lights in column] == [
+        [float(number // 4)] * 3 * (1 + number // 4 % 2) for number in range(CROPS)
+    ]
 
 
 def claim_size(path: Path, width: int, height: int) -> None:
@@ -348,6 +387,30 @@ class TestWebdataset:
         path = copy / "train_web/shard-000002.tar"
         path.write_bytes(path.read_bytes()[:stop])
         with pytest.raises(DatasetError, match=r"shard-000002.tar is damaged"):
+            list(webdataset_pipeline(copy, transform=key))
+
+    @pytest.mark.parametrize("what", ["a folder", "a member of gigabytes"])
+    def test_what_cannot_be_taken_is_named(self, what: str, copy: Path) -> None:
+        path = copy / "train_web/shard-000002.tar"
+        content = path.read_bytes()
+        path.unlink()
+        if what == "a folder":
+            path.mkdir()
+        else:
+            member = tarfile.TarInfo("000002_000000.rgb.png")
+            member.size = 2**33
+            path.write_bytes(member.tobuf() + content)
+        message = {
+            "a folder": "cannot read .*shard-000002.tar: it is not a regular file",
+            "a member of gigabytes": "shard-000002.tar is damaged: 000002_000000.rgb.png is too",
+        }[what]
+        with pytest.raises(DatasetError, match=message):
+            list(webdataset_pipeline(copy, transform=key))
+
+    def test_a_tar_file_of_zeros_is_named(self, copy: Path) -> None:
+        """A well-formed archive of nothing, as a disk may leave it."""
+        (copy / "train_web/shard-000002.tar").write_bytes(bytes(10_240))
+        with pytest.raises(DatasetError, match=r"shard-000002.tar is damaged .it has no crops"):
             list(webdataset_pipeline(copy, transform=key))
 
     def test_a_dataset_without_tar_files_is_refused(self, copy: Path) -> None:

@@ -391,6 +391,18 @@ class TestDamage:
         (copied / "manifest.json").write_text(json.dumps({**manifest, **change}))
         self.refused(copied, r"manifest.json is damaged")
 
+    @pytest.mark.parametrize("names", [None, "bop", [], ["coco"], [["bop"]], [{}]])
+    def test_a_manifest_of_no_known_format(self, copied: Path, names: object) -> None:
+        manifest = json.loads((copied / "manifest.json").read_text())
+        (copied / "manifest.json").write_text(json.dumps({**manifest, "format": names}))
+        self.refused(copied, "names no format that can be read")
+
+    def test_more_crops_than_a_page_takes(
+        self, copied: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("render_adapt._report.index.MOST_CROPS", 5)
+        self.refused(copied, "has .* crops and a report takes 5: report on a smaller run")
+
     def test_nothing_finished(self, copied: Path) -> None:
         for path in (copied / "shards").iterdir():
             path.unlink()
@@ -444,6 +456,14 @@ class TestDamage:
         (tmp_path / "file").write_text("")
         with pytest.raises(DatasetError, match=r"cannot write .*give `out`"):
             write_report(plain, tmp_path / "file/report.html")
+
+    def test_a_card_that_is_no_file(self, adapted: Path, tmp_path: Path) -> None:
+        other = Path(shutil.copytree("adapter/shipped/linemod-rgbd-fast", tmp_path / "other"))
+        (other / "MODEL_CARD.md").unlink()
+        assert adapter_card(read_dataset(adapted), other)["html"] == ""
+        (other / "MODEL_CARD.md").mkdir()
+        with pytest.raises(DatasetError, match=r"MODEL_CARD.md cannot be read .*: remove it"):
+            adapter_card(read_dataset(adapted), other)
 
     def test_an_adapter_that_did_not_make_it(self, adapted: Path, tmp_path: Path) -> None:
         other = Path(shutil.copytree("adapter/shipped/linemod-rgbd-fast", tmp_path / "other"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cad_models import CadModel
 from checked_settings import SettingError
 from plug_ins import PlugIns
+from render_adapt._exceptions import DatasetError
 from render_adapt._formats.bop_scenes import BopScenes
 from render_adapt._formats.bop_webdataset import BopWebdataset
 from render_adapt._formats.format import Format
@@ -35,6 +37,21 @@ def formats() -> Mapping[str, Format]:
             error=SettingError,
         )
     )
+
+
+def formats_of(manifest: Mapping[str, Any], folder: Path) -> list[str]:
+    """The names of the formats that a dataset was written in.
+
+    Raises:
+        DatasetError: its manifest names none, or one that is not known here.
+    """
+    names = manifest.get("format")
+    known = isinstance(names, list) and all(
+        isinstance(name, str) and name in formats() for name in names
+    )
+    if not known or not names:
+        raise DatasetError(f"the manifest of {folder} names no format that can be read")
+    return list(names)
 
 
 def make_writers(

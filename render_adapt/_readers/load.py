@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
-from render_adapt._formats.registry import formats as known_formats
+from render_adapt._formats.registry import formats, formats_of
 from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
 
 _KEYS = ("scene_id", "im_id")
@@ -51,13 +51,11 @@ class Dataset(Sequence[LabelledCrop]):
             raise DatasetError(
                 f"{path} has not been finished: give the command that began it again"
             )
-        formats, all_formats = manifest.get("format"), known_formats()
-        if not isinstance(formats, list) or not formats or not set(formats) <= all_formats.keys():
-            raise DatasetError(f"the manifest of {path} names no format that can be read")
-        if format is not None and format not in formats:
-            raise DatasetError(f"{path} was not written as {format}, but as {', '.join(formats)}")
+        written = formats_of(manifest, path)
+        if format is not None and format not in written:
+            raise DatasetError(f"{path} was not written as {format}, but as {', '.join(written)}")
         self.path = path
-        self._reader = all_formats[format or formats[0]].reader(path)
+        self._reader = formats()[format or written[0]].reader(path)
         self._files = _index_files(path, manifest)
         self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 

@@ -63,8 +63,9 @@ def _samples(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
             raise DatasetError(f"{file} is damaged ({error})") from None
         except OSError as error:
             raise DatasetError(f"cannot read {file}: {error.strerror or error}") from None
-        if sample:
-            yield sample
+        if not sample:
+            raise DatasetError(f"{file} is damaged (it has no crops)")
+        yield sample
 
 
 class _Shuffle:

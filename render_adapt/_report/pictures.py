@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.crop_reader import CropReader
-from render_adapt._formats.registry import formats as known_formats
+from render_adapt._formats.registry import formats, formats_of
 from render_adapt._report.index import ReportedDataset
 from render_adapt._runs.description import config_of
 from render_adapt._runs.manifest import MANIFEST
@@ -29,10 +29,8 @@ def open_crops(dataset: ReportedDataset) -> CropReader:
     Raises:
         DatasetError: the manifest names no format of ours.
     """
-    formats, all_formats = dataset.manifest.get("format"), known_formats()
-    if isinstance(formats, list) and formats and formats[0] in all_formats:
-        return all_formats[formats[0]].reader(dataset.folder)
-    raise DatasetError(f"the manifest of {dataset.folder} names no format that can be read")
+    first, *_ = formats_of(dataset.manifest, dataset.folder)
+    return formats()[first].reader(dataset.folder)
 
 
 def brought_background(dataset: ReportedDataset) -> str | None:
