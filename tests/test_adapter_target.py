@@ -70,6 +70,24 @@ def test_images_of_every_kind_are_found_in_subfolders(tmp_path: Path, suffix: st
     assert all(abs(red - 200) < 4 for red in reds(target.images))
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_folders_that_crops_are_from_are_named(tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        write_crops(tmp_path / f"day{number}", n=10)
+    first = read_target(tmp_path).report.lines()[0]
+    named = {2: "day0/, day1/", 5: "day0/, day1/, day2/, ..."}[count]
+    assert first == f"{10 * count} crops from {count} folders ({named}), 64x64 pixels"
+
+
+def test_pictures_of_floats_are_no_crops(tmp_path: Path) -> None:
+    write_crops(tmp_path)
+    hdr = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    assert cv2.imwrite(str(tmp_path / "light.tiff"), hdr)
+    target = read_target(tmp_path)
+    assert target.skipped == ("light.tiff",)
+    assert [each.reason for each in target.report.left_out] == ["neither 8 nor 16 bits a colour"]
+
+
 def test_large_crops_are_averaged_down_and_small_ones_enlarged(tmp_path: Path) -> None:
     board = np.zeros((128, 128, 3), np.uint8)
     board[::2, ::2] = board[1::2, 1::2] = 255
@@ -378,6 +396,46 @@ def test_hidden_objects_and_windows_that_leave_the_frame_are_left_out(tmp_path: 
     assert all(name.startswith("seen") for name in target.names)
     assert len(target) == 20
     assert target.skipped == ("seen/rgb/000010.png object 0",)
+
+
+def test_frames_that_cannot_be_used_are_left_out_and_named(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES * 2)
+    (tmp_path / "rgb/000003.png").write_bytes(b"not an image")
+    (tmp_path / "depth/000005.png").write_bytes(b"not an image")
+    write_rgb(tmp_path / "rgb/000020.png", plain(RED))
+    truths = json.loads((tmp_path / "scene_gt.json").read_text())
+    truths["7"] = []
+    (tmp_path / "scene_gt.json").write_text(json.dumps(truths))
+    target = read_target(tmp_path)
+    assert {each.reason: each.count for each in target.report.left_out} == {
+        "damaged": 1,
+        "crops whose depth is damaged": 1,
+        "frames of which the scene's files do not say camera and objects": 2,
+    }
+    assert target.skipped == tuple(f"rgb/{k:06d}.png" for k in (3, 5, 7, 20))
+    assert len(target) == 2 * 17
+
+
+def test_objects_count_as_seen_where_nothing_says_how_much(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES, visible=0.05)
+    infos = json.loads((tmp_path / "scene_gt_info.json").read_text())
+    for key in "02468":
+        del infos[key]
+    (tmp_path / "scene_gt_info.json").write_text(json.dumps(infos))
+    with pytest.raises(AdapterError, match="10 usable crops"):
+        read_target(tmp_path)
+    (tmp_path / "scene_gt_info.json").unlink()
+    assert len(read_target(tmp_path)) == 20
+
+
+def test_an_object_behind_the_camera_has_no_window(tmp_path: Path) -> None:
+    write_scene(tmp_path, POSES)
+    truths = json.loads((tmp_path / "scene_gt.json").read_text())
+    truths["4"][1]["cam_t_m2c"][2] *= -1
+    (tmp_path / "scene_gt.json").write_text(json.dumps(truths))
+    target = read_target(tmp_path)
+    assert target.skipped == ("rgb/000004.png object 1",)
+    assert len(target) == 19
 
 
 def test_square_images_of_the_wanted_size_are_taken_whole(tmp_path: Path) -> None:

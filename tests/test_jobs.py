@@ -218,7 +218,7 @@ def _alive(process: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.slow
+@pytest.mark.several_seconds
 def test_an_adapter_is_learned_and_continued(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "camera").mkdir()
