@@ -348,6 +348,7 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
     lost = plans.rotation.copy()
     lost[1, 0, 0] = np.nan
     texture = np.full((2, 3), 2, np.int32)
+    k = plans.surfaces.texture_period.shape[1]
     index = np.array([0, 4], np.int32)
     cases = {
         "crop 1: .* camera's plane": replace(plans, translation=near),
@@ -356,6 +357,9 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
             plans, surfaces=replace(plans.surfaces, texture=texture)
         ),
         "crop 1 asks for model 4, but there are 4": replace(plans, object_index=index),
+        "crop 1 has a texture_period that is not above 0": replace(
+            plans, surfaces=replace(plans.surfaces, texture_period=np.array([[5.0] * k, [0.0] * k]))
+        ),
         "gain of the plans has the shape": replace(plans, surfaces=Surfaces.plain(2, 1)),
         "others' object_index of the plans": replace(plans, others=Instances.none(1)),
         "show nothing": replace(plans, width=0),
@@ -363,6 +367,36 @@ def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadMod
     for message, wrong in cases.items():
         with pytest.raises(RenderError, match=message):
             renderer.render(wrong)
+
+
+def test_no_engine_draws_nothing(engine: str) -> None:
+    with pytest.raises(RenderError, match="there are no models to render: give at least one"):
+        make_renderer(engine, [])
+
+
+def test_square_crops_have_one_size_and_frames_have_none(models: list[CadModel]) -> None:
+    plans = crowded_crops(models, 1)
+    assert plans.size == plans.width == plans.height
+    with pytest.raises(RenderError, match="square crops are needed here and these are 9 x "):
+        _ = replace(plans, width=9).size
+
+
+def test_pyrender_takes_so_many_lights_and_objects(
+    needs_pyrender: None, models: list[CadModel]
+) -> None:
+    plans = crowded_crops(models, 1)
+    lit = replace(
+        plans,
+        light_direction=np.repeat(plans.light_direction, 40, axis=1),
+        light_color=np.repeat(plans.light_color, 40, axis=1),
+    )
+    count = lit.light_color.shape[1]
+    renderer = make_renderer("pyrender", models)
+    with pytest.raises(RenderError, match=rf"has {count} lights and \d+ objects: the pyrender"):
+        renderer.render(lit)
+    assert renderer.render(plans).mask.any()
+    with pytest.raises(RenderError, match="threads is 0"):
+        make_renderer("pyrender", models, threads=0)
 
 
 def test_names_that_are_no_engines_are_refused(models: list[CadModel]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.own_packages import MAIN, attempt, install, register, run
+from tests.own_packages import MAIN, ROOT, attempt, install, register, run
 
 pytest.importorskip("embreex")
 
@@ -170,3 +171,50 @@ def test_two_of_one_name_are_refused(installed: dict[str, str], tmp_path: Path) 
     done = attempt(MAIN, installed, tmp_path, *crops("--renderer", "rays"))
     assert done.returncode == 1
     assert "beams:ENGINE has the name of that of ray_engine:ENGINE" in done.stderr
+
+
+WRONG = """
+from dataclasses import replace
+from renderer import Engine, RasterRenderer
+
+class Changed(RasterRenderer):
+    def __init__(self, models, change):
+        super().__init__(models)
+        self._change = change
+    def render(self, plans, **options):
+        return self._change(super().render(plans, **options))
+
+def engine(name, change):
+    return Engine(name=name, use="testing", make=lambda models, options: Changed(models, change))
+
+def lacking(crops):
+    import a_driver_that_nobody_has
+
+masks = engine("masks", lambda crops: replace(crops, mask_visib=crops.mask))
+depth = engine("depth", lambda crops: replace(crops, depth=1.01 * crops.depth))
+colour = engine("colour", lambda crops: replace(crops, rgb=255 - crops.rgb))
+lacks = engine("lacks", lacking)
+right = engine("right", lambda crops: crops)
+"""
+CHECK = """
+import json, sys
+from renderer import check_engine
+checks = [check_engine(name) for name in sys.argv[1:]]
+print(json.dumps({check.name: [check.works, check.message] for check in checks}))
+"""
+
+
+@pytest.mark.several_seconds
+def test_what_draws_something_else_does_not_work(tmp_path: Path) -> None:
+    """Each on a crop whose masks, depth and colour are known."""
+    names = ("masks", "depth", "colour", "lacks", "right")
+    site = tmp_path / "site"
+    register(site, "wrong", {"renderer.engines": {name: f"wrong:{name}" for name in names}})
+    (site / "wrong.py").write_text(WRONG)
+    paths = os.pathsep.join([str(site), str(ROOT)])
+    checks = json.loads(run(CHECK, os.environ | {"PYTHONPATH": paths}, tmp_path, *names))
+    assert [name for name, (works, _) in checks.items() if works] == ["right"]
+    for name, part in (("masks", "masks are"), ("depth", "depth is"), ("colour", "colour is")):
+        assert f"it draws, but its {part} wrong on a crop that is known" in checks[name][1]
+    assert "a_driver_that_nobody_has" in checks["lacks"][1]
+    assert "install render-adapt again" in checks["lacks"][1]
