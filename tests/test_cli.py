@@ -92,6 +92,55 @@ def test_verify_says_what_is_bad_and_repair_mends_it(cli, tmp_path: Path) -> Non
     one_sentence(cli("verify", out, "--workers", 0), r"--workers is 0")
 
 
+def test_a_repair_that_makes_other_bytes_says_so(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with another version of a library, here one that writes its pictures otherwise."""
+    out = tmp_path / "dataset"
+    made = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", out)
+    assert cli(*made).code == 0
+    (out / "train/000000/rgb/000001.png").unlink()
+    encode = cv2.imencode
+    monkeypatch.setattr(
+        cv2,
+        "imencode",
+        lambda kind, picture, *_: encode(kind, picture, [cv2.IMWRITE_PNG_COMPRESSION, 9]),
+    )
+    mended = cli("verify", out, "--repair", "--workers", 1)
+    assert mended.code == 0, mended.error
+    assert "note: what was made anew is not to the bit what was there" in mended.out
+    assert "the dataset has another hash now" in mended.out
+    assert cli("verify", out).code == 0
+
+
+def test_a_training_preset_that_is_none(cli, tmp_path: Path) -> None:
+    outcome = cli(
+        "train", "--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a",
+        "--preset", "quick",
+    )  # fmt: skip
+    one_sentence(outcome, "--preset is quick: it must be .*fast")
+
+
+@pytest.mark.several_seconds
+def test_calibration_of_an_adapter_by_its_own_crops(cli, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(SHIPPED_ADAPTER, adapter)
+    (adapter / "fidelity.json").unlink()
+    few = cli("calibrate", "--adapter", adapter, "--objects", "ape,cup", "--crops", 10)
+    one_sentence(few, "10 crops show .* give 1000 or more")
+    assert not (adapter / "fidelity.json").exists()
+    done = cli("calibrate", "--adapter", adapter, "--objects", "ape,cup", "--crops", 1000)
+    assert done.code == 0, done.error
+    assert f"label fidelity is calibrated for {adapter}" in done.out
+    out = tmp_path / "d"
+    made = cli("--objects", "ape", "--n", 3, "--adapter", adapter, "--out", out)
+    assert made.code == 0, made.error
+    assert "calibrated" not in made.out + made.error
+    calibration = json.loads((out / "manifest.json").read_text())["fidelity"]
+    digest = hashlib.sha256((adapter / "fidelity.json").read_bytes()).hexdigest()
+    assert calibration["calibration_sha256"] == digest
+
+
 def test_verify_by_the_hash_that_the_run_printed(cli, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     made = cli("--objects", "ape", "--n", 2, "--adapter", "none", "--out", out)

@@ -178,6 +178,9 @@ class Scene:
         change(rows[image])
         parquet.write_table(arrow.Table.from_pylist(rows, schema=table.schema), self.index)
 
+    def drop_column(self, name: str) -> None:
+        parquet.write_table(parquet.read_table(self.index).drop_columns([name]), self.index)
+
     def others(self) -> int:
         """An image in which something stands beside the target."""
         gt = json.loads((self.folder / "scene_gt.json").read_text())
@@ -227,6 +230,12 @@ def flip_a_pixel(picture: np.ndarray) -> None:
     picture[row, column] = 0
 
 
+def cut(scene: Scene, image: int) -> None:
+    """All pictures of an image alike, so that they fit together."""
+    for path in scene.folder.glob(f"*/{image:06d}*.png"):
+        scene.change_picture(path.relative_to(scene.folder).as_posix(), lambda p: p[:32, :32])
+
+
 def raise_a_pixel(picture: np.ndarray) -> None:
     row, column = np.argwhere(picture)[len(np.argwhere(picture)) // 2]
     picture[row, column] += 3
@@ -270,6 +279,7 @@ FAULTS: dict[str, tuple[str, Callable[[Scene], object]]] = {
         "depth/000002.png",
         lambda s: shutil.copy(s.folder / "depth/000003.png", s.folder / "depth/000002.png"),
     ),
+    "an image of another size": ("depth/000002.png", lambda s: cut(s, 2)),
     "metres": (
         "depth/000002.png",
         lambda s: s.change_json("scene_camera", 2, lambda e: e.update(depth_scale=1e-4)),
@@ -314,6 +324,12 @@ FAULTS: dict[str, tuple[str, Callable[[Scene], object]]] = {
         lambda s: s.change_json("scene_gt_info", 5, set_entry("px_count_all", 20000)),
     ),
     "a COCO box": ("scene_gt_coco.json", lambda s: in_coco(s, "bbox", [1, 2, 3, 4])),
+    "no COCO file": (
+        "scene_gt_coco.json",
+        lambda s: (s.folder / "scene_gt_coco.json").write_text('{"annotations": 3}'),
+    ),
+    "an index without the run's seed": ("000000.parquet", lambda s: s.drop_column("seed")),
+    "an index without poses": ("000000.parquet", lambda s: s.drop_column("quaternion")),
     "a COCO category": ("scene_gt_coco.json", lambda s: in_coco(s, "category_id", 9)),
     "a COCO image": ("scene_gt_coco.json", lambda s: in_coco(s, "image_id", 9)),
     "a long quaternion": (
@@ -407,6 +423,39 @@ def test_repair_makes_the_bad_anew_with_the_same_bytes(dataset: Path) -> None:
     repair(found, workers=1)
     assert check(dataset).bad == ()
     assert tree_hash(dataset) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"stop": 11}, "is the entry of another shard"),
+        ({"start": 1}, "is the entry of another shard"),
+        ({"shard": 1}, "is no entry of a shard"),
+        ({"redrawn": 7, "dropped": 6}, "is no entry of a shard"),
+        ({"redrawn": "none"}, "is no entry of a shard"),
+    ],
+)
+def test_an_entry_that_is_not_of_its_shard_is_named(
+    change: dict[str, Any], problem: str, dataset: Path
+) -> None:
+    path = dataset / "shards/000000.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert complaint(dataset) == f"{path} {problem}"
+
+
+@pytest.mark.parametrize("name", ["shards/000000.json", "shards/000000.sha256"])
+def test_what_the_outermost_list_leaves_out_is_named(name: str, dataset: Path) -> None:
+    path = dataset / "dataset.sha256"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.endswith(f"  {name}\n")))
+    assert complaint(dataset) == f"{path} does not list {name}"
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "{", '"manifest"'])
+def test_a_manifest_that_is_none_is_refused(text: str, dataset: Path) -> None:
+    (dataset / "manifest.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"manifest\.json is damaged"):
+        check(dataset)
 
 
 @pytest.mark.parametrize(
