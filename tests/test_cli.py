@@ -18,6 +18,7 @@ import pyarrow.parquet as parquet
 import pytest
 import trimesh
 
+import cad_models
 from adapter import SHIPPED_ADAPTER
 from render_adapt import PRESETS, RunConfig
 from renderer import ENGINES
@@ -174,6 +175,30 @@ def test_one_crop_alone(cli, tmp_path: Path) -> None:
     one_sentence(cli("--out", out, "--only", 6), r"--only is 6: this run has crops 0 to 5")
     one_sentence(cli("--out", out, "--seed", 5, "--only", 5), r"seed 4 there, 5 here")
     one_sentence(cli("--out", tmp_path / "none", "--only", 5), r"--objects is empty")
+
+
+def test_one_crop_alone_of_a_run_that_took_folders(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest has their names alone; they are found again where the command is given."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(Path(cad_models.__file__).parent / "builtin", "meshes")
+    Path("pictures").mkdir()
+    for number in range(3):
+        picture = np.random.default_rng(number).integers(0, 255, (64, 64, 3), np.uint8)
+        cv2.imwrite(f"pictures/{number}.png", picture)
+    Path("mine.toml").write_text('textures = "pictures"\ntexture_swap = 1.0\n')
+    made = (
+        "--objects", "ape,cat", "--models", "meshes", "--randomize", "mine.toml", "--n", 4,
+        "--adapter", "none", "--workers", 1, "--out", "d",
+    )  # fmt: skip
+    assert cli(*made).code == 0
+    alone = cli("--out", "d", "--only", 3)
+    assert alone.code == 0, alone.error
+    pair = Path("d-only-3/train/000000/rgb/000000.png"), Path("d/train/000000/rgb/000003.png")
+    assert pair[0].read_bytes() == pair[1].read_bytes()
+    shutil.move("pictures", "elsewhere")
+    one_sentence(cli("--out", "d", "--only", 2), "pictures")
 
 
 @pytest.mark.parametrize("size", [128, 256])

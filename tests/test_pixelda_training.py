@@ -108,6 +108,43 @@ def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
     } == set()
 
 
+LABELLED = replace(SOURCE, images=TARGET[np.arange(len(SOURCE)) % len(TARGET)])
+
+
+def test_labels_of_real_crops_teach_the_task_network_alone(tmp_path: Path) -> None:
+    """Section 4.5's semi-supervised training, which is continued to the bit as any other is."""
+    # Clipping would share one norm between the task network and the discriminator.
+    config = replace(TOY, task_weight_in_generator=0.0, clip_norm=0.0)
+    others = replace(LABELLED, class_index=1 - LABELLED.class_index)
+    tensors = []
+    for name, labelled, stops in (
+        ("a", LABELLED, (4,)), ("in parts", LABELLED, (1, 3, 4)), ("b", others, (4,)),
+    ):  # fmt: skip
+        for steps in stops:
+            part = replace(config, steps=steps)
+            stored = train(SOURCE, TARGET, part, tmp_path / name, labelled_target=labelled)
+        tensors.append(read_checkpoint(stored)[0])
+    unbroken, in_parts, of_others = tensors
+    assert all(torch.equal(value, in_parts[name]) for name, value in unbroken.items())
+    changed = {
+        name.split(".")[0]
+        for name, value in unbroken.items()
+        if not name.startswith("optimizer") and not torch.equal(value, of_others[name])
+    }
+    assert changed == {"task", "average_task"}
+
+
+def test_labels_of_real_crops_need_a_task_and_the_sources_classes(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="labelled target crops train the task network"):
+        train(SOURCE, TARGET, replace(TOY, task="none"), tmp_path, labelled_target=LABELLED)
+    others = replace(LABELLED, class_names=("square", "circle"))
+    with pytest.raises(AdapterError, match="the classes must be the same"):
+        train(SOURCE, TARGET, TOY, tmp_path, labelled_target=others)
+    train(SOURCE, TARGET, replace(TOY, steps=2), tmp_path / "a", labelled_target=LABELLED)
+    with pytest.raises(OtherTraining):
+        train(SOURCE, TARGET, replace(TOY, steps=4), tmp_path / "a")
+
+
 @pytest.mark.parametrize("missing", ["optimizer.generator.", "average_task."])
 def test_a_checkpoint_that_lacks_state_is_refused(tmp_path: Path, missing: str) -> None:
     """Fresh moments or a fresh average would make another run of it, without a word."""
