@@ -33,9 +33,9 @@ from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.exported import calibrated, draw_z, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import with_accuracies
-from adapter._training.schedule import rate_factor
+from adapter._training.schedule import adversarial_rates
 
-_SOURCE, _PAIRS, _JUDGED, _BEHIND, _STEP, _WEIGHTS, _CALIBRATION = range(70, 77)
+_SOURCE, _PAIRS, _LIGHT, _BEHIND, _STEP, _WEIGHTS, _CALIBRATION = range(70, 77)
 """Random streams, beside the seed."""
 _SHOWN = 512
 """Crops by which the exported generator's statistics are taken."""
@@ -151,10 +151,7 @@ class PairedTraining(Training):
         return seed_of(self.config.seed, step, _STEP)
 
     def learning_rates(self, step: int) -> Mapping[str, float]:
-        config = self.config
-        factor = rate_factor(config, 2 * step, 2 * config.steps)
-        rate, judges = config.learning_rate, config.discriminator_learning_rate
-        return {"generator": factor * rate, "discriminator": factor * (judges or rate)}
+        return adversarial_rates(self.config, step)
 
     def step(self, step: int) -> dict[str, Tensor]:
         return self._discriminator_step(step) | self._generator_step(step)
@@ -180,11 +177,9 @@ class PairedTraining(Training):
 
     def _generator_step(self, step: int) -> dict[str, Tensor]:
         config = self.config
-        x, (before, real, mask) = (
-            self.batches.source(2 * step + 1),
-            self.batches.pairs(2 * step + 1),
-        )
-        both = torch.cat([x, before])
+        x = self.batches.source(2 * step + 1)
+        posed, real, mask = self.batches.pairs(2 * step + 1)
+        both = torch.cat([x, posed])
         judges = [self.discriminator]
         with frozen_statistics(self.discriminator), without_gradient(judges):
             with autocast(config):
@@ -236,7 +231,7 @@ class _Batches:
         self._source_rows = Rows(len(source), n, seed, _SOURCE)
         self._pair_rows = Rows(len(pairs), n, seed, _PAIRS)
         self._behind_rows = Rows(len(pairs), n, seed, _BEHIND)
-        self._light_rows = Rows(self._variants, n, seed, _JUDGED)
+        self._light_rows = Rows(self._variants, n, seed, _LIGHT)
         random = np.random.default_rng([seed, _CALIBRATION])
         rows = random.integers(0, len(source), _SHOWN)
         behind = self._behind.at(random.integers(0, len(pairs), _SHOWN))

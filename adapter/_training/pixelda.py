@@ -36,7 +36,7 @@ from adapter._training.engine import Snapshot, Training, run_training, take_step
 from adapter._training.exported import calibrated, draw_z, looks, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, with_accuracies
-from adapter._training.schedule import rate_factor
+from adapter._training.schedule import adversarial_rates
 from adapter._training.weighted import content_losses, weighted_task_loss
 
 # Random streams, beside the seed.
@@ -188,10 +188,7 @@ class PixelDA(Training):
         return seed_of(self.config.seed, step, _STEP)
 
     def learning_rates(self, step: int) -> Mapping[str, float]:
-        config = self.config
-        factor = rate_factor(config, 2 * step, 2 * config.steps)
-        rate, judges = config.learning_rate, config.discriminator_learning_rate
-        return {"generator": factor * rate, "discriminator": factor * (judges or rate)}
+        return adversarial_rates(self.config, step)
 
     def step(self, step: int) -> dict[str, Tensor]:
         with compiling(self.config.compile):

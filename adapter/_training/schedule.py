@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from adapter._settings.pixelda import TrainConfig
+
 
 class Schedule(Protocol):
     """Settings that say how the learning rate goes."""
@@ -30,6 +32,13 @@ def rate_factor(config: Schedule, step: int, steps: int) -> float:
     if config.schedule == "linear":
         return min(1.0, 2.0 * (1.0 - step / steps))
     return 1.0
+
+
+def adversarial_rates(config: TrainConfig, step: int) -> dict[str, float]:
+    """Learning rates of generator and discriminator, which each update once in a step."""
+    factor = rate_factor(config, 2 * step, 2 * config.steps)
+    rate, judges = config.learning_rate, config.discriminator_learning_rate
+    return {"generator": factor * rate, "discriminator": factor * (judges or rate)}
 
 
 def ganin_ramp(progress: float) -> float:

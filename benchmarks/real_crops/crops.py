@@ -14,7 +14,7 @@ from benchmarks.align import straight_rotations
 from cad_models import CadModel
 from render_adapt import DatasetError
 from render_adapt._align.source import DenseCrops, dense_crops
-from render_adapt._pairs.labelled import read_posed_crops
+from render_adapt._pairs.posed_crops import read_posed_crops
 from render_adapt._paper.scenarios.data_files import read_labels, read_rgb
 from render_adapt._paper.scenarios.linemod_crops import OBJECTS, SIZE, TURNED_ABOUT_Z
 from renderer import matrix_from_quaternion, quaternion_from_matrix, turn_towards

@@ -27,8 +27,8 @@ from render_adapt._align.table import TABLE
 from render_adapt._align.training import autocast, train_further, train_network
 from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
-from render_adapt._pairs.labelled import read_posed_crops
-from render_adapt._runs.manifest import read_manifest
+from render_adapt._pairs.posed_crops import read_posed_crops
+from render_adapt._runs.manifest import read_manifest, refuse_changed_manifest
 from render_adapt._train import TARGET_SHEET, FoundTarget, read_camera_crops
 from renderer import PlanConfig, Randomization
 
@@ -139,11 +139,9 @@ def _load(config: AlignConfig) -> tuple[_Task, FoundTarget]:
 def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNetwork, int]:
     """The network, and how many steps it has of all that it is to have."""
     config = task.config
+    adapted = _adapted_crops(task)  # first, since it may have to be refused
     renders = source.dense(config.source_crops, lambda k, n: show("rendering", k, n))
-    crops: tuple[DenseCrops, ...] = (renders,)
-    if config.adapted is not None:
-        adapted = read_posed_crops(config.adapted, task.models, config.size)
-        crops = (renders, dense_crops(adapted, task.models, task.threads))
+    crops = (renders, *adapted)
     network, steps = train_network(
         crops, task.names, config, config.working, lambda k, n: show("training", k, n)
     )
@@ -159,6 +157,14 @@ def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNet
         if more < config.round_steps:
             break
     return network, steps
+
+
+def _adapted_crops(task: _Task) -> tuple[DenseCrops, ...]:
+    """What is learnt from beside renders, if there is some."""
+    if task.config.adapted is None:
+        return ()
+    posed = read_posed_crops(task.config.adapted, task.models, task.config.size)
+    return (dense_crops(posed, task.models, task.threads),)
 
 
 def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[Result, Calibrated]:
@@ -208,7 +214,10 @@ def _describe(task: _Task, source: Source) -> dict[str, Any]:
 
 def _described_dataset(adapted: Path | None) -> dict[str, Any]:
     """What is learnt from beside renders, where there is some."""
-    return {} if adapted is None else {"adapted": read_manifest(adapted)["config_sha256"]}
+    if adapted is None:
+        return {}
+    refuse_changed_manifest(adapted)
+    return {"adapted": read_manifest(adapted)["config_sha256"]}
 
 
 def _counts(task: _Task, result: Result, calibrated: Calibrated) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._align.search import Poses, PoseSearch
-from render_adapt._pairs.labelled import PosedCrops
+from render_adapt._pairs.posed_crops import PosedCrops
 from render_adapt._run_models import blend_file
 from renderer import (
     CropBatch,

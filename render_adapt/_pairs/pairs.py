@@ -14,7 +14,7 @@ from adapter._cut import read_cut
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
-from render_adapt._pairs.labelled import PosedCrops, read_posed_crops
+from render_adapt._pairs.posed_crops import PosedCrops, read_posed_crops
 from render_adapt._runs.manifest import MANIFEST, read_manifest, refuse_changed_manifest
 from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans
 

@@ -1,4 +1,4 @@
-"""Crops of a dataset of ours with the labels that they are learnt from by."""
+"""Crops of a dataset of ours, as they look and as they lie."""
 
 from __future__ import annotations
 
