@@ -86,11 +86,11 @@ def main(job_file: str) -> None:
         messages.write(encode_message(message) + "\n")
         messages.flush()
 
-    code = 1
+    code, stopping = 1, threading.Event()
     try:
         job = read_job(Path(job_file))
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Thread(target=_stop_with_input, daemon=True).start()
+        threading.Thread(target=_stop_with_input, args=(stopping,), daemon=True).start()
         _WORK[job.kind](job, tell)
         code = 0
     except RenderAdaptError as error:
@@ -101,16 +101,19 @@ def main(job_file: str) -> None:
         import traceback
 
         traceback.print_exc()
-        tell(Failed(f"The job failed ({type(error).__name__}: {error}): its log says where."))
+        if not stopping.is_set():
+            tell(Failed(f"The job failed ({type(error).__name__}: {error}): its log says where."))
     finally:
         sys.stderr.flush()
-        os._exit(code)
+        # A library may make another error of the interruption that it was stopped by.
+        os._exit(130 if code and stopping.is_set() else code)
 
 
-def _stop_with_input() -> None:
+def _stop_with_input(stopping: threading.Event) -> None:
     """End the process when whoever asked for the job closes its input, or is gone."""
     while os.read(0, 1024):
         pass
+    stopping.set()
     _thread.interrupt_main()
     time.sleep(_PATIENCE)
     # In the midst of something long. What is finished counts, what is not goes, but never what
