@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adapter import BACKGROUNDS, Adapter, AdapterError, AdapterInfo, decode, draw_noise, encode
-from renderer import CropBatch, Randomization
+from renderer import POSES, CropBatch, Randomization
 
 
 def adapt_crops(
@@ -73,6 +73,8 @@ def before_backgrounds(
     if not backgrounds.resolve().is_relative_to(folder.resolve()):
         # Whoever made the adapter would choose which of the user's pictures go into datasets.
         raise AdapterError(f"{backgrounds} leads out of the adapter's folder: remove it")
+    if (backgrounds / POSES).exists():
+        return replace(randomization, background=("surroundings",), photographs=backgrounds)
     if backgrounds.is_dir():
         return replace(randomization, background=("photographs",), photographs=backgrounds)
     return replace(randomization, background=("board",))

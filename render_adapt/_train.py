@@ -29,7 +29,12 @@ from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
 from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
-from render_adapt._pairs.pairs import aligned_cut, read_pairs
+from render_adapt._pairs.pairs import (
+    aligned_cut,
+    has_kept_its_place,
+    picture_poses,
+    read_pairs,
+)
 from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.target_sheet import write_target_sheet
@@ -254,7 +259,7 @@ def _train_on_pairs(
     cut, plan = run.cut(None), run.plan(None)
     with only_training(run.working, "adapter.lock"):
         renderer = source_renderer(models, run.objects, run.models)
-        pairs = read_pairs(run.target, models, plan, renderer, config.seed)
+        pairs, crops = read_pairs(run.target, models, plan, renderer, config.seed)
         plans = make_plans(plan, models, config.seed, 0, run.source_crops)
         source = render_source(models, plans, plan.window, renderer, with_depth=True)
         checkpoint = train_on_pairs(source, pairs, config, run.working, on_progress=on_progress)
@@ -264,7 +269,8 @@ def _train_on_pairs(
             window_mm=plan.window, cut=cut,
         )  # fmt: skip
         with writing(run.out, "make room there, or give a folder that can be written to"):
-            write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds)
+            poses = picture_poses(crops, models) if has_kept_its_place(run.target) else None
+            write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds, poses)
         calibrate_adapter(run.out, models, plan, renderer=renderer)
     return info
 

@@ -19,7 +19,8 @@ from renderer._engines.engine import Engine, EngineOptions
 from renderer._engines.fake import FakeRenderer
 from renderer._engines.registry import ENGINES, make_renderer
 from renderer._engines.scenes import Picture, Scene, SceneRenderer
-from renderer._pictures.folders import load_photographs, load_textures
+from renderer._pictures.folders import MOST_POSED, Photographs, load_photographs, load_textures
+from renderer._pictures.posed import POSES, PicturePoses, write_poses
 from renderer._plans.crops import PlanConfig, make_plans, plans_from_poses
 from renderer._plans.cutting import (
     CameraSettings,
@@ -49,6 +50,8 @@ __all__ = [
     "CLEARANCE",
     "ENGINES",
     "LINEMOD_CAMERA",
+    "MOST_POSED",
+    "POSES",
     "RANDOMIZATIONS",
     "BlendFile",
     "BlenderRenderer",
@@ -63,7 +66,9 @@ __all__ = [
     "FakeRenderer",
     "FrameConfig",
     "Instances",
+    "Photographs",
     "Picture",
+    "PicturePoses",
     "PlanConfig",
     "Plans",
     "Randomization",
@@ -104,6 +109,7 @@ __all__ = [
     "turn_towards",
     "uniform_rotation",
     "window_pixels",
+    "write_poses",
 ]
 
 

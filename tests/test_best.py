@@ -137,7 +137,7 @@ def test_pairs_are_renders_in_the_poses_of_the_cameras_crops(parts: Path) -> Non
     models = models_in(parts)
     plan = PlanConfig(size=SIZE)
     told: list[tuple[int, int]] = []
-    pairs = read_pairs(
+    pairs, _ = read_pairs(
         parts / "aligned", models, plan, RasterRenderer(models, 1, levels=False), 0,
         lambda done, total: told.append((done, total)),
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_pairs_are_renders_in_the_poses_of_the_cameras_crops(parts: Path) -> Non
 def test_crops_of_other_objects_are_left_out(parts: Path) -> None:
     [model] = [model for model in models_in(parts) if model.name == NAMES[0]]
     renderer = RasterRenderer([model], 1, levels=False)
-    pairs = read_pairs(parts / "aligned", [model], PlanConfig(size=SIZE), renderer, 0)
+    pairs, _ = read_pairs(parts / "aligned", [model], PlanConfig(size=SIZE), renderer, 0)
     assert len(pairs) == 8
 
 

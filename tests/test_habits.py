@@ -90,6 +90,7 @@ INSIDE = {
     "test_repair.py": "moves of a commit, broken off one by one",
     "test_report.py": "the report's outlines and cells, by hand",
     "test_reproduce.py": "the paper's tables, from trainings that are made up",
+    "test_together.py": "poses that are made to agree, from planted ones",
     "test_textures.py": "drawn patterns that only a board shows",
     "test_timing.py": "the paper's timings, on a clock that is made up",
     "test_training_parts.py": "parts of a training that take it hours to show",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._align.batches import pictures
-from render_adapt._align.evidence import Agreement, Evidence, picture_edges
+from render_adapt._align.evidence import Agreement, Evidence, joined_evidence, picture_edges
 from render_adapt._align.network import CoordinateNetwork
 from render_adapt._align.pnp import (
     FEWEST,
@@ -56,7 +56,7 @@ class TargetView:
     def __len__(self) -> int:
         return len(self.rgb)
 
-    def __getitem__(self, rows: slice) -> TargetView:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> TargetView:
         return TargetView(
             self.rgb[rows], None if self.depth is None else self.depth[rows],
             self.camera_matrix[rows], self.centre_depth[rows], self.numbers[rows],
@@ -164,11 +164,30 @@ class Aligner:
         rows = np.flatnonzero(found)
         if not len(rows):
             return Aligned(poses, features, found)
-        evidence = self._evidence(view, seen)[rows]
+        evidence = self._seen_evidence(view, seen)[rows]
         better, agreed = self.search.improve(evidence, poses[rows], view.numbers[rows], self.seed)
         poses.rotation[rows], poses.translation[rows] = better.rotation, better.translation
         features[rows] = self.features(seen, poses, agreed, rows)
         return Aligned(poses, features, found)
+
+    def judged(self, view: TargetView, poses: Poses, found: NDArray[np.bool_]) -> Aligned:
+        """Poses as they are, with what they are to be trusted by."""
+        parts = []
+        for first in range(0, len(view), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            some, here, which = view[part], poses[part], found[part]
+            seen, rows = self.look(some), np.flatnonzero(which)
+            features = np.zeros((len(some), len(FEATURES)))
+            if len(rows):
+                agreed = self.search.compare(self._seen_evidence(some, seen)[rows], here[rows])
+                features[rows] = self.features(seen, here, agreed, rows)
+            parts.append(Aligned(here, features, which))
+        return joined(parts)
+
+    def evidence(self, view: TargetView) -> Evidence:
+        """What speaks for poses in N crops."""
+        parts = [view[first : first + _AT_ONCE] for first in range(0, len(view), _AT_ONCE)]
+        return joined_evidence([self._seen_evidence(some, self.look(some)) for some in parts])
 
     def features(
         self, seen: Seen, poses: Poses, agreed: Agreement, rows: NDArray[np.int64]
@@ -209,7 +228,7 @@ class Aligner:
             axis=1,
         )  # fmt: skip
 
-    def _evidence(self, view: TargetView, seen: Seen) -> Evidence:
+    def _seen_evidence(self, view: TargetView, seen: Seen) -> Evidence:
         size = (self.size, self.size)
         mask = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in seen.mask]
         return Evidence(np.stack(mask), picture_edges(view.rgb), view.depth)

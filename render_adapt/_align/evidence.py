@@ -1,16 +1,20 @@
-"""What speaks for a pose: where the object seems to be, the picture's edges, its depth."""
+"""What speaks for a pose: where the object seems to be, the picture's edges, its depth, and what
+other crops show."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from render_adapt._align.appearance import Appearance
 from renderer import CropBatch
 
-EDGES_WEIGHT, DEPTH_WEIGHT = 0.6, 0.5
+EDGES_WEIGHT, DEPTH_WEIGHT, APPEARANCE_WEIGHT = 0.6, 0.5, 3.0
 """Against 1 for the silhouette."""
 _CREASES = 0.7
 """How strong the edge between two faces is at most, against an outline's."""
@@ -35,11 +39,40 @@ class Evidence:
     depth: NDArray[np.float32] | None
     """(N, S, S), millimetres behind the crop's centre, NaN where nothing was measured; None where
     the crops have none."""
+    others: Others | None = None
+    """What other crops show, where that is known; then all crops show one object."""
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Evidence:
         """That of some crops."""
         depth = None if self.depth is None else self.depth[rows]
-        return Evidence(self.mask[rows], self.edges[rows], depth)
+        others = None if self.others is None else self.others[rows]
+        return Evidence(self.mask[rows], self.edges[rows], depth, others)
+
+
+def joined_evidence(parts: Sequence[Evidence]) -> Evidence:
+    """One after the other, of crops of which all have depth or none."""
+    depth = [one.depth for one in parts if one.depth is not None]
+    return Evidence(
+        np.concatenate([one.mask for one in parts]), np.concatenate([one.edges for one in parts]),
+        np.concatenate(depth) if depth else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other crops of the same object show, and what there is to compare with it."""
+
+    appearance: Appearance
+    contrasts: Tensor
+    """(N, 3, S, S), of the crops themselves."""
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Others:
+        return Others(self.appearance, self.contrasts[rows])
+
+    def agreement(self, drawn: CropBatch) -> NDArray[np.float64]:
+        """(N x K,), as `Appearance.explained`, of K poses for each crop in turn."""
+        times = len(drawn) // len(self.contrasts)
+        return self.appearance.explained(drawn, self.contrasts.repeat_interleave(times, dim=0))
 
 
 @dataclass(frozen=True)
@@ -53,11 +86,14 @@ class Agreement:
     depth: NDArray[np.float64]
     """(N,), 1 where drawn and measured depth are alike but for one distance, 0 where they are 20 mm
     off or nothing was measured."""
+    appearance: NDArray[np.float64]
+    """(N,), the share of the crop that is as other crops show it; 0 where these are not asked."""
 
     @property
     def total(self) -> NDArray[np.float64]:
         """(N,), all together; the more, the better."""
-        return self.silhouette + EDGES_WEIGHT * self.edges + DEPTH_WEIGHT * self.depth
+        parts = EDGES_WEIGHT * self.edges + DEPTH_WEIGHT * self.depth
+        return self.silhouette + parts + APPEARANCE_WEIGHT * self.appearance
 
 
 def picture_edges(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -121,10 +157,13 @@ def agreement(evidence: Evidence, drawn: CropBatch, centre_depth: NDArray[np.flo
     if evidence.depth is not None:
         relative = drawn.object_depth - centre_depth.astype(np.float32)[:, None, None]
         depth = _depth_agreement(evidence.depth, relative.reshape(shape), mask)
+    others = evidence.others
+    appearance = np.zeros(len(drawn)) if others is None else others.agreement(drawn)
     return Agreement(
         silhouette=(common / np.maximum(joint, 1e-6)).ravel().astype(np.float64),
         edges=(correlation / np.maximum(spread, 1e-6)).ravel().astype(np.float64),
         depth=depth.ravel(),
+        appearance=appearance,
     )
 
 

@@ -24,6 +24,7 @@ from render_adapt._align.settings import AlignConfig, AlignSummary
 from render_adapt._align.sheet import SHEET
 from render_adapt._align.source import DenseCrops, Source, dense_crops
 from render_adapt._align.table import TABLE
+from render_adapt._align.together import agree_together
 from render_adapt._align.training import autocast, train_further, train_network
 from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
@@ -97,7 +98,8 @@ def align(
     Args:
         config: which crops, with which objects, and how.
         on_progress: called with what is being done (`rendering`, `training`, `calibrating`,
-            `aligning`, `training on`), how much of it is done, and how much there is.
+            `aligning`, `comparing crops`, `training on`), how much of it is done, and how much
+            there is.
         on_target: called before anything else, with what was found to align.
 
     Returns:
@@ -121,10 +123,17 @@ def align(
         network, steps = _learn(task, source, show)
         if steps < config.all_steps:
             return _unfinished(config, steps, len(task.target))
-        result, calibrated = _align(task, network, show)
-    aligned = _counts(task, result, calibrated)
+        outcome = _align(task, network, show)
+    aligned = _counts(task, outcome)
     write_alignment(
-        config.out, result, task.models, task.plan, config.seed, alignment, aligned, task.threads
+        config.out,
+        outcome.result,
+        task.models,
+        task.plan,
+        config.seed,
+        alignment,
+        aligned,
+        task.threads,
     )
     return _summary(config, aligned)
 
@@ -148,7 +157,7 @@ def _learn(task: _Task, source: Source, show: OnProgress) -> tuple[CoordinateNet
     if steps < config.steps:
         return network, steps
     for number in range(1, config.rounds + 1):
-        result, _ = _align(task, network, show)
+        result = _align(task, network, show).result
         network, more = train_further(
             network, crops, sure_crops(result, task.models, task.threads), task.names, config,
             number, lambda k, n: show("training on", k, n),
@@ -167,7 +176,17 @@ def _adapted_crops(task: _Task) -> tuple[DenseCrops, ...]:
     return (dense_crops(posed, task.models, task.threads),)
 
 
-def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[Result, Calibrated]:
+@dataclass(frozen=True)
+class _Outcome:
+    """What an alignment found."""
+
+    result: Result
+    calibrated: Calibrated
+    around: Mapping[str, float]
+    """Of objects, the share of what is seen around them that is as other crops show it."""
+
+
+def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> _Outcome:
     config = task.config
     aligner = Aligner(
         network, task.models, autocast(config), config.device, config.size, task.threads,
@@ -180,6 +199,13 @@ def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[R
         has_depth, config.min_confidence, lambda k, n: show("calibrating", k, n),
     )  # fmt: skip
     found = aligner.align(view, lambda k: show("aligning", k, len(view)))
+    around: Mapping[str, float] = {}
+    if config.together:
+        sure = calibrated.confidence.of(found.features) >= config.min_confidence
+        found, around = agree_together(
+            aligner, view, found, sure & found.found, task.plan.window,
+            lambda k, n: show("comparing crops", k, n),
+        )  # fmt: skip
     result = make_result(
         task.target.names, view, found, calibrated.confidence.of(found.features),
         config.min_confidence, task.models, aligner.search,
@@ -191,7 +217,7 @@ def _align(task: _Task, network: CoordinateNetwork, show: OnProgress) -> tuple[R
             f"whether `objects` and `centre` are right in {config.working / TARGET_SHEET}, train "
             "with more `steps` (and another `out`), or give a lower `min_confidence`"
         )
-    return result, calibrated
+    return _Outcome(result, calibrated, around)
 
 
 def _describe(task: _Task, source: Source) -> dict[str, Any]:
@@ -220,13 +246,15 @@ def _described_dataset(adapted: Path | None) -> dict[str, Any]:
     return {"adapted": read_manifest(adapted)["config_sha256"]}
 
 
-def _counts(task: _Task, result: Result, calibrated: Calibrated) -> dict[str, Any]:
+def _counts(task: _Task, outcome: _Outcome) -> dict[str, Any]:
+    result, calibrated = outcome.result, outcome.calibrated
     kept = result.poses.object_index[result.kept]
     return {
         "by_object": {name: int((kept == k).sum()) for k, name in enumerate(task.names)},
         "crops": len(result.names),
         "kept": int(result.kept.sum()),
         "right": None if np.isnan(calibrated.right) else calibrated.right,
+        "surroundings": {name: round(share, 4) for name, share in outcome.around.items()},
     }
 
 

@@ -86,6 +86,9 @@ class AlignConfig:
     """Training steps."""
     batch: Annotated[int, AtLeast(2)] = 64
     """Renders in a step."""
+    together: bool = True
+    """Whether poses are bettered by what all crops of an object show in common, its surface and the
+    ground that it stands on, where there are 20 or more."""
     rounds: _Whole = 0
     """How often to train on with the crops of which it is sure, and align anew: each takes the time
     of another alignment and of `round_steps`."""

@@ -15,6 +15,7 @@ from render_adapt._pairs.posed_crops import PosedCrops
 from render_adapt._run_models import blend_file
 from renderer import (
     CropBatch,
+    Photographs,
     PlanConfig,
     Plans,
     Randomization,
@@ -74,9 +75,9 @@ class Source:
         self.models, self.plan, self.randomization, self.seed = models, plan, randomization, seed
         self._textures = load_textures(randomization.textures) if randomization.texture_swap else []
         photographs = randomization.photographs
-        if "photographs" not in randomization.background:
+        if not randomization.shows_photographs:
             photographs = None
-        self.photographs = load_photographs(photographs) if photographs else []
+        self.photographs = load_photographs(photographs) if photographs else Photographs(())
         # Levels of detail move no surface by more than a quarter of a pixel.
         self._raster = RasterRenderer(models, threads, textures=self._textures)
         blend = blend_file(objects, folder)

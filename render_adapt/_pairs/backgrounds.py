@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from adapter import decode
 from render_adapt._exceptions import DatasetError
+from renderer import MOST_POSED, POSES, PicturePoses, write_poses
 from safe_files import list_folder, write_file
 
 _MARGIN = 3
@@ -128,8 +129,16 @@ def _mean_color(rgb: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.
     return np.asarray(np.rint(color), np.uint8)
 
 
-def write_backgrounds(folder: Path, backgrounds: NDArray[np.floating[Any]]) -> None:
-    """Write (N, 3, S, S) pictures in [-1, 1] into a folder of their own, 500 at most.
+def write_backgrounds(
+    folder: Path, backgrounds: NDArray[np.floating[Any]], poses: PicturePoses | None = None
+) -> None:
+    """Write pictures into a folder of their own.
+
+    Args:
+        folder: it holds nothing else.
+        backgrounds: (N, 3, S, S), in [-1, 1]; 500 at most are written, evenly spread, or 2,500 with
+            poses.
+        poses: of what stood in them, where runs are to take them for poses that are near.
 
     Raises:
         DatasetError: the folder holds something else.
@@ -137,13 +146,17 @@ def write_backgrounds(folder: Path, backgrounds: NDArray[np.floating[Any]]) -> N
     """
     refuse_other_files(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in list_folder(folder, frozenset({".png"})):
+    for old in list_folder(folder, frozenset({".png", ".json"})):
         old.unlink()
-    chosen = np.linspace(0, len(backgrounds) - 1, min(len(backgrounds), MOST_KEPT)).round()
-    rgb, _ = decode(backgrounds[chosen.astype(int)].astype(np.float32))
-    for number, picture in enumerate(rgb):
+    most = MOST_KEPT if poses is None else MOST_POSED
+    chosen = np.linspace(0, len(backgrounds) - 1, min(len(backgrounds), most)).round().astype(int)
+    rgb, _ = decode(backgrounds[chosen].astype(np.float32))
+    files = [f"{number:06d}.png" for number in range(len(rgb))]
+    for file, picture in zip(files, rgb, strict=True):
         _, encoded = cv2.imencode(".png", picture[..., ::-1])
-        write_file(folder / f"{number:06d}.png", encoded.tobytes())
+        write_file(folder / file, encoded.tobytes())
+    if poses is not None:
+        write_poses(folder, files, poses[chosen])
 
 
 def refuse_other_files(folder: Path) -> None:
@@ -158,7 +171,8 @@ def refuse_other_files(folder: Path) -> None:
         return
     # Those with a dot are the system's, and what was left of a file that was being written.
     names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
-    others = [name for name in names if not re.fullmatch(r"\d{6}\.png", name)]
+    ours = rf"\d{{6}}\.png|{re.escape(POSES)}"
+    others = [name for name in names if not re.fullmatch(ours, name)]
     if others:
         raise DatasetError(
             f"{folder} is where backgrounds go, and holds something else ({others[0][:80]}): give "

@@ -16,11 +16,13 @@ from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
 from render_adapt._pairs.posed_crops import PosedCrops, read_posed_crops
 from render_adapt._runs.manifest import MANIFEST, read_manifest, refuse_changed_manifest
-from renderer import PlanConfig, Plans, Renderer, centre_points, make_plans
+from renderer import PicturePoses, PlanConfig, Plans, Renderer, centre_points, make_plans
 
 LIGHTS = 4
 """Renders of each pair, each in another light."""
 _AT_ONCE = 64
+_KEPT_ITS_PLACE = 0.1
+"""Share of what is seen around objects that other crops show too; chance alone gives 0."""
 
 
 def read_pairs(
@@ -30,8 +32,8 @@ def read_pairs(
     renderer: Renderer,
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
-) -> AlignedPairs:
-    """The crops of an aligned dataset beside renders.
+) -> tuple[AlignedPairs, PosedCrops]:
+    """The crops of an aligned dataset beside renders, and as they were read.
 
     Args:
         folder: what `render-adapt align` wrote.
@@ -58,7 +60,7 @@ def read_pairs(
             renders[rows, light] = encode(drawn.rgb, drawn.depth, centre, plan.window)
             masks[rows] = drawn.mask
     behind = fill_backgrounds(crops.rgb, masks, seed, on_progress)
-    return AlignedPairs(renders, _encoded(crops.rgb), _encoded(behind))
+    return AlignedPairs(renders, _encoded(crops.rgb), _encoded(behind)), crops
 
 
 def _encoded(rgb: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -85,6 +87,28 @@ def _plans(crops: PosedCrops, models: Sequence[CadModel], plan: PlanConfig) -> P
         object_index=crops.object_index.astype(np.int32), rotation=crops.rotation,
         translation=crops.translation, camera_matrix=crops.camera_matrix,
     )  # fmt: skip
+
+
+def picture_poses(crops: PosedCrops, models: Sequence[CadModel]) -> PicturePoses:
+    """What stood in crops, as backgrounds go with it."""
+    return PicturePoses(
+        tuple(models[which].name for which in crops.object_index), crops.rotation,
+        crops.translation, crops.camera_matrix,
+    )  # fmt: skip
+
+
+def has_kept_its_place(folder: Path) -> bool:
+    """Whether an alignment found that what was around objects was the same in other crops.
+
+    Only then are backgrounds to go with poses: else an estimator would learn a pose from a place
+    that has nothing to do with it.
+    """
+    aligned = read_manifest(folder).get("aligned")
+    shares = aligned.get("surroundings") if isinstance(aligned, dict) else None
+    if not isinstance(shares, dict) or not shares:
+        return False
+    numbers = [share for share in shares.values() if isinstance(share, int | float)]
+    return bool(numbers) and float(np.mean(numbers)) >= _KEPT_ITS_PLACE
 
 
 def aligned_cut(folder: Path, size: int) -> TargetCut:

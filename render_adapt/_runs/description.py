@@ -28,6 +28,7 @@ from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from renderer import (
     ENGINES,
+    PicturePoses,
     Randomization,
 )
 
@@ -267,7 +268,7 @@ def _describe_randomization(studio: Studio) -> dict[str, Any]:
     randomization = studio.config.randomization
     return asdict(randomization) | {
         "environments": _hash_files(randomization.environments),
-        "photographs": _hash_pictures(studio.photographs),
+        "photographs": _hash_pictures(studio.photographs, studio.photographs.poses),
         "textures": _hash_pictures(studio.textures),
     }
 
@@ -287,12 +288,18 @@ def _hash_files(folder: Path | None) -> str | None:
     return digest.hexdigest()
 
 
-def _hash_pictures(pictures: Sequence[NDArray[np.uint8]]) -> str | None:
+def _hash_pictures(
+    pictures: Sequence[NDArray[np.uint8]], poses: PicturePoses | None = None
+) -> str | None:
     if not len(pictures):
         return None
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(f"{picture.shape}\0".encode() + picture.tobytes())
+    if poses is not None:
+        digest.update("\0".join(poses.object).encode())
+        for array in (poses.rotation, poses.translation, poses.camera_matrix):
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from render_adapt._runs.sheet import write_contact_sheet
 from renderer import (
     ENGINES,
     CropBatch,
+    Photographs,
     Renderer,
     capture,
     load_photographs,
@@ -58,8 +59,8 @@ class Studio:
         )
         randomization = config.randomization
         self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
-        folder = randomization.photographs if "photographs" in randomization.background else None
-        self.photographs = load_photographs(folder) if folder else []
+        folder = randomization.photographs if randomization.shows_photographs else None
+        self.photographs = load_photographs(folder) if folder else Photographs(())
         alone = config.workers == 1
         # Labels are those of the model itself, to the pixel: no levels of detail.
         self.renderer: Renderer = make_renderer(

@@ -1,4 +1,5 @@
-"""What is behind the objects: a board with depth, a photograph, a drawn pattern or nothing."""
+"""What is behind the objects: a board with depth, a photograph, what a camera saw around them, a
+drawn pattern or nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from renderer._capture.surroundings import Surroundings
 from renderer._crops import CropBatch, Plans, RenderError
 from renderer._pictures.patterns import BOARD_PERIODS, SIDE, board_patterns, patterns
 from renderer._plans.placing import board_under
@@ -52,18 +54,20 @@ def put_background(
         photographs: (h, w, 3) RGB each, for crops that have one behind them.
 
     Raises:
-        RenderError: photographs are to be put behind the objects and there are none.
+        RenderError: photographs are to be put behind the objects and there are none, or what
+            stood in them is to be known and is not.
     """
     kinds = randomization.background
     if kinds == ("black",):
         return crops
-    if "photographs" in kinds and len(photographs) == 0:
+    if {"photographs", "surroundings"} & set(kinds) and len(photographs) == 0:
         raise RenderError(
             "background has photographs in it, but none were loaded: load them from a folder with "
             "load_photographs"
         )
     result = _writeable(crops)
     boards = _boards(crops.plans, models) if "board" in kinds else None
+    around = Surroundings(photographs, models) if "surroundings" in kinds else None
     for row, number in enumerate(crops.plans.index):
         u = np.random.default_rng([seed, int(number), Stream.BACKGROUND]).random(_DRAWS)
         kind = kinds[int(u[0] * len(kinds))]
@@ -76,6 +80,8 @@ def put_background(
             continue
         if kind == "photographs":
             picture = _photograph(photographs, u, crops.plans)
+        elif around is not None and kind == "surroundings":
+            picture = around.behind(crops.plans, row, float(u[1]))
         else:
             picture = _pattern(u, crops.plans)
         np.copyto(result.rgb[row], picture, where=empty[..., None])

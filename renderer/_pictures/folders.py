@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import cv2
 import numpy as np
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 
 from renderer._crops import RenderError
 from renderer._pictures.patterns import patterns
+from renderer._pictures.posed import POSES, PicturePoses, read_poses
 from safe_files import MOST_PIXELS, decode_picture, list_folder, read_file
 
 TEXTURE_SIDE = 256
@@ -19,6 +23,8 @@ PHOTOGRAPH_SIDE = 256
 MOST_TEXTURES = 1000
 MOST_PHOTOGRAPHS = 500
 """All pictures stay in memory, some 130 MB for so many photographs."""
+MOST_POSED = 2500
+"""Likewise, of pictures whose poses are known: they are of the size of crops."""
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _MOST_BYTES = 2**28
@@ -46,17 +52,48 @@ def load_textures(folder: Path | None) -> list[NDArray[np.uint8]]:
     return [_shrunk(picture, TEXTURE_SIDE / max(picture.shape[:2])) for picture in pictures]
 
 
-def load_photographs(folder: Path) -> list[NDArray[np.uint8]]:
+@dataclass(frozen=True)
+class Photographs(Sequence[NDArray[np.uint8]]):
+    """Pictures for backgrounds, (h, w, 3) RGB each."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    poses: PicturePoses | None = None
+    """What stood in them and how, where that is known."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @overload
+    def __getitem__(self, row: int) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[NDArray[np.uint8]]: ...
+
+    def __getitem__(self, row: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+        return self.pictures[row]
+
+
+def load_photographs(folder: Path) -> Photographs:
     """Photographs for backgrounds, as `load_textures` reads them, 500 at most.
 
+    Of pictures with `poses.json` beside them, 2,500 at most.
+
     Returns:
-        (h, w, 3) RGB each, the shorter side no longer than 256 pixels.
+        The shorter side of each is no longer than 256 pixels.
 
     Raises:
-        RenderError: as for `load_textures`.
+        RenderError: as for `load_textures`, and if the poses cannot be read.
     """
-    pictures = (_read(file, folder) for file in _pictures(folder, MOST_PHOTOGRAPHS))
-    return [_shrunk(picture, PHOTOGRAPH_SIDE / min(picture.shape[:2])) for picture in pictures]
+    files = _pictures(folder, MOST_POSED if (folder / POSES).exists() else MOST_PHOTOGRAPHS)
+    pictures, scales = [], []
+    for file in files:
+        whole = _read(file, folder)
+        picture = _shrunk(whole, PHOTOGRAPH_SIDE / min(whole.shape[:2]))
+        pictures.append(picture)
+        (height, width), (least_height, least_width) = whole.shape[:2], picture.shape[:2]
+        scales.append((least_width / width, least_height / height))
+    poses = read_poses(folder, [file.name for file in files], scales)
+    return Photographs(tuple(pictures), poses)
 
 
 def _pictures(folder: Path, most: int) -> list[Path]:

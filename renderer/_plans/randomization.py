@@ -21,11 +21,13 @@ from checked_settings import (
 )
 from safe_files import parse_toml, read_file
 
-Background = Literal["black", "board", "photographs", "procedural"]
+Background = Literal["black", "board", "photographs", "procedural", "surroundings"]
 DepthSensor = Literal["exact", "gaussian", "structured-light"]
 
 _MOST_BYTES = 2**20
 """Of a file of settings."""
+_SHOWN_BY_PHOTOGRAPHS = ("photographs", "surroundings")
+"""Kinds of background."""
 _FOLDERS = {"environments", "textures", "photographs"}
 _Number = TypeVar("_Number", bound=float)
 _Share = Annotated[float, Between(0, 1)]
@@ -88,7 +90,8 @@ class Randomization:
 
     background: Annotated[tuple[Background, ...], NotEmpty()] = ("black",)
     """What is behind the objects, one of these for each crop: black, the board that the object
-    stands on, a part of a photograph, a drawn pattern."""
+    stands on, a part of a photograph, a drawn pattern, or what a camera saw around an object in a
+    pose near the crop's (photographs with poses.json beside them)."""
     photographs: _Folder | None = None
     """The folder of photographs for backgrounds."""
     occluders: _Limits[_Count] = (0, 0)
@@ -125,11 +128,17 @@ class Randomization:
 
     def __post_init__(self) -> None:
         fit(self)
-        if "photographs" in self.background and self.photographs is None:
-            raise SettingError(
-                "`background` has photographs in it, but no folder of them is named: "
-                'set `photographs` = "FOLDER" beside it'
-            )
+        for kind in _SHOWN_BY_PHOTOGRAPHS:
+            if kind in self.background and self.photographs is None:
+                raise SettingError(
+                    f"`background` has {kind} in it, but no folder of them is named: "
+                    'set `photographs` = "FOLDER" beside it'
+                )
+
+    @property
+    def shows_photographs(self) -> bool:
+        """Whether there may be photographs behind the objects."""
+        return any(kind in self.background for kind in _SHOWN_BY_PHOTOGRAPHS)
 
 
 RANDOMIZATIONS: dict[str, Randomization] = {
