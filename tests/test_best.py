@@ -35,11 +35,13 @@ from render_adapt import (
 from render_adapt._pairs.pairs import LIGHTS, read_pairs
 from render_adapt._runs.manifest import config_hash
 from renderer import (
+    PicturePoses,
     PlanConfig,
     RasterRenderer,
     RenderError,
     load_photographs,
     read_randomization,
+    write_poses,
 )
 from tests.painted import NAMES, ReadingNetwork, write_painted, write_target
 from tests.test_align import command, crops_of, files_of, models_in, said
@@ -181,6 +183,56 @@ def test_an_adapter_comes_with_its_cameras_backgrounds(parts: Path, adapter: Pat
     assert {file.name for file in adapter.iterdir()} == {
         "adapter.json", "backgrounds", "fidelity.json", "generator.onnx", "generator.safetensors",
     }  # fmt: skip
+
+
+def shown_in(folder: Path) -> tuple[str, ...]:
+    """The objects of a dataset's crops."""
+    return tuple(load(folder).columns["object"])
+
+
+def kept_their_place(manifest: dict[str, Any]) -> None:
+    manifest["aligned"]["surroundings"] = {"spike": 0.4, "block": 0.3}
+
+
+def test_backgrounds_go_with_poses_where_objects_kept_their_place(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("render_adapt._train.calibrate_adapter", lambda *_, **__: None)
+    train(parts, tmp_path / "adapter", target=edited(parts, tmp_path, kept_their_place, True))
+    poses = load_photographs(tmp_path / "adapter" / BACKGROUNDS).poses
+    assert poses is not None
+    crops = list(load(parts / "aligned"))
+    assert poses.object == shown_in(parts / "aligned")
+    for row, crop in enumerate(crops):
+        np.testing.assert_allclose(poses.rotation[row], crop.rotation[0], atol=1e-5)
+        np.testing.assert_allclose(poses.translation[row], crop.translation[0], atol=1e-3)
+
+
+def test_a_run_takes_backgrounds_of_poses_that_are_near(
+    parts: Path, copied: Path, tmp_path: Path
+) -> None:
+    """Before its own pose a crop has the very background that was seen there."""
+    files = [f"{number:06d}.png" for number in range(16)]
+    crops, half = list(load(parts / "aligned")), np.zeros((3, 3))
+    half[:2, 2] = 0.5
+    poses = PicturePoses(
+        shown_in(parts / "aligned"),
+        np.stack([crop.rotation[0] for crop in crops]),
+        np.stack([crop.translation[0] for crop in crops]),
+        np.stack([crop.camera_matrix for crop in crops]) + half,
+    )
+    write_poses(copied / BACKGROUNDS, files, poses)
+    done = generate(run_of(parts, copied, tmp_path / "out", n=4, min_fidelity=0.0))
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    assert manifest["randomization"]["background"] == ["surroundings"]
+    for crop in load(done.folder):
+        behind = crop.rgb[cv2.dilate(crop.mask[0].astype(np.uint8), np.ones((3, 3))) == 0]
+        assert 0 < behind.mean() < behind.max() < DARK + 6
+    moved = dataclasses.replace(poses, translation=poses.translation + 1.0)
+    write_poses(copied / BACKGROUNDS, files, moved)
+    again = generate(run_of(parts, copied, tmp_path / "again", n=4, min_fidelity=0.0))
+    other = json.loads((again.folder / "manifest.json").read_text())
+    assert other["randomization"]["photographs"] != manifest["randomization"]["photographs"]
 
 
 def cut_of(parts: Path) -> TargetCut:
