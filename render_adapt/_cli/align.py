@@ -27,10 +27,13 @@ def align(*, config: Annotated[AlignConfig, Parameter(name="*")]) -> None:
     with saying_when_interrupted(lambda: CONTINUES), steps_bar() as progress:
         task = progress.add_task("starting", total=None)
 
+        told: dict[str, int] = {}
+
         def show(stage: str, done: int, total: int) -> None:
             progress.update(task, description=stage, completed=done, total=total)
-            every = max(1, total // _LINES)
-            if not errors.is_terminal and (done % every == 0 or done == total):
+            line = _LINES * done // max(total, 1)
+            if not errors.is_terminal and line != told.get(stage, 0):
+                told[stage] = line
                 errors.print(f"{stage}: {done} of {total}", soft_wrap=True)
 
         summary = find_alignment(config, show, print_target)
