@@ -2,7 +2,7 @@
 
     render-adapt align --objects ape,benchvise,cam,cat,duck --models DATA/linemod/models \\
         --photographs DATA/imagenet_samples --target build/linemod_target --channels 3 \\
-        --rounds 1 --out build/aligned
+        --out build/aligned
     python -m benchmarks.align --aligned build/aligned --data DATA --out benchmarks/results/align
 
 The labels are those of `crops/train`; they are read here and nowhere before. A pose is wrong where
@@ -83,6 +83,7 @@ def main() -> None:
                 "source_crops",
                 "steps",
                 "batch",
+                "together",
                 "rounds",
                 "round_steps",
                 "seed",
@@ -204,7 +205,9 @@ def as_text(result: dict[str, Any]) -> str:
     shares = {"kept": result["kept_share"]} | {
         name: one["kept_share"] for name, one in result["objects"].items()
     }
-    steps, batch, rounds = (result["alignment"][name] for name in ("steps", "batch", "rounds"))
+    steps, batch, rounds, together = (
+        result["alignment"][name] for name in ("steps", "batch", "rounds", "together")
+    )
     columns = (
         "crops", "kept", "object right", "mean", "median", "> 20", "> 30", "allocentric mean",
         "median", "> 30",
@@ -213,7 +216,8 @@ def as_text(result: dict[str, Any]) -> str:
         f"# Real crops aligned without labels, {result['date']}",
         "",
         f"{result['crops']} crops of {', '.join(result['objects'])}; {steps} training steps of "
-        f"{batch} renders, rounds on the crops themselves: {rounds}. Degrees as labelled "
+        f"{batch} renders, poses {'' if together else 'not '}bettered by what crops show in "
+        f"common, rounds on the crops themselves: {rounds}. Degrees as labelled "
         "(egocentric), and allocentric for cam and cat, "
         "whose places are known; a crop of another object counts as 180.",
         "",

@@ -64,9 +64,10 @@ def test_figures_are_those_of_planted_errors(data_dir: Path) -> None:
     assert by_confidence[0.9] == pytest.approx(1 / 3, abs=0.1)
     said = {
         "date": "today", "machine": "mine", "crops": 1413,
-        "alignment": {"steps": 1, "batch": 2, "rounds": 3},
+        "alignment": {"steps": 1, "batch": 2, "together": True, "rounds": 3},
     }  # fmt: skip
     text = as_text({**said, **result})
-    assert "1 training steps of 2 renders, rounds on the crops themselves: 3." in text
+    assert "1 training steps of 2 renders, poses bettered by what crops show in common, " in text
+    assert "rounds on the crops themselves: 3." in text
     assert "| kept | 75.2 %" in text
     assert "1413 crops of cam, cat, duck" in text
