@@ -53,6 +53,16 @@ def test_objects_stand_on_one_board_and_intersect_nothing(
             assert gap(one, another, on_board) > 0
 
 
+def test_lights_from_above_are_above_the_board() -> None:
+    above = dataclasses.replace(
+        RANDOMIZATIONS["linemod"], light_from="above", light_angle=30.0, lights=(2, 2)
+    )
+    plans = make_frame_plans(FrameConfig(), MODELS, 0, 0, 200, above)
+    up, _ = board_under(plans, MODELS)
+    upwards = np.einsum("nld,nd->nl", plans.light_direction, up)
+    assert np.cos(np.radians(30)) - 1e-6 <= upwards.min() < np.cos(np.radians(29))
+
+
 def test_every_frame_has_the_cameras_own_matrix() -> None:
     plans = make_frame_plans(FrameConfig(), MODELS, 0, 0, 5)
     np.testing.assert_array_equal(plans.camera_matrix, [LINEMOD_K] * 5)

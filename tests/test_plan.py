@@ -162,6 +162,33 @@ def test_draws_stay_within_their_settings_and_use_them() -> None:
         assert values.mean() == pytest.approx(np.mean(limits), abs=0.02)
 
 
+@pytest.mark.parametrize("off_axis", [None, 20.0])
+@pytest.mark.parametrize("rectified", [False, True])
+def test_lights_from_above_are_about_the_boards_upright(
+    off_axis: float | None, rectified: bool
+) -> None:
+    config = PlanConfig(off_axis=off_axis, rectified=rectified)
+    changes = dataclasses.replace(LINEMOD, lights=(2, 3), light_angle=40.0)
+    above = dataclasses.replace(changes, light_from="above")
+    plans = make_plans(config, [lopsided()], 3, 0, 1000, above)
+    on_board = plans.light_direction @ plans.rotation
+    np.testing.assert_allclose(np.linalg.norm(on_board, axis=2), 1, atol=1e-6)
+    limit = np.cos(np.radians(40.0))
+    assert limit - 1e-6 <= on_board[..., 2].min() < limit + 0.01
+    # Evenly over the cap, and to all sides.
+    assert on_board[..., 2].mean() == pytest.approx((1 + limit) / 2, abs=0.01)
+    np.testing.assert_allclose(on_board[..., :2].mean(axis=(0, 1)), 0, atol=0.03)
+    # Nothing else is drawn otherwise.
+    without = make_plans(config, [lopsided()], 3, 0, 1000, changes)
+    for name, value in vars(without).items():
+        if isinstance(value, np.ndarray) and name != "light_direction":
+            np.testing.assert_array_equal(getattr(plans, name), value)
+    beside_camera = np.arccos(np.clip(-without.light_direction[..., 2], -1, 1))
+    beside_upright = np.arccos(np.clip(on_board[..., 2], -1, 1))
+    if off_axis is None:
+        np.testing.assert_allclose(beside_upright, beside_camera, atol=1e-3)
+
+
 def test_several_lights_share_the_intensity() -> None:
     several = dataclasses.replace(LINEMOD, lights=(2, 4), light_tint=0.0)
     plans = make_plans(PlanConfig(), [lopsided()], 0, 0, 1000, several)

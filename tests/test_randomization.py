@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checked_settings import SettingError
+from render_adapt import RunConfig, generate, repair, verify
 from renderer import (
     RANDOMIZATIONS,
     PlanConfig,
@@ -157,6 +158,26 @@ def test_any_value_is_taken_or_refused_by_its_name(name: str, value: Any) -> Non
     else:
         hash(outcome)  # lists have become tuples
         assert changed(name, getattr(outcome, name)) == outcome
+
+
+def test_a_manifest_names_where_lights_are_from_only_where_it_is_not_the_camera(
+    tmp_path: Path,
+) -> None:
+    """Manifests, and so their hashes, are as before there was a choice; both can be mended."""
+    for light_from in ("camera", "above"):
+        out = tmp_path / light_from
+        write(tmp_path, f'light_from = "{light_from}"')
+        mine = str(tmp_path / "mine.toml")
+        generate(RunConfig(("ape",), n=2, out=out, adapter="none", workers=1, randomize=mine))
+        manifest = json.loads((out / "manifest.json").read_text())
+        stated = {} if light_from == "camera" else {"light_from": "above"}
+        for settings in (manifest["randomization"], manifest["settings"]["randomize"]):
+            assert {k: v for k, v in settings.items() if k == "light_from"} == stated
+        picture = out / "train/000000/rgb/000001.png"
+        content = picture.read_bytes()
+        picture.write_bytes(b"")
+        repair(verify(out, workers=1), workers=1)
+        assert picture.read_bytes() == content
 
 
 def test_equal_settings_are_written_alike() -> None:

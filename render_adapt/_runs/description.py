@@ -45,6 +45,7 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "picture": (None,),
     "pixel_centre": (INSIDE,),
     "repeat_objects": (True,),
+    "light_from": ("camera",),
 }
 """Settings, each with what was the case before there was a choice."""
 _BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
@@ -209,7 +210,7 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
     if studio.adapter is None or studio.adapter.info.cut is None:
         # Another adapter would have its own cut in place of what is left out.
         settings = _without_defaults(settings)
-    randomize = asdict(studio.randomization_as_given)
+    randomize = _without_defaults(asdict(studio.randomization_as_given))
     randomize |= {name: randomize[name] and _last_name(randomize[name]) for name in _FOLDERS}
     earlier_settings = {name: getattr(config, name) for name in _BEFORE}
     return settings | earlier_settings | {"randomize": randomize}
@@ -266,7 +267,7 @@ def _versions() -> dict[str, str | None]:
 def _describe_randomization(studio: Studio) -> dict[str, Any]:
     """The settings; in place of folders, whose names may change, what was read from them."""
     randomization = studio.config.randomization
-    return asdict(randomization) | {
+    return _without_defaults(asdict(randomization)) | {
         "environments": _hash_files(randomization.environments),
         "photographs": _hash_pictures(studio.photographs, studio.photographs.poses),
         "textures": _hash_pictures(studio.textures),

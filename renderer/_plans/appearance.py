@@ -35,8 +35,9 @@ def draw_lights(
         surroundings: stream 3, where there is more than one light.
 
     Returns:
-        (N, L, 3) unit, towards the lights; (N, L, 3) and (N, 3) colours. L is the greatest number
-        of lights; those that a crop lacks are off.
+        (N, L, 3) unit, towards the lights, as they are about the camera (`from_above` turns them);
+        (N, L, 3) and (N, 3) colours. L is the greatest number of lights; those that a crop lacks
+        are off.
     """
     angle = np.radians(randomization.light_angle)
     direction = _around_the_camera(angle, draws[:, :2])[:, None]
@@ -54,6 +55,22 @@ def draw_lights(
     colors = np.concatenate([color, intensity[:, None] * tints], axis=1) * shares[..., None]
     further = _around_the_camera(angle, surroundings.light_directions[:, : most - 1])
     return np.concatenate([direction, further], axis=1), colors, ambient
+
+
+def from_above(
+    direction: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Directions about the camera's own as they are about the upright of boards.
+
+    Args:
+        direction: (N, L, 3), camera frame, where the way back to the camera is -z.
+        rotation: (N, 3, 3), from a board, whose z points up, to the camera.
+
+    Returns:
+        (N, L, 3), camera frame.
+    """
+    about_upright = direction * [1.0, 1.0, -1.0]
+    return np.asarray(about_upright @ np.swapaxes(rotation, 1, 2))
 
 
 def draw_surfaces(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from cad_models import CadModel
 from checked_settings import Between, SettingError, WrongValue, check
 from renderer._crops import Instances, Plans, RenderError, Surfaces
-from renderer._plans.appearance import draw_lights, draw_surfaces
+from renderer._plans.appearance import draw_lights, draw_surfaces, from_above
 from renderer._plans.cutting import (
     CAMERA,
     CameraSettings,
@@ -165,7 +165,8 @@ def make_plans(
     index = crop_numbers(models, seed, start, stop)
     draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
     surroundings = draw_surroundings(seed, index) if _needs_surroundings(randomization) else None
-    direction, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
+    about_camera, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
+    direction = about_camera
     rotation = _rotations(config, index // len(models), draws[:, :3])
     depth = between(config.distance, draws[:, 3])
     rays = None
@@ -179,6 +180,8 @@ def make_plans(
         rotation, direction = turn @ rotation, direction @ np.swapaxes(turn, 1, 2)
         if config.rectified:
             rotation = upright_along(rotation, rays)
+    if randomization.light_from == "above":
+        direction = from_above(about_camera, rotation)
     plans = plans_from_poses(
         models,
         index % len(models),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from checked_settings import Between, SettingError, check
 from renderer._crops import Plans
-from renderer._plans.appearance import draw_lights, draw_surfaces
+from renderer._plans.appearance import draw_lights, draw_surfaces, from_above
 from renderer._plans.crops import PLAN_DRAWS, crop_numbers, plans_from_poses
 from renderer._plans.cutting import CAMERA, CameraSettings, Distances
 from renderer._plans.draws import MOST_NEIGHBOURS, between, draw, draw_surroundings
@@ -125,6 +125,8 @@ def make_frame_plans(
     board = in_plane(turn) @ look_at(viewpoint)
     distance = between(config.distance, draws[:, 3])
     direction, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
+    if randomization.light_from == "above":
+        direction = from_above(direction, board)
     object_index = index % len(models)
     plans = replace(
         plans_from_poses(

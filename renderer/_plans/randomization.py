@@ -23,6 +23,7 @@ from safe_files import parse_toml, read_file
 
 Background = Literal["black", "board", "photographs", "procedural", "surroundings"]
 DepthSensor = Literal["exact", "gaussian", "structured-light"]
+LightFrom = Literal["camera", "above"]
 
 _MOST_BYTES = 2**20
 """Of a file of settings."""
@@ -65,7 +66,10 @@ class Randomization:
     lights: _Limits[Annotated[int, Between(1, 8)]] = (1, 1)
     """How many lights beside the ambient one; they share the intensity."""
     light_angle: Annotated[float, Between(0, 180)] = 75.0
-    """Each light comes from up to this many degrees off the camera's own direction."""
+    """Each light comes from up to this many degrees off the way that `light_from` says."""
+    light_from: LightFrom = "camera"
+    """What the lights are around: `camera`, its own direction, so that they turn with it; `above`,
+    straight up from the board that the object stands on, as lights are that a room has."""
     light_intensity: _Limits[_Strength] = (0.4, 0.9)
     """Intensity of all lights together; 1 shows a surface that faces one light at full."""
     ambient_intensity: _Limits[_Strength] = (0.3, 0.6)
