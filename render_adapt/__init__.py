@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from render_adapt._report.page import write_report
     from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
     from render_adapt._runs.pipeline import RunSummary, generate, make_only
+    from render_adapt._target_crops.run import crop_target
+    from render_adapt._target_crops.settings import CropTargetConfig, CropTargetSummary
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
     from render_adapt._verify.shards import BadFile
     from render_adapt._verify.verify import Verification, repair, verify
@@ -54,6 +56,8 @@ __all__ = [
     "BopImage",
     "Calibration",
     "CropReader",
+    "CropTargetConfig",
+    "CropTargetSummary",
     "Dataset",
     "DatasetError",
     "Executor",
@@ -86,6 +90,7 @@ __all__ = [
     "box_corners",
     "calibrate_adapter",
     "coco_annotation",
+    "crop_target",
     "decode_mask",
     "encode_mask",
     "find_target",
@@ -112,6 +117,8 @@ _WHERE = {
     "BopImage": "_formats.image",
     "Calibration": "_fidelity.calibration",
     "CropReader": "_formats.crop_reader",
+    "CropTargetConfig": "_target_crops.settings",
+    "CropTargetSummary": "_target_crops.settings",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
     "Executor": "_runs.executor",
@@ -140,6 +147,7 @@ _WHERE = {
     "box_corners": "_formats.labels",
     "calibrate_adapter": "_fidelity.calibrate",
     "coco_annotation": "_formats.coco",
+    "crop_target": "_target_crops.run",
     "decode_mask": "_formats.coco",
     "encode_mask": "_formats.coco",
     "find_target": "_train",

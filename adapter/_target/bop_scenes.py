@@ -56,7 +56,7 @@ class _Frame:
     """An image of a scene, and what the scene's files say of it."""
 
     name: str
-    camera: _Camera
+    camera: FrameCamera
     centres: NDArray[np.float64]  # (G, 3)
     is_seen: NDArray[np.bool_]  # (G,)
     image: Path
@@ -98,9 +98,9 @@ class _Reader:
             centres = _read_centres(where, key, truths[key])
             yield _Frame(
                 name=str(file),
-                camera=_read_camera(where, key, cameras[key]),
+                camera=read_camera(where, key, cameras[key]),
                 centres=centres,
-                is_seen=_read_seen(where, key, infos.get(key), len(centres)),
+                is_seen=read_seen(where, key, infos.get(key), len(centres)),
                 image=file,
                 depth=depth.get(file.stem),
             )
@@ -157,7 +157,7 @@ class _Reader:
             if not frame.is_seen[number]:
                 self.tally.add(UNSEEN, name)
                 continue
-            window = _window(frame.camera.matrix, centre, self.window_mm, whole.rgb.shape)
+            window = window_around(frame.camera.matrix, centre, self.window_mm, whole.rgb.shape)
             if window is None:
                 self.tally.add(BEYOND_FRAME, name)
                 continue
@@ -182,12 +182,16 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Camera:
-    matrix: NDArray[np.float64]  # (3, 3), pixels counted from the picture's corner
+class FrameCamera:
+    """The camera of an image of a scene."""
+
+    matrix: NDArray[np.float64]
+    """(3, 3), pixels counted from the picture's corner."""
     depth_scale: float
+    """Millimetres in a step of its depth."""
 
 
-def _read_camera(scene: Path, key: str, entry: Any) -> _Camera:
+def read_camera(scene: Path, key: str, entry: Any) -> FrameCamera:
     """An image's entry of `scene_camera.json`.
 
     Raises:
@@ -199,10 +203,10 @@ def _read_camera(scene: Path, key: str, entry: Any) -> _Camera:
     # Where the first pixel's centre is: at 0 in calibrations.
     centre = fields.get("pixel_center", 0.0)
     if matrix is None or scale is None or matrix[0] <= 0 or scale[0] < 0 or centre not in (0, 0.5):
-        raise _malformed(scene / "scene_camera.json", key)
+        raise malformed_entry(scene / "scene_camera.json", key)
     matrix = matrix.reshape(3, 3)
     matrix[:2, 2] += 0.5 - centre
-    return _Camera(matrix, float(scale[0]))
+    return FrameCamera(matrix, float(scale[0]))
 
 
 def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:
@@ -216,12 +220,15 @@ def _read_centres(scene: Path, key: str, truth: Any) -> NDArray[np.float64]:
         numbers(entry.get("cam_t_m2c") if isinstance(entry, dict) else None, 3) for entry in objects
     ]
     if any(translation is None for translation in centres):
-        raise _malformed(scene / "scene_gt.json", key)
+        raise malformed_entry(scene / "scene_gt.json", key)
     return np.array(centres, dtype=np.float64)
 
 
-def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_]:
-    """(G,), which of an image's `count` objects are seen enough; all where nothing says so.
+def read_seen(
+    scene: Path, key: str, info: Any, count: int, least: float = VISIBLE
+) -> NDArray[np.bool_]:
+    """(G,), which of an image's `count` objects are seen to a share of `least` or more; all where
+    nothing says so.
 
     Raises:
         AdapterError: its entry of `scene_gt_info.json` is malformed.
@@ -234,24 +241,30 @@ def _read_seen(scene: Path, key: str, info: Any, count: int) -> NDArray[np.bool_
         for entry in entries
     ]
     if len(shares) != count or any(share is None for share in shares):
-        raise _malformed(scene / "scene_gt_info.json", key)
-    return np.array(shares, dtype=np.float64)[:, 0] >= VISIBLE
+        raise malformed_entry(scene / "scene_gt_info.json", key)
+    return np.array(shares, dtype=np.float64)[:, 0] >= least
 
 
-def _malformed(file: Path, key: str) -> AdapterError:
+def malformed_entry(file: Path, key: str) -> AdapterError:
     return AdapterError(
         f"{file} has a malformed entry for image {key!r:.40}; mend it, or give a folder of crops "
         "instead"
     )
 
 
-def _window(
+def window_around(
     matrix: NDArray[np.float64],
     centre: NDArray[np.float64],
     window_mm: float,
     shape: tuple[int, ...],
 ) -> tuple[slice, slice] | None:
     """Rows and columns of the window around a point in camera coordinates, None if it leaves.
+
+    Args:
+        matrix: (3, 3), K with pixels counted from the picture's corner.
+        centre: (3,), the point, millimetres.
+        window_mm: side of the window at that point's depth.
+        shape: of the picture, height and width first.
 
     Convention:
         The square has an even side of 2 floor(window / 2 * f / z) pixels.

@@ -1,5 +1,5 @@
 """The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
-`models list`, `reproduce` and `doctor`.
+`crop-target`, `models list`, `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
@@ -25,6 +25,7 @@ from cad_models import available_models
 from checked_settings import RenderAdaptError, WrongValue, alternatives
 from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
+from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
 from render_adapt._cli.streams import (
@@ -61,6 +62,7 @@ app = App(
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
 app.command(align)
+app.command(crop_target)
 app.command(reproduce)
 
 

@@ -1,0 +1,1 @@
+"""Unlabelled crops for training out of a camera's whole frames."""
