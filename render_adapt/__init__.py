@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
     from render_adapt._formats.crop_reader import CropReader
     from render_adapt._formats.format import Format
-    from render_adapt._formats.image import BopImage, bop_image
+    from render_adapt._formats.image import BopImage, RgbKind, bop_image
     from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop
     from render_adapt._formats.labels import InstanceLabel, box_corners, label_crops
     from render_adapt._formats.prepared_shard import PreparedShard
@@ -73,6 +73,7 @@ __all__ = [
     "PreparedShard",
     "ProcessExecutor",
     "RenderAdaptError",
+    "RgbKind",
     "RunConfig",
     "RunSummary",
     "SerialExecutor",
@@ -132,6 +133,7 @@ _WHERE = {
     "LabelledCrop": "_formats.labelled_crop",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
+    "RgbKind": "_formats.image",
     "RunConfig": "_config",
     "RunSummary": "_runs.pipeline",
     "SerialExecutor": "_runs.executor",

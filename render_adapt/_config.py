@@ -22,6 +22,7 @@ from checked_settings import (
 )
 from render_adapt._coupling import before_backgrounds
 from render_adapt._files import MOST_CROPS
+from render_adapt._formats.image import RgbKind
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
 from render_adapt._planner import CropPlanner, FramePlanner, Planner
@@ -116,6 +117,9 @@ class RunConfig:
     format: tuple[str, ...] = ("bop",)
     """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
     file in its place; or both, as in bop,bop-webdataset."""
+    rgb: RgbKind = "png"
+    """What colour pictures are written as: png, or jpg (quality 95), which many readers of BOP's
+    datasets look for (docs/datasets.md). Depth and masks are PNG."""
     seed: Annotated[int, AtLeast(0)] = 0
     """The same seed gives the same bytes, whatever the number of workers."""
     size: Size = 64

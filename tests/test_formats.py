@@ -175,7 +175,7 @@ def test_what_is_written_does_not_depend_on_batches(tmp_path: Path) -> None:
         prepared = PreparedShard(tmp_path / name)
         for format in (formats()["bop"], formats()["bop-webdataset"]):
             (prepared.path / format.entry(5)).parent.mkdir()
-            writer = format.writer(prepared, 5, models, 0.0)
+            writer = format.writer(prepared, 5, models, 0.0, "png")
             for first, last in itertools.pairwise(bounds):
                 writer.add(crops[first:last], labels[first:last])
             writer.close()

@@ -25,6 +25,7 @@ from render_adapt import (
     InstanceLabel,
     LabelledCrop,
     PreparedShard,
+    RgbKind,
     ShardWriter,
     assemble_crop,
     bop_image,
@@ -44,9 +45,14 @@ class NpzFormat(Format):
         return f"npz/{shard:06d}"
 
     def writer(
-        self, prepared: PreparedShard, shard: int, models: Sequence[CadModel], pixel_centre: float
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+        rgb: RgbKind,
     ) -> NpzWriter:
-        return NpzWriter(prepared, self.entry(shard), models, pixel_centre)
+        return NpzWriter(prepared, self.entry(shard), models, pixel_centre, rgb)
 
     def reader(self, dataset: Path) -> NpzReader:
         return NpzReader(dataset)
@@ -59,17 +65,22 @@ class NpzWriter(ShardWriter):
     """Writes the crops of a shard."""
 
     def __init__(
-        self, prepared: PreparedShard, folder: str, models: Sequence[CadModel], pixel_centre: float
+        self,
+        prepared: PreparedShard,
+        folder: str,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+        rgb: RgbKind,
     ) -> None:
         self._prepared, self._folder = prepared, folder
-        self._models, self._pixel_centre = models, pixel_centre
+        self._models, self._pixel_centre, self._rgb = models, pixel_centre, rgb
         self._images = 0
         (prepared.path / folder).mkdir()
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         for row, of_crop in enumerate(labels):
-            content = packed(bop_image(crops, row, of_crop, self._models, self._pixel_centre))
-            self._prepared.write(f"{self._folder}/{self._images:06d}.npz", content)
+            image = bop_image(crops, row, of_crop, self._models, self._pixel_centre, self._rgb)
+            self._prepared.write(f"{self._folder}/{self._images:06d}.npz", packed(image))
             self._images += 1
 
     def close(self) -> None:
@@ -77,7 +88,7 @@ class NpzWriter(ShardWriter):
 
 
 def packed(image: BopImage) -> bytes:
-    """What one file holds: pictures as PNG, labels in BOP's words, masks as arrays."""
+    """What one file holds: pictures as files, labels in BOP's words, masks as arrays."""
     file = io.BytesIO()
     np.savez(
         file,

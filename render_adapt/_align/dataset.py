@@ -137,7 +137,7 @@ class _Shards:
         """Write one; its first crop, and the first one after it."""
         rows = np.flatnonzero(self.result.kept)
         start, stop = shard_range(shard, self.run)
-        writers = make_writers(_FORMATS, prepared, shard, self.models, _PIXEL_CENTRE)
+        writers = make_writers(_FORMATS, prepared, shard, self.models, _PIXEL_CENTRE, "png")
         index: list[dict[str, Any]] = []
         for first in range(start, stop, _AT_ONCE):
             some = rows[first : min(first + _AT_ONCE, stop)]

@@ -16,7 +16,7 @@ from render_adapt._files import MOST_PICTURE, MOST_TEXT
 from render_adapt._formats.coco import coco_annotation, coco_image
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.format import Format
-from render_adapt._formats.image import DEPTH_SCALE, BopImage, bop_image, png
+from render_adapt._formats.image import DEPTH_SCALE, BopImage, RgbKind, bop_image, png
 from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape, decode_png
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.pixel_centre import INSIDE, camera_entry, recounted
@@ -76,12 +76,18 @@ class BopSceneWriter(ShardWriter):
     """
 
     def __init__(
-        self, prepared: PreparedShard, scene: str, models: Sequence[CadModel], pixel_centre: float
+        self,
+        prepared: PreparedShard,
+        scene: str,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+        rgb: RgbKind,
     ) -> None:
         self._prepared = prepared
         self._scene = scene
         self._models = models
         self._pixel_centre = pixel_centre
+        self._rgb: RgbKind = rgb
         self._camera: dict[str, Any] = {}
         self._gt: dict[str, Any] = {}
         self._gt_info: dict[str, Any] = {}
@@ -93,7 +99,9 @@ class BopSceneWriter(ShardWriter):
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Write a batch of crops with the labels of all their objects."""
         for row, of_crop in enumerate(labels):
-            self._add_one(bop_image(crops, row, of_crop, self._models, self._pixel_centre))
+            self._add_one(
+                bop_image(crops, row, of_crop, self._models, self._pixel_centre, self._rgb)
+            )
 
     def close(self) -> None:
         """Write the scene's camera, pose, count and COCO files."""
@@ -108,7 +116,7 @@ class BopSceneWriter(ShardWriter):
     def _add_one(self, image: BopImage) -> None:
         image_id = len(self._gt)
         name, key = f"{image_id:06d}", str(image_id)
-        self._write(f"rgb/{name}.png", image.rgb)
+        self._write(f"rgb/{name}.{self._rgb}", image.rgb)
         self._write(f"depth/{name}.png", image.depth)
         for number, (whole, visible) in enumerate(zip(image.masks, image.masks_visib, strict=True)):
             self._write(f"mask/{name}_{number:06d}.png", _mask_png(whole))
@@ -120,7 +128,9 @@ class BopSceneWriter(ShardWriter):
 
     def _add_to_coco(self, image_id: int, image: BopImage) -> None:
         height, width = image.masks[0].shape
-        self._coco_images.append(coco_image(image_id, f"rgb/{image_id:06d}.png", width, height))
+        self._coco_images.append(
+            coco_image(image_id, f"rgb/{image_id:06d}.{self._rgb}", width, height)
+        )
         for entry, info, whole, visible in zip(
             image.gt, image.gt_info, image.masks, image.masks_visib, strict=True
         ):
@@ -174,7 +184,7 @@ class BopSceneReader(CropReader):
         """One crop of a scene."""
         scene = self.dataset / SPLIT / f"{scene_id:06d}"
         gt = self._entry(scene / "scene_gt.json", im_id)
-        rgb = self._picture(scene / f"rgb/{im_id:06d}.png")
+        rgb = self._colours(scene / f"rgb/{im_id:06d}")
         shape = crop_shape(rgb, len(gt))
         return assemble_crop(
             scene_id,
@@ -205,6 +215,11 @@ class BopSceneReader(CropReader):
             line = file.read(stop - start).strip().removesuffix(b",")
         return parse_json(b"{" + line + b"}")[str(im_id)]
 
+    def _colours(self, stem: Path) -> bytes:
+        """A picture that is written as the run asked for."""
+        jpeg = stem.with_suffix(".jpg")
+        return self._picture(jpeg if jpeg.exists() else stem.with_suffix(".png"))
+
     def _picture(self, path: Path) -> bytes:
         return read_file(path, most=MOST_PICTURE, inside=self.dataset)
 
@@ -227,9 +242,10 @@ class BopScenes(Format):
         shard: int,
         models: Sequence[CadModel],
         pixel_centre: float,
+        rgb: RgbKind,
     ) -> BopSceneWriter:
         """Writes a scene."""
-        return BopSceneWriter(prepared, self.entry(shard), models, pixel_centre)
+        return BopSceneWriter(prepared, self.entry(shard), models, pixel_centre, rgb)
 
     def reader(self, dataset: Path) -> BopSceneReader:
         """Reads scenes."""

@@ -19,7 +19,7 @@ from render_adapt._files import MOST_BYTES, MOST_PICTURE
 from render_adapt._formats.coco import decode_mask, encode_mask
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.format import Format
-from render_adapt._formats.image import bop_image
+from render_adapt._formats.image import RgbKind, bop_image
 from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.prepared_shard import PreparedShard
@@ -29,11 +29,9 @@ from safe_files import open_file, parse_json, write_file
 
 WEB_SPLIT = "train_web"
 KEY_TO_SHARD = "key_to_shard.json"
-KINDS = (
-    "rgb.png", "depth.png", "camera.json", "gt.json", "gt_info.json", "mask.json",
-    "mask_visib.json",
-)  # fmt: skip
-"""What a tar file holds of each crop."""
+_COLOURS = ("rgb.png", "rgb.jpg")
+_OTHERS = ("depth.png", "camera.json", "gt.json", "gt_info.json", "mask.json", "mask_visib.json")
+"""What a tar file holds of each crop: one of `_COLOURS`, as the run asked for, and these."""
 
 
 def sample_key(scene_id: int, im_id: int) -> str:
@@ -45,10 +43,10 @@ class TarWriter(ShardWriter):
     """Writes a shard's crops into one tar file.
 
     Convention:
-        Image k of shard s has the members `KEY.rgb.png`, `KEY.depth.png`, `KEY.camera.json`,
-        `KEY.gt.json`, `KEY.gt_info.json`, `KEY.mask.json` and `KEY.mask_visib.json`, one after the
-        other, KEY = `%06d_%06d` % (s, k). Members have no date and no owner: equal runs have equal
-        bytes.
+        Image k of shard s has the members `KEY.rgb.png` (or `.jpg`), `KEY.depth.png`,
+        `KEY.camera.json`, `KEY.gt.json`, `KEY.gt_info.json`, `KEY.mask.json` and
+        `KEY.mask_visib.json`, one after the other, KEY = `%06d_%06d` % (s, k). Members have no date
+        and no owner: equal runs have equal bytes.
     """
 
     def __init__(
@@ -58,21 +56,23 @@ class TarWriter(ShardWriter):
         shard: int,
         models: Sequence[CadModel],
         pixel_centre: float,
+        rgb: RgbKind,
     ) -> None:
         self._prepared = prepared
         self._name = name
         self._shard = shard
         self._models = models
         self._pixel_centre = pixel_centre
+        self._rgb: RgbKind = rgb
         self._images = 0
         self._bytes = 0
 
     def add(self, crops: CropBatch, labels: Sequence[Sequence[InstanceLabel]]) -> None:
         """Append a batch of crops with the labels of all their objects."""
         for row, of_crop in enumerate(labels):
-            image = bop_image(crops, row, of_crop, self._models, self._pixel_centre)
+            image = bop_image(crops, row, of_crop, self._models, self._pixel_centre, self._rgb)
             contents = {
-                "rgb.png": image.rgb,
+                f"rgb.{self._rgb}": image.rgb,
                 "depth.png": image.depth,
                 "camera.json": _json(image.camera),
                 "gt.json": _json(image.gt),
@@ -134,26 +134,32 @@ class TarReader(CropReader):
             with open_file(path, most=MOST_BYTES, inside=self.dataset) as file:
                 self._places[scene_id] = _find_members(file, scene_id)
         sample = {}
+        kinds = ("rgb", *_OTHERS)
         with open_file(path, most=MOST_BYTES, inside=self.dataset) as file:
-            for kind, (offset, size) in zip(KINDS, self._places[scene_id][im_id], strict=True):
+            for kind, (offset, size) in zip(kinds, self._places[scene_id][im_id], strict=True):
                 file.seek(offset)
                 sample[kind] = file.read(min(size, MOST_PICTURE))
-        return crop_from_sample(scene_id, im_id, sample)
+        return _crop(scene_id, im_id, sample.pop("rgb"), sample)
 
 
 def crop_from_sample(scene_id: int, im_id: int, sample: Mapping[str, bytes]) -> LabelledCrop:
-    """A crop of what a tar file holds of it, under `KINDS`.
+    """A crop of what a tar file holds of it, by kind.
 
     Raises:
         KeyError, TypeError, ValueError: something is missing, malformed or does not fit the rest.
     """
+    kind = next((kind for kind in _COLOURS if kind in sample), _COLOURS[0])
+    return _crop(scene_id, im_id, sample[kind], sample)
+
+
+def _crop(scene_id: int, im_id: int, rgb: bytes, sample: Mapping[str, bytes]) -> LabelledCrop:
     gt = parse_json(sample["gt.json"])
-    shape = crop_shape(sample["rgb.png"], len(gt))
+    shape = crop_shape(rgb, len(gt))
     encoded = {kind: parse_json(sample[f"{kind}.json"]) for kind in ("mask", "mask_visib")}
     return assemble_crop(
         scene_id,
         im_id,
-        sample["rgb.png"],
+        rgb,
         sample["depth.png"],
         parse_json(sample["camera.json"]),
         gt,
@@ -166,16 +172,18 @@ def crop_from_sample(scene_id: int, im_id: int, sample: Mapping[str, bytes]) -> 
 
 
 def _find_members(file: BinaryIO, scene_id: int) -> NDArray[np.int64]:
-    """(images, len(KINDS), 2), where each image's members begin, and how long they are."""
+    """(images, 7, 2), where each image's members begin, and how long they are; colours first."""
     with tarfile.open(fileobj=file, mode="r:") as archive:
         members = {
             member.name: (member.offset_data, member.size) for member in archive if member.isreg()
         }
     places: list[list[tuple[int, int]]] = []
-    while f"{sample_key(scene_id, len(places))}.{KINDS[0]}" in members:
+    while True:
         key = sample_key(scene_id, len(places))
-        places.append([members[f"{key}.{kind}"] for kind in KINDS])
-    return np.array(places, np.int64).reshape(-1, len(KINDS), 2)
+        colours = next((kind for kind in _COLOURS if f"{key}.{kind}" in members), None)
+        if colours is None:
+            return np.array(places, np.int64).reshape(-1, 1 + len(_OTHERS), 2)
+        places.append([members[f"{key}.{kind}"] for kind in (colours, *_OTHERS)])
 
 
 class BopWebdataset(Format):
@@ -194,9 +202,10 @@ class BopWebdataset(Format):
         shard: int,
         models: Sequence[CadModel],
         pixel_centre: float,
+        rgb: RgbKind,
     ) -> TarWriter:
         """Writes a tar file."""
-        return TarWriter(prepared, self.entry(shard), shard, models, pixel_centre)
+        return TarWriter(prepared, self.entry(shard), shard, models, pixel_centre, rgb)
 
     def reader(self, dataset: Path) -> TarReader:
         """Reads tar files."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cad_models import CadModel
 from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.image import RgbKind
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 
@@ -38,6 +39,7 @@ class Format(abc.ABC):
         shard: int,
         models: Sequence[CadModel],
         pixel_centre: float,
+        rgb: RgbKind,
     ) -> ShardWriter:
         """What writes a shard.
 
@@ -46,6 +48,7 @@ class Format(abc.ABC):
             shard: its number.
             models: the run's.
             pixel_centre: of the K that is written (`RunConfig.pixel_centre`).
+            rgb: what colour pictures are written as (`RunConfig.rgb`).
         """
 
     @abc.abstractmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from renderer import CropBatch
 
 DEPTH_SCALE = 0.1
 """Millimetres for one step of the depth PNG."""
+RgbKind = Literal["png", "jpg"]
+"""What colour pictures are written as, and how their files end."""
+_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class BopImage:
     """One crop. All lists have an entry for each object, the target first."""
 
     rgb: bytes
-    """A PNG file, 8-bit."""
+    """A PNG or JPEG file, 8-bit."""
     depth: bytes
     """A PNG file, 16-bit: z in steps of `DEPTH_SCALE`, 0 where there is no measurement."""
     camera: dict[str, Any]
@@ -48,6 +51,7 @@ def bop_image(
     labels: Sequence[InstanceLabel],
     models: Sequence[CadModel],
     pixel_centre: float,
+    rgb: RgbKind,
 ) -> BopImage:
     """Put one crop of a batch, with the labels of its objects, in BOP's words.
 
@@ -57,6 +61,7 @@ def bop_image(
         labels: of its objects.
         models: the run's.
         pixel_centre: where the first pixel's centre is in the coordinates of the K that is written.
+        rgb: what its colours are written as.
     """
     depth = np.rint(crops.depth[row] / DEPTH_SCALE).clip(0, 65535).astype(np.uint16)
     places = places_of(crops.plans, row)
@@ -73,7 +78,7 @@ def bop_image(
     camera_matrix = crops.plans.camera_matrix[row]
     masks, masks_visib = zip(*(masks_of(crops, place) for place in places), strict=True)
     return BopImage(
-        rgb=png(cv2.cvtColor(crops.rgb[row], cv2.COLOR_RGB2BGR)),
+        rgb=_colours(crops.rgb[row], rgb),
         depth=png(depth),
         camera={
             "cam_K": numbers(recounted(camera_matrix, INSIDE, pixel_centre)),
@@ -91,6 +96,19 @@ def numbers(values: NDArray[Any]) -> list[float]:
     """As they are written, row by row: a zero has no sign."""
     plain: list[float] = (values.astype(np.float64) + 0.0).ravel().tolist()
     return plain
+
+
+def _colours(rgb: NDArray[np.uint8], kind: RgbKind) -> bytes:
+    """A PNG file, or a JPEG file whose colours are as fine as its light: crops are small."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    if kind == "png":
+        return png(bgr)
+    settings = [
+        cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]  # fmt: skip
+    _, encoded = cv2.imencode(".jpg", bgr, settings)
+    return encoded.tobytes()
 
 
 def png(image: NDArray[Any]) -> bytes:

@@ -17,6 +17,7 @@ from safe_files import decode_picture, picture_size
 MOST_PIXELS = 2**28
 """Of a crop and all masks of it; a frame of 20 megapixels with 12 objects."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def assemble_crop(
 
     Args:
         scene_id, im_id: which one.
-        rgb, depth: PNG files.
+        rgb: a PNG or JPEG file.
+        depth: a PNG file.
         camera, gt, gt_info: its entries of `scene_camera.json`, `scene_gt.json` and
             `scene_gt_info.json`.
         masks: `mask` and `mask_visib`, each with an (H, W) mask for each entry of `gt`.
@@ -101,7 +103,7 @@ def assemble_crop(
     """
     count = len(gt)
     shape = crop_shape(rgb, count)
-    color = decode_png(rgb, cv2.IMREAD_COLOR, shape)
+    color = _decoded(rgb, cv2.IMREAD_COLOR, shape)
     steps = decode_png(depth, cv2.IMREAD_UNCHANGED, shape)
     if steps.dtype != np.uint16 or steps.shape != shape:
         raise ValueError("depth is not 16-bit or not of the size of rgb")
@@ -147,11 +149,12 @@ def crop_shape(rgb: bytes, objects: int) -> tuple[int, int]:
     """(H, W) of a crop with so many objects, before anything of it is decoded.
 
     Raises:
-        ValueError: it is no PNG file, or with all masks larger than any dataset's.
+        ValueError: it is neither a PNG nor a JPEG file, or with all masks larger than any
+            dataset's.
     """
-    size = picture_size(rgb) if rgb.startswith(_PNG) else None
+    size = picture_size(rgb) if rgb.startswith((_PNG, _JPEG)) else None
     if size is None or not 0 < size[0] * size[1] * (1 + objects) <= MOST_PIXELS:
-        raise ValueError("an image is no PNG file, or too large")
+        raise ValueError("an image is neither a PNG nor a JPEG file, or too large")
     return size[1], size[0]
 
 
@@ -168,7 +171,11 @@ def decode_png(content: bytes, flags: int, shape: tuple[int, int]) -> NDArray[An
     """
     if not content.startswith(_PNG) or picture_size(content) != shape[::-1]:
         raise ValueError("an image is no PNG file, or not of the size of rgb")
+    return _decoded(content, flags, shape)
+
+
+def _decoded(content: bytes, flags: int, shape: tuple[int, int]) -> NDArray[Any]:
     image = decode_picture(content, flags)
-    if image is None:
+    if image is None or image.shape[:2] != shape:
         raise ValueError("an image is damaged")
     return np.asarray(image)

@@ -14,6 +14,7 @@ from render_adapt._exceptions import DatasetError
 from render_adapt._formats.bop_scenes import BopScenes
 from render_adapt._formats.bop_webdataset import BopWebdataset
 from render_adapt._formats.format import Format
+from render_adapt._formats.image import RgbKind
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
 
@@ -60,18 +61,21 @@ def make_writers(
     shard: int,
     models: Sequence[CadModel],
     pixel_centre: float,
+    rgb: RgbKind,
 ) -> list[ShardWriter]:
     """A writer for each format, which all take the same batches; arguments as of `Format.writer`.
 
     Args:
         names: of formats.
         prepared: an empty one.
-        shard, models, pixel_centre: the shard's number, and the run's.
+        shard, models, pixel_centre, rgb: the shard's number, and the run's.
     """
     chosen_formats = [formats()[name] for name in names]
     for format_ in chosen_formats:
         (prepared.path / format_.entry(shard)).parent.mkdir(parents=True, exist_ok=True)
-    return [format_.writer(prepared, shard, models, pixel_centre) for format_ in chosen_formats]
+    return [
+        format_.writer(prepared, shard, models, pixel_centre, rgb) for format_ in chosen_formats
+    ]
 
 
 def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[int, int]) -> list[str]:

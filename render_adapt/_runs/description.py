@@ -46,6 +46,7 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "pixel_centre": (INSIDE,),
     "repeat_objects": (True,),
     "light_from": ("camera",),
+    "rgb": ("png",),
 }
 """Settings, each with what was the case before there was a choice."""
 _BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
@@ -73,7 +74,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),
-        **_without_defaults({"pixel_centre": config.pixel_centre}),
+        **_without_defaults({"pixel_centre": config.pixel_centre, "rgb": config.rgb}),
     }
     described = {
         **decisive,

@@ -96,8 +96,9 @@ class ShardMaker:
         """Write crops `start` to `stop` of a shard, but for the dropped."""
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
         writers = make_writers(
-            self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre
-        )
+            self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre,
+            self._config.rgb,
+        )  # fmt: skip
         rows: list[dict[str, Any]] = []
         for last, adapted in self._adapted(start, stop, tally):
             tally.redrawn += adapted.redrawn
