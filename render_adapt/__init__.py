@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from render_adapt._runs.pipeline import RunSummary, generate, make_only
     from render_adapt._target_crops.run import crop_target
     from render_adapt._target_crops.settings import CropTargetConfig, CropTargetSummary
+    from render_adapt._stores.address import StoreAddress
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
     from render_adapt._verify.shards import BadFile
     from render_adapt._verify.verify import Verification, repair, verify
@@ -79,6 +80,7 @@ __all__ = [
     "SerialExecutor",
     "SettingError",
     "ShardWriter",
+    "StoreAddress",
     "TrainRun",
     "Verification",
     "WorkerError",
@@ -138,6 +140,7 @@ _WHERE = {
     "RunSummary": "_runs.pipeline",
     "SerialExecutor": "_runs.executor",
     "ShardWriter": "_formats.shard_writer",
+    "StoreAddress": "_stores.address",
     "TrainRun": "_train",
     "Verification": "_verify.verify",
     "WorkerError": "_exceptions",

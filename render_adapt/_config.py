@@ -26,6 +26,7 @@ from render_adapt._formats.image import RgbKind
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
 from render_adapt._planner import CropPlanner, FramePlanner, Planner
+from render_adapt._stores.address import StoreAddress, place_of
 from renderer import (
     ENGINES,
     CameraSettings,
@@ -112,8 +113,9 @@ class RunConfig:
     n: Annotated[int, AtLeast(0)] = 0
     """Number of crops, or frames; may be left out with --in-plane-steps, which makes all its poses
     of each object once."""
-    out: Path = Path("dataset")
-    """Folder of the dataset; a run that was stopped continues there."""
+    out: Path | StoreAddress = Path("dataset")
+    """Folder of the dataset, or its address in an object store as in s3://bucket/run
+    (docs/scale_out.md); a run that was stopped continues there."""
     format: tuple[str, ...] = ("bop",)
     """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
     file in its place; or both, as in bop,bop-webdataset."""
@@ -193,7 +195,7 @@ class RunConfig:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
         check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
-        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "out", place_of(self.out))
         object.__setattr__(self, "format", _formats(self.format))
         if not isinstance(self.randomize, Randomization):
             # Read once, here: workers that start later must not see another file.

@@ -20,9 +20,9 @@ MOST_PICTURE = 2**26
 
 
 class writing:
-    """Turns an OSError into one sentence about the dataset's folder."""
+    """Turns an OSError into one sentence about the dataset's place."""
 
-    def __init__(self, path: Path, advice: str) -> None:
+    def __init__(self, path: object, advice: str) -> None:
         self._path, self._advice = path, advice
 
     def __enter__(self) -> None:

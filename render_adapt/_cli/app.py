@@ -46,6 +46,7 @@ from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, generate, make_only
+from render_adapt._stores.address import place_of
 from render_adapt._train import TrainRun, find_target, train_adapter
 from render_adapt._verify.verify import Verification
 from render_adapt._verify.verify import repair as repair_dataset
@@ -115,10 +116,9 @@ def run(
     if run_settings.get("n") == 0:
         raise WrongValue("n", 0, "at least 1")
     if only is not None:
-        out = Path(run_settings.pop("out", RunConfig.out))
-        began = (out / MANIFEST).is_file()
+        out = place_of(run_settings.pop("out", RunConfig.out))
         models = None
-        if began:
+        if isinstance(out, Path) and (out / MANIFEST).is_file():
             manifest = read_manifest(out)
             config = where_files_are(config_of(manifest, out, **run_settings), out)
             models = (

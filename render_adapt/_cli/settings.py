@@ -41,6 +41,7 @@ def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
 
 _ON_COMMAND_LINE: dict[str, Any] = {
     "randomize": str,
+    "out": str,
     # The help names them all, those of other packages too.
     "renderer": Literal.__getitem__(tuple(ENGINES)),
 }

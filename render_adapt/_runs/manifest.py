@@ -38,6 +38,7 @@ from render_adapt._files import (
 )
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import formats
+from render_adapt._stores.address import StoreAddress
 from safe_files import (
     FolderLock,
     create_file,
@@ -51,10 +52,12 @@ from safe_files import (
 
 MANIFEST = "manifest.json"
 INCOMPLETE = "INCOMPLETE"
+NOTE = "This run has not finished. Give the same command again to continue it.\n"
 LISTING = "dataset.sha256"
 MOST_MANIFEST = 2**24
 MOST_ENTRY = 2**16
 """Bytes of a manifest, and of a shard's entry."""
+CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 OLD_SHARD_SIZE = 250
 """Crops in a shard where a manifest does not say it, as was so before it did."""
 _NOT_DECISIVE = ("settings", "versions")
@@ -64,7 +67,7 @@ _FOLLOWING = ("config_sha256", "conventions", "shards")
 _LAYOUT = ("shard_size",)
 """Of a manifest: how crops are put into files, which changes no crop."""
 _WHOLE = ".whole-"
-_held: set[RunFolder] = set()
+held: set[RunFolder] = set()
 """Those whose locks this process holds."""
 
 
@@ -127,16 +130,14 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
             interrupted = (self.path / INCOMPLETE).exists()
             self._lock = FolderLock(self.path / INCOMPLETE, self._in_use())
-            _held.add(self)
+            held.add(self)
             if manifest.exists():
                 refuse_changed_manifest(self.path)
                 # Another run may have begun meanwhile.
                 refuse_other_run(read_manifest(self.path), run, self.path)
             else:
                 write_file(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
-            self._lock.write(
-                "This run has not finished. Give the same command again to continue it.\n"
-            )
+            self._lock.write(NOTE)
             self._take_up(interrupted)
 
     def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
@@ -162,15 +163,19 @@ class RunFolder:
     ) -> bool:
         listing = listing_of(self.path, entry.shard)
         text = read_file(listing, most=MOST_TEXT, inside=self.path)
-        files = [os.lstat(self.path / name) for name in read_listing(text.decode())]
+        sizes = self._sizes(entry.shard, read_listing(text.decode()))
         return (
             (entry.start, entry.stop) == shard_range(entry.shard, run)
             and hashlib.sha256(text).hexdigest() == entry.sha256
             and (not listed or entry.hashes().items() <= listed.items())
-            and all(stat.S_ISREG(file.st_mode) for file in files)
-            and len(files) == entry.files
-            and sum(file.st_size for file in files) == entry.bytes
+            and len(sizes) == entry.files
+            and sum(sizes) == entry.bytes
         )
+
+    def _sizes(self, shard: int, names: Iterable[str]) -> list[int]:
+        """Bytes of a shard's files, of those that are there."""
+        files = [os.lstat(self.path / name) for name in names]
+        return [file.st_size for file in files if stat.S_ISREG(file.st_mode)]
 
     def begin_shard(self, shard: int) -> PreparedShard:
         """An empty folder to prepare a shard in."""
@@ -197,15 +202,7 @@ class RunFolder:
         Raises:
             DatasetError: what lies in the folder is not what was written.
         """
-        prepared.check()
-        listing = prepared.listing()
-        entry = ShardEntry(
-            shard, start, stop, prepared.files, prepared.bytes,
-            hashlib.sha256(listing.encode()).hexdigest(), redrawn, dropped,
-        )  # fmt: skip
-        (prepared.path / "shards").mkdir()
-        create_file(listing_of(prepared.path, shard), listing)
-        create_file(entry_of(prepared.path, shard), entry.text())
+        entry = enter_shard(prepared, shard, start, stop, redrawn, dropped)
         flush_all()
         whole = self.path / f"{_WHOLE}{shard:06d}"
         os.replace(prepared.path, whole)
@@ -235,6 +232,9 @@ class RunFolder:
             flush_folder(place.parent)
         shutil.rmtree(whole)
 
+    def gather_index(self, entries: Iterable[ShardEntry]) -> None:
+        """Have all shards' rows of the index in `path`, for the formats to finish by."""
+
     def finish(self, entries: Iterable[ShardEntry], shared: Iterable[str]) -> str:
         """Mark the dataset as complete, let other runs work in the folder, and return its hash.
 
@@ -244,22 +244,26 @@ class RunFolder:
         """
         self._sweep()
         flush_all()
-        hashes = {name: hash_file(self.path / name, self.path) for name in (MANIFEST, *shared)}
-        for entry in entries:
-            hashes |= entry.hashes()
-        listing = listing_text(hashes)
+        listing = self.hash_list(entries, shared)
         write_file(self.path / LISTING, listing)
         if self._lock is not None:
-            _held.discard(self)
+            held.discard(self)
             self._lock.remove()
             self._lock = None
         return hashlib.sha256(listing.encode()).hexdigest()
+
+    def hash_list(self, entries: Iterable[ShardEntry], shared: Iterable[str]) -> str:
+        """What `dataset.sha256` holds; arguments as of `finish`."""
+        hashes = {name: hash_file(self.path / name, self.path) for name in (MANIFEST, *shared)}
+        for entry in entries:
+            hashes |= entry.hashes()
+        return listing_text(hashes)
 
     def close(self) -> None:
         """Let other runs work in the folder. All workers must have ended."""
         if self._lock is not None:
             self._sweep()
-            _held.discard(self)
+            held.discard(self)
             self._lock.release()
             self._lock = None
 
@@ -296,9 +300,29 @@ class RunFolder:
             )
 
 
+def enter_shard(
+    prepared: PreparedShard, shard: int, start: int, stop: int, redrawn: int, dropped: int
+) -> ShardEntry:
+    """Write a prepared shard's list and entry beside its files; arguments as of `commit_shard`.
+
+    Raises:
+        DatasetError: what lies in the folder is not what was written.
+    """
+    prepared.check()
+    listing = prepared.listing()
+    entry = ShardEntry(
+        shard, start, stop, prepared.files, prepared.bytes,
+        hashlib.sha256(listing.encode()).hexdigest(), redrawn, dropped,
+    )  # fmt: skip
+    (prepared.path / "shards").mkdir()
+    create_file(listing_of(prepared.path, shard), listing)
+    create_file(entry_of(prepared.path, shard), entry.text())
+    return entry
+
+
 def sweep_held() -> None:
     """Remove what this process has begun and not committed, in folders whose locks it holds."""
-    for folder in list(_held):
+    for folder in list(held):
         folder._sweep()
 
 
@@ -358,6 +382,11 @@ def entry_of(folder: Path, shard: int) -> Path:
 def listing_of(folder: Path, shard: int) -> Path:
     """The file with the hashes of a shard's files."""
     return folder / "shards" / f"{shard:06d}.sha256"
+
+
+def index_of(folder: Path, shard: int) -> Path:
+    """The file with a shard's rows of the index."""
+    return folder / f"index/{shard:06d}.parquet"
 
 
 def read_entry(path: Path) -> ShardEntry:
@@ -445,7 +474,9 @@ def refuse_changed_manifest(folder: Path) -> None:
         )
 
 
-def refuse_other_run(present: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+def refuse_other_run(
+    present: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path | StoreAddress
+) -> None:
     """Refuse to work on a run in the folder of another.
 
     Raises:

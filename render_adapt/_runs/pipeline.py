@@ -22,6 +22,7 @@ from render_adapt._formats.registry import finish_dataset
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.manifest import (
+    CONTINUE,
     MANIFEST,
     RunFolder,
     ShardEntry,
@@ -29,8 +30,10 @@ from render_adapt._runs.manifest import (
     refuse_changed_manifest,
     refuse_other_run,
 )
-from render_adapt._runs.shards import CONTINUE, ShardMaker, ShardResult
+from render_adapt._runs.shards import ShardMaker, ShardResult
+from render_adapt._runs.stored import StoredRun
 from render_adapt._runs.studio import Studio
+from render_adapt._stores.address import StoreAddress
 
 SHEET = "contact_sheet.png"
 
@@ -39,7 +42,8 @@ SHEET = "contact_sheet.png"
 class RunSummary:
     """What a run did."""
 
-    folder: Path
+    folder: Path | StoreAddress
+    """Where it is."""
     crops: int
     """Crops in the dataset: those asked for, but for the dropped."""
     redrawn: int
@@ -52,7 +56,7 @@ class RunSummary:
     bytes: int
     sha256: str
     """Of the whole dataset: that of `dataset.sha256`, which lists the hashes of all else."""
-    contact_sheet: Path
+    contact_sheet: Path | StoreAddress
     stage_seconds: dict[str, float]
     """Time in each stage, summed over workers: render, adapt, write."""
     notes: tuple[str, ...]
@@ -90,11 +94,12 @@ def make_dataset(
     studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
-    with contextlib.closing(RunFolder(config.out)) as folder:
+    with contextlib.closing(run_folder(config.out)) as folder:
         folder.open(run)
+        began = read_manifest(folder.path)
         with writing(config.out, CONTINUE):
             shared = write_dataset_files(
-                config.out, studio.models, *studio.planner.camera, config.pixel_centre
+                folder.path, studio.models, *studio.planner.camera, config.pixel_centre
             )
         sound, lost = folder.sound(run)
         finished = {shard: entry for shard, entry in sound.items() if shard not in remade}
@@ -116,11 +121,12 @@ def make_dataset(
                 if on_progress:
                     on_progress(crops_done, config.n)
         entries = [*finished.values(), *(result.entry for result in results)]
+        folder.gather_index(entries)
         with writing(config.out, CONTINUE):
             shared += finish_dataset(
-                config.out, config.format, {entry.shard: entry.crops for entry in entries}
+                folder.path, config.format, {entry.shard: entry.crops for entry in entries}
             )
-            studio.write_contact_sheet(config.out / SHEET)
+            studio.write_contact_sheet(folder.path / SHEET)
             sha256 = folder.finish(entries, [*shared, SHEET])
     return RunSummary(
         folder=config.out,
@@ -136,9 +142,14 @@ def make_dataset(
         notes=(
             *run_notes(studio),
             *_lost_shards(0 if remade else lost),
-            *_other_versions(read_manifest(config.out), run),
+            *_other_versions(began, run),
         ),
     )
+
+
+def run_folder(out: Path | StoreAddress) -> RunFolder:
+    """What holds a run's files at the place where they are to be."""
+    return StoredRun(out) if isinstance(out, StoreAddress) else RunFolder(out)
 
 
 def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None = None) -> Path:
@@ -152,7 +163,8 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
         models: the run's objects, where they need not be read.
 
     Returns:
-        The folder that it was written to, beside the run's, with a contact sheet.
+        The folder that it was written to, with a contact sheet: beside the run's, or in this one
+        where that is in an object store.
 
     Raises:
         SettingError: the run has no such crop.
@@ -163,10 +175,11 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
     studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
-    if (config.out / MANIFEST).exists():
-        refuse_changed_manifest(config.out)
-        refuse_other_run(read_manifest(config.out), run, config.out)
-    folder = RunFolder(config.out.with_name(f"{config.out.name}-only-{index}"))
+    beside = Path(config.out.name) if isinstance(config.out, StoreAddress) else config.out
+    if beside is config.out and (beside / MANIFEST).exists():
+        refuse_changed_manifest(beside)
+        refuse_other_run(read_manifest(beside), run, beside)
+    folder = RunFolder(beside.with_name(f"{beside.name}-only-{index}"))
     with writing(folder.path, "make room for it beside the dataset"):
         folder.path.mkdir(parents=True, exist_ok=True)
         shard = config.shard_of(index)
@@ -238,7 +251,7 @@ class _CropTrial:
     def __init__(
         self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
     ) -> None:
-        self._maker = ShardMaker(config, run, RunFolder(config.out), models=models)
+        self._maker = ShardMaker(config, run, run_folder(config.out), models=models)
         self._config = config
 
     def __call__(self, index: int) -> None:

@@ -19,13 +19,12 @@ from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import make_writers
 from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._runs.description import describe_run
-from render_adapt._runs.manifest import RunFolder, ShardEntry, refuse_other_run
+from render_adapt._runs.manifest import CONTINUE, RunFolder, ShardEntry, refuse_other_run
 from render_adapt._runs.studio import Studio
 from renderer import ENGINES, CropBatch
 
 AT_ONCE_OF_SLOW = 16
 """Pictures in memory at once, with an engine so slow that whoever waits wants to see it go on."""
-CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 
 
 @dataclass(frozen=True)
