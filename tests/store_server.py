@@ -44,7 +44,8 @@ class StoreServer:
 
     def _serve(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if self.forbidden:
-            return _refuse(start, *DENIED)
+            answer = _refuse(start, *DENIED)
+            return answer if environ["REQUEST_METHOD"] != "HEAD" else []
         if environ["REQUEST_METHOD"] in ("PUT", "POST"):
             size = int(environ.get("CONTENT_LENGTH") or 0)
             content = environ["wsgi.input"].read(size // 2)
@@ -55,8 +56,8 @@ class StoreServer:
             if self.room is not None and size > self.room:
                 return _refuse(start, *FULL)
             self.room = None if self.room is None else self.room - size
-        answer: Iterable[bytes] = self._application(environ, start)
-        return answer
+        answered: Iterable[bytes] = self._application(environ, start)
+        return answered
 
     @property
     def client(self) -> Any:

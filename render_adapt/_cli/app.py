@@ -46,7 +46,7 @@ from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, generate, make_only
-from render_adapt._stores.address import place_of
+from render_adapt._stores.address import StoreAddress, place_of
 from render_adapt._train import TrainRun, find_target, train_adapter
 from render_adapt._verify.verify import Verification
 from render_adapt._verify.verify import repair as repair_dataset
@@ -160,7 +160,7 @@ def _print_summary(summary: RunSummary) -> None:
 
 @app.command
 def verify(
-    folder: Path,
+    dataset: str,
     /,
     *,
     repair: Annotated[bool, Parameter(negative=())] = False,
@@ -174,8 +174,8 @@ def verify(
 
     Parameters
     ----------
-    folder
-        The dataset's.
+    dataset
+        Its folder, or its address in an object store.
     repair
         Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
         run was made of are looked for by their names here and beside the dataset.
@@ -191,6 +191,7 @@ def verify(
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise WrongValue("sha256", sha256, "the 64 hexadecimal digits that the run printed")
     expected = sha256 and sha256.lower()
+    folder = place_of(dataset)
     verification = _verified(folder, expected, workers)
     if verification.bad and repair:
         errors.print(f"mending {_bad_files(verification)}", soft_wrap=True)
@@ -221,7 +222,7 @@ def verify(
     output.print(f"sha256: {verification.sha256}", style="dim")
 
 
-def _verified(folder: Path, sha256: str | None, workers: int | None) -> Verification:
+def _verified(folder: Path | StoreAddress, sha256: str | None, workers: int | None) -> Verification:
     with CropsBar() as show:
         return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
 

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render_adapt._exceptions import DatasetError
+from render_adapt._files import MOST_CROPS
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
 from render_adapt._formats.registry import formats, formats_of
+from render_adapt._readers.stored_copy import StoredCopy
 from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
+from render_adapt._stores.address import StoreAddress, place_of
 
 _KEYS = ("scene_id", "im_id")
 
 
-def load(path: Path | str, format: str | None = None) -> Dataset:
+def load(path: Path | str | StoreAddress, format: str | None = None) -> Dataset:
     """Open a dataset.
 
         dataset = render_adapt.load("dataset")
@@ -28,14 +31,15 @@ def load(path: Path | str, format: str | None = None) -> Dataset:
         dataset.columns["quaternion"]    # (N, 4), of all crops at once
 
     Args:
-        path: its folder.
+        path: its folder, or its address in an object store, as in "s3://bucket/run". Of that,
+            shards are brought to the user's caches as crops of them are asked for.
         format: `bop` or `bop-webdataset`, where it has both; the first if not given.
 
     Raises:
         DatasetError: it is no dataset of ours, has not been finished, is damaged, or was not
             written in this format.
     """
-    return Dataset(Path(path), format)
+    return Dataset(place_of(path), format)
 
 
 class Dataset(Sequence[LabelledCrop]):
@@ -45,7 +49,10 @@ class Dataset(Sequence[LabelledCrop]):
     for, and otherwise a few bytes for each crop.
     """
 
-    def __init__(self, path: Path, format: str | None = None) -> None:
+    def __init__(self, place: Path | StoreAddress, format: str | None = None) -> None:
+        self._copy = StoredCopy(place) if isinstance(place, StoreAddress) else None
+        path = place if self._copy is None else self._copy.path
+        assert isinstance(path, Path)
         manifest = read_manifest(path)
         if (path / INCOMPLETE).exists():
             raise DatasetError(
@@ -53,9 +60,13 @@ class Dataset(Sequence[LabelledCrop]):
             )
         written = formats_of(manifest, path)
         if format is not None and format not in written:
-            raise DatasetError(f"{path} was not written as {format}, but as {', '.join(written)}")
+            raise DatasetError(f"{place} was not written as {format}, but as {', '.join(written)}")
         self.path = path
-        self._reader = formats()[format or written[0]].reader(path)
+        """The dataset's folder, or where files are that were brought from its store."""
+        self._format = formats()[format or written[0]]
+        self._reader = self._format.reader(path)
+        if self._copy is not None:
+            self._copy.bring_index(range(_shard_count(path, manifest)))
         self._files = _index_files(path, manifest)
         self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 
@@ -75,7 +86,17 @@ class Dataset(Sequence[LabelledCrop]):
         if isinstance(number, slice):
             return [self[k] for k in range(len(self))[number]]
         scene_id, im_id = self._keys[number].tolist()
+        self.bring_shard(scene_id)
         return self._reader.read(scene_id, im_id)
+
+    def bring_shard(self, shard: int) -> None:
+        """Have a shard's files in `path`, where the dataset is in an object store.
+
+        Raises:
+            DatasetError: one cannot be read there, or is not what was written.
+        """
+        if self._copy is not None:
+            self._copy.bring_entry(shard, self._format.entry(shard))
 
     @property
     def shards(self) -> list[int]:
@@ -104,11 +125,16 @@ class Dataset(Sequence[LabelledCrop]):
             ) from None
 
 
+def _shard_count(path: Path, manifest: Mapping[str, Any]) -> int:
+    shards = manifest.get("shards")
+    if type(shards) is not int or not 1 <= shards <= MOST_CROPS:
+        raise DatasetError(f"the manifest of {path} does not say how many shards there are")
+    return shards
+
+
 def _index_files(path: Path, manifest: Mapping[str, Any]) -> list[Path]:
     """One for each shard of the run, in order; other files are none of the dataset's."""
-    shards = manifest.get("shards")
-    if type(shards) is not int or shards < 1:
-        raise DatasetError(f"the manifest of {path} does not say how many shards there are")
+    shards = _shard_count(path, manifest)
     present = present_shards(path / "index", ".parquet", shards)
     if len(present) < shards:
         missing = next(k for k, number in enumerate([*present, shards]) if k != number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from checked_settings import MissingDependency
 from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._stores.address import StoreAddress, place_of
 
 if TYPE_CHECKING:
     import webdataset
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def torch_dataset(
-    path: Path | str,
+    path: Path | str | StoreAddress,
     *,
     format: str | None = None,
     transform: Callable[[LabelledCrop], Any] | None = None,
@@ -26,7 +27,7 @@ def torch_dataset(
         loader = DataLoader(render_adapt.torch_dataset("dataset"), 64, shuffle=True, num_workers=4)
 
     Args:
-        path: the dataset's folder.
+        path: the dataset's folder, or its address in an object store.
         format: as for `render_adapt.load`.
         transform: makes of each crop what is to be in a batch. If not given, a dict of tensors:
             rgb (3, H, W) uint8; depth (1, H, W) float32, millimetres; mask and mask_visib (H, W)
@@ -42,11 +43,11 @@ def torch_dataset(
         from render_adapt._readers.torch_dataset import CropDataset
     except ModuleNotFoundError as error:
         raise _missing(error, "torch_dataset", "torch") from None
-    return CropDataset(Path(path), format, transform)
+    return CropDataset(place_of(path), format, transform)
 
 
 def webdataset_pipeline(
-    path: Path | str,
+    path: Path | str | StoreAddress,
     *,
     shuffle: int = 0,
     transform: Callable[[LabelledCrop], Any] | None = None,
@@ -61,7 +62,7 @@ def webdataset_pipeline(
     to a different number too. Orders follow from `torch.manual_seed` and differ between epochs.
 
     Args:
-        path: the dataset's folder.
+        path: the dataset's folder, or its address in an object store.
         shuffle: tar files come in random order, and crops are shuffled within as many as this; 0
             keeps the order of the dataset.
         transform: as for `torch_dataset`.
@@ -74,7 +75,7 @@ def webdataset_pipeline(
         from render_adapt._readers.webdataset_pipeline import make_pipeline
     except ModuleNotFoundError as error:
         raise _missing(error, "webdataset_pipeline", "webdataset", "torch") from None
-    return make_pipeline(Path(path), shuffle, transform)
+    return make_pipeline(place_of(path), shuffle, transform)
 
 
 def _missing(error: ModuleNotFoundError, reader: str, *needed: str) -> Exception:

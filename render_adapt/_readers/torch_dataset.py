@@ -11,15 +11,19 @@ from torch.utils.data import Dataset as TorchDataset
 
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._readers.load import Dataset
+from render_adapt._stores.address import StoreAddress
 
 
 class CropDataset(TorchDataset[Any]):
     """See `render_adapt.torch_dataset`."""
 
     def __init__(
-        self, path: Path, format: str | None, transform: Callable[[LabelledCrop], Any] | None
+        self,
+        place: Path | StoreAddress,
+        format: str | None,
+        transform: Callable[[LabelledCrop], Any] | None,
     ) -> None:
-        self.crops = Dataset(path, format)
+        self.crops = Dataset(place, format)
         self._transform = transform or target_tensors
 
     def __len__(self) -> int:

@@ -18,26 +18,42 @@ from render_adapt._formats.bop_webdataset import WEB_SPLIT, crop_from_sample
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._readers.load import Dataset
 from render_adapt._readers.torch_dataset import target_tensors
+from render_adapt._stores.address import StoreAddress
 from safe_files import open_file
 
 
 def make_pipeline(
-    path: Path, shuffle: int, transform: Callable[[LabelledCrop], Any] | None
+    place: Path | StoreAddress, shuffle: int, transform: Callable[[LabelledCrop], Any] | None
 ) -> webdataset.FluidWrapper:
     """See `render_adapt.webdataset_pipeline`."""
-    shards = Dataset(path, "bop-webdataset").shards
+    dataset = Dataset(place, "bop-webdataset")
     # Absolute, so that no name can be taken for a web address or a command.
-    files = [str(path.resolve() / WEB_SPLIT / f"shard-{shard:06d}.tar") for shard in shards]
-    pipeline = webdataset.FluidWrapper(webdataset.SimpleShardList(files))
+    folder = dataset.path.resolve() / WEB_SPLIT
+    files = {str(folder / f"shard-{shard:06d}.tar"): shard for shard in dataset.shards}
+    pipeline = webdataset.FluidWrapper(webdataset.SimpleShardList(list(files)))
     # Nodes first, whose orders need not be the same; then an order that a node's workers share.
     pipeline.append(webdataset.split_by_node)
     if shuffle:
         pipeline.append(_Shuffle(len(files), of_worker=False))
     pipeline.append(webdataset.split_by_worker)
+    pipeline.append(_Bring(dataset, files))
     pipeline.append(_samples)
     if shuffle:
         pipeline.append(_Shuffle(shuffle, of_worker=True))
     return pipeline.map(_Decode(transform or target_tensors))
+
+
+class _Bring:
+    """Has each tar file here before it is opened, of a dataset in an object store."""
+
+    def __init__(self, dataset: Dataset, files: Mapping[str, int]) -> None:
+        self._dataset = dataset
+        self._files = files
+
+    def __call__(self, shards: Iterable[Mapping[str, str]]) -> Iterator[Mapping[str, str]]:
+        for shard in shards:
+            self._dataset.bring_shard(self._files[shard["url"]])
+            yield shard
 
 
 def _samples(shards: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,7 @@ from render_adapt._formats.pixel_centre import INSIDE, KEY
 from render_adapt._planner import published_linemod_camera
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
+from render_adapt._stores.address import StoreAddress
 from renderer import (
     ENGINES,
     PicturePoses,
@@ -107,7 +108,9 @@ def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:
     }
 
 
-def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunConfig:
+def config_of(
+    manifest: Mapping[str, Any], folder: Path | StoreAddress, **changes: Any
+) -> RunConfig:
     """The settings that a run was given, for its command to be given again.
 
     Of files and folders it knows the names alone: see `where_files_are`.
@@ -144,8 +147,8 @@ def config_of(manifest: Mapping[str, Any], folder: Path, **changes: Any) -> RunC
         ) from None
 
 
-def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
-    """A run's settings with its files found by their names: here, or beside the dataset.
+def where_files_are(config: RunConfig, folder: Path | StoreAddress) -> RunConfig:
+    """A run's settings with its files found by their names: here, or beside the dataset's folder.
 
     Whether they are those that the run was made of is for `refuse_other_run` to say.
 
@@ -157,8 +160,10 @@ def where_files_are(config: RunConfig, folder: Path) -> RunConfig:
         SettingError: the adapter is in neither place.
     """
 
+    beside = folder.absolute().parent if isinstance(folder, Path) else Path.cwd()
+
     def found(name: str | Path, holds: str = "") -> Path:
-        beside_dataset = folder.absolute().parent / name
+        beside_dataset = beside / name
         here_is_none = not (Path(name) / holds).exists()
         return beside_dataset if here_is_none and (beside_dataset / holds).exists() else Path(name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -171,9 +172,14 @@ class Store:
             ) from error
 
 
-@functools.cache
 def _file_system(protocol: str) -> Any:
     """What fsspec has for a kind of store."""
+    # Its connections are a process's own; a fork must not go on with them.
+    return _file_system_of(protocol, os.getpid())
+
+
+@functools.cache
+def _file_system_of(protocol: str, process: int) -> Any:
     try:
         from fsspec.registry import get_filesystem_class
 

@@ -31,6 +31,7 @@ from render_adapt._runs.manifest import (
     read_entry,
     read_manifest,
 )
+from render_adapt._stores.address import StoreAddress
 from render_adapt._verify.labels import (
     LabelChecker,
     LabelRules,
@@ -51,7 +52,7 @@ _INDEX = (
 class BadFile:
     """A file that is not what it must be."""
 
-    path: Path
+    path: Path | StoreAddress
     """Of a tar file with its member in brackets."""
     problem: str
     """What is wrong with it, as it goes on after its name."""

@@ -27,14 +27,14 @@ from render_adapt._runs.manifest import (
 )
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, make_dataset
+from render_adapt._stores.address import StoreAddress, place_of
+from render_adapt._verify.places import DatasetInFolder, looked_at
 from render_adapt._verify.shards import (
     UNLISTED,
     BadFile,
     BadFileError,
     RunFacts,
-    ShardChecker,
     check_hashes,
-    files_below,
     read_hashes,
 )
 
@@ -49,7 +49,8 @@ _MOST_UNLISTED = 1000
 class Verification:
     """What was found in a dataset."""
 
-    folder: Path
+    folder: Path | StoreAddress
+    """Where it is."""
     crops: int
     """Crops in shards without fault."""
     shards: int
@@ -66,7 +67,7 @@ class Verification:
 
 
 def verify(
-    folder: Path,
+    folder: Path | str | StoreAddress,
     *,
     sha256: str | None = None,
     workers: int | None = None,
@@ -84,7 +85,8 @@ def verify(
     where the models are as they were written.
 
     Args:
-        folder: the dataset's.
+        folder: the dataset's, or its address in an object store; of that, each worker has one shard
+            at a time in a temporary folder.
         sha256: of the whole dataset, as its run printed it.
         workers: processes side by side; one per core if not given.
         on_progress: called with (crops checked, crops in all) after each shard.
@@ -94,21 +96,39 @@ def verify(
         WorkerError: worker processes keep dying.
     """
     started = time.perf_counter()
-    facts = RunFacts.of(folder)
-    bad = list(_check_shared(folder, facts))
-    # Without a list nothing speaks against the models.
-    labels = all(file.path == folder / LISTING for file in bad)
-    listing_sha256 = _hash_of_listing(folder)
-    if None not in (sha256, listing_sha256) and listing_sha256 != sha256:
-        problem = f"is of another dataset: its SHA-256 is {listing_sha256}, and not {sha256}"
-        bad.insert(0, BadFile(folder / LISTING, problem))
-    bad += _unlisted(folder, facts)
-    make_checker = functools.partial(ShardChecker, folder, facts, labels)
+    with looked_at(place_of(folder)) as dataset:
+        facts = RunFacts.of(dataset.folder)
+        bad = list(_check_shared(dataset.folder, facts))
+        # Without a list nothing speaks against the models.
+        labels = all(file.path == dataset.folder / LISTING for file in bad)
+        listing_sha256 = _hash_of_listing(dataset.folder)
+        if None not in (sha256, listing_sha256) and listing_sha256 != sha256:
+            problem = f"is of another dataset: its SHA-256 is {listing_sha256}, and not {sha256}"
+            bad.insert(0, BadFile(dataset.folder / LISTING, problem))
+        bad += _unlisted(dataset, facts)
+        bad_shards, crops = _check_shards(dataset, facts, labels, workers, on_progress)
+        bad = [dataset.named(file) for file in (*bad, *bad_shards)]
+    bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
+    seconds = time.perf_counter() - started
+    return Verification(
+        dataset.place, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256
+    )
+
+
+def _check_shards(
+    dataset: DatasetInFolder,
+    facts: RunFacts,
+    labels: bool,
+    workers: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[list[BadFile], int]:
+    """The first bad file of each bad shard, and how many crops the others have."""
+    make_checker = functools.partial(dataset.make_checker, facts, labels)
     workers = min(workers or available_cores(), facts.shards)
     executor: Executor[BadFile | int] = (
         ProcessExecutor(workers) if workers > 1 else SerialExecutor()
     )
-    crops = 0
+    bad, crops = [], 0
     with closing(executor.map(make_checker, range(facts.shards))) as results:
         for shards_done, result in enumerate(results, 1):
             if isinstance(result, BadFile):
@@ -117,9 +137,7 @@ def verify(
                 crops += result
             if on_progress:
                 on_progress(min(shards_done * facts.shard_size, facts.crops), facts.crops)
-    bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
-    seconds = time.perf_counter() - started
-    return Verification(folder, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256)
+    return bad, crops
 
 
 def repair(
@@ -147,20 +165,22 @@ def repair(
     Raises:
         RenderAdaptError: as for `generate`; also where a mesh or the adapter is not what it was.
     """
-    folder = verification.folder
+    place = verification.folder
     _refuse_what_is_no_damage(verification)
-    refuse_changed_manifest(folder)
-    manifest = read_manifest(folder)
+    with looked_at(place) as dataset:
+        refuse_changed_manifest(dataset.folder)
+        manifest = read_manifest(dataset.folder)
+        models = own_models(dataset.folder, manifest)
     if "alignment" in manifest:
         raise DatasetError(
-            f"{folder} was made by render-adapt align, from crops that are not in it: delete the "
+            f"{place} was made by render-adapt align, from crops that are not in it: delete the "
             "files that are bad and give that command again"
         )
     changes = {"workers": workers, "adapter": adapter}
     changed = {name: value for name, value in changes.items() if value is not None}
-    config = where_files_are(config_of(manifest, folder, **changed), folder)
+    config = where_files_are(config_of(manifest, place, **changed), place)
     bad_shards = {file.shard for file in verification.bad if file.shard is not None}
-    return make_dataset(config, on_progress, bad_shards, own_models(folder, manifest))
+    return make_dataset(config, on_progress, bad_shards, models)
 
 
 def _refuse_what_is_no_damage(verification: Verification) -> None:
@@ -188,8 +208,9 @@ def _hash_of_listing(folder: Path) -> str | None:
         return None
 
 
-def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
+def _unlisted(dataset: DatasetInFolder, facts: RunFacts) -> list[BadFile]:
     """Files that are neither listed nor in a place that a shard's check looks into."""
+    folder = dataset.folder
     listed = listed_hashes(folder)
     shared = {
         *_SHARED,
@@ -209,7 +230,7 @@ def _unlisted(folder: Path, facts: RunFacts) -> list[BadFile]:
             or (not listed and (name in shared or PurePosixPath(name).parts[0] in shared))
         )
 
-    names = itertools.islice(files_below(folder, leave_out=belongs), _MOST_UNLISTED)
+    names = itertools.islice(dataset.names(belongs), _MOST_UNLISTED)
     try:
         return [BadFile(folder / name, UNLISTED, unlisted=True) for name in names]
     except BadFileError as bad:
