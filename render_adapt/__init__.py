@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from render_adapt._exceptions import DatasetError, WorkerError
     from render_adapt._fidelity.calibrate import calibrate_adapter
     from render_adapt._fidelity.calibration import Calibration, read_calibration
-    from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
+    from render_adapt._fidelity.faithful import Decisions, FaithfulCrops, adapt_faithfully
     from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
     from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
     from render_adapt._formats.crop_reader import CropReader
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from render_adapt._formats.prepared_shard import PreparedShard
     from render_adapt._formats.registry import formats
     from render_adapt._formats.shard_writer import FakeShardWriter, ShardWriter
+    from render_adapt._frames.adapting import adapt_frames
     from render_adapt._readers.load import Dataset, load
     from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
     from render_adapt._report.page import write_report
@@ -61,6 +62,7 @@ __all__ = [
     "CropTargetSummary",
     "Dataset",
     "DatasetError",
+    "Decisions",
     "Executor",
     "FaithfulCrops",
     "FakeShardWriter",
@@ -87,6 +89,7 @@ __all__ = [
     "WrongValue",
     "adapt_crops",
     "adapt_faithfully",
+    "adapt_frames",
     "align",
     "assemble_crop",
     "bop_image",
@@ -124,6 +127,7 @@ _WHERE = {
     "CropTargetSummary": "_target_crops.settings",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
+    "Decisions": "_fidelity.faithful",
     "Executor": "_runs.executor",
     "FaithfulCrops": "_fidelity.faithful",
     "FakeShardWriter": "_formats.shard_writer",
@@ -146,6 +150,7 @@ _WHERE = {
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
     "adapt_faithfully": "_fidelity.faithful",
+    "adapt_frames": "_frames.adapting",
     "align": "_align.run",
     "assemble_crop": "_formats.labelled_crop",
     "bop_image": "_formats.image",

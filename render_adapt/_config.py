@@ -178,7 +178,7 @@ class RunConfig:
     """The image is turned so that the object's z axis points up in it."""
     frames: Annotated[str, _SIDES] | None = None
     """Whole frames of this many pixels in place of crops, as in 640x480: several objects on a
-    board, seen by one camera. Without adapter."""
+    board, seen by one camera. An adapter is shown each in a window of its own."""
     objects_per_frame: int = FrameConfig().objects
     """How many objects a frame shows, fewer where they find no room."""
     repeat_objects: bool = False
@@ -228,11 +228,6 @@ class RunConfig:
             left_out = defaults[name], WINDOW if name == "window" else None
             if pictures != planner.what and getattr(self, name) not in left_out:
                 raise SettingError(f"`{name}` {_MISFIT[pictures]}")
-        if planner.window is None and self.adapter != "none":
-            raise SettingError(
-                "`frames` makes whole frames, and an adapter takes crops of one object: "
-                "give `adapter` none"
-            )
 
     @property
     def randomization(self) -> Randomization:
@@ -276,9 +271,15 @@ class RunConfig:
             )  # fmt: skip
 
     def fitted_to(self, adapter: AdapterInfo | None) -> RunConfig:
-        """The settings with those that were left to the adapter as its own crops have them."""
-        if self.planner.window is None:
-            return self
+        """The settings with those that were left to the adapter as its own crops have them.
+
+        What is behind the objects of frames is left as it is rendered; where that is nothing, and
+        there is an adapter, they stand on the board.
+        """
+        if self.planner.what == "frame":
+            on_black = adapter is not None and self.randomization.background == ("black",)
+            on_board = replace(self.randomization, background=("board",))
+            return replace(self, randomize=on_board) if on_black else self
         cut = None if adapter is None else adapter.cut
         changes: dict[str, Any] = {}
         if self.window is None:

@@ -14,7 +14,12 @@ from renderer import POSES, CropBatch, Randomization
 
 
 def adapt_crops(
-    crops: CropBatch, adapter: Adapter, seed: int, window: float, attempt: ArrayLike = 0
+    crops: CropBatch,
+    adapter: Adapter,
+    seed: int,
+    window: float,
+    attempt: ArrayLike = 0,
+    number: ArrayLike = 0,
 ) -> CropBatch:
     """Pass renders through an adapter; poses and masks stay as they are.
 
@@ -30,9 +35,10 @@ def adapt_crops(
         seed: the run's seed.
         window: side of the crop's window, millimetres.
         attempt: (N,), or one for all: how often a crop's noise vector has been drawn before.
+        number: (N,), or one for all: as for `adapter.draw_noise`.
     """
     plans = crops.plans
-    noise = draw_noise(seed, plans.index, adapter.info.noise_dimension, attempt)
+    noise = draw_noise(seed, plans.index, adapter.info.noise_dimension, attempt, number)
     objects = crops.mask_visib | crops.others_mask_visib.any(axis=1)
     depth = crops.depth if adapter.info.channels == 4 else None
     if depth is not None and adapter.info.keeps_background:
@@ -105,8 +111,8 @@ def carry_over(
     result = np.empty_like(source)
     for row in range(len(source)):
         inside = _shrink(mask[row].astype(np.float32), change.shape[-1])
-        on_object = _spread(change[row], _mostly_pure(inside), size)
-        off_object = _spread(change[row], _mostly_pure(1 - inside), size)
+        on_object = spread(change[row], mostly_pure(inside), size)
+        off_object = spread(change[row], mostly_pure(1 - inside), size)
         result[row] = source[row] + np.where(mask[row], on_object, off_object)
     return np.clip(result, -1.0, 1.0)
 
@@ -126,12 +132,12 @@ def _shrink(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
 
 
-def _mostly_pure(share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights that heed a pixel on the outline only where there is no purer one near."""
+def mostly_pure(share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w), weights that heed a pixel on the outline only where there is no purer one near."""
     return np.where(share > 0.999, np.float32(1), np.float32(1e-6) * share).astype(np.float32)
 
 
-def _spread(
+def spread(
     change: NDArray[np.float32], weight: NDArray[np.float32], size: int
 ) -> NDArray[np.float32]:
     """(C, size, size): `change` where `weight` is, resampled, and grown past its border."""

@@ -1,4 +1,4 @@
-"""What a run's pictures are: crops around one object each, or whole frames.
+"""What a run's pictures are: crops around one object each, or whole frames; how each is adapted.
 
 `RunConfig.planner` chooses, and all else asks the planner.
 """
@@ -8,20 +8,24 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import TargetCut
+from adapter import Adapter, AdapterInfo, TargetCut
 from cad_models import CadModel
 from checked_settings import SettingError
+from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
+from render_adapt._fidelity.judge import Judge
+from render_adapt._frames.adapting import adapt_frames
 from renderer import (
     CLEARANCE,
     LINEMOD_CAMERA,
     CameraSettings,
     Centre,
+    CropBatch,
     FrameConfig,
     PlanConfig,
     Plans,
@@ -58,8 +62,26 @@ class Planner(abc.ABC):
     @property
     @abc.abstractmethod
     def window(self) -> float | None:
-        """Side of the square that a picture shows at its target's distance, millimetres; None
-        where it is no such square, so that adapters do not take it."""
+        """Side of the square that an adapter is shown around an object, at its distance,
+        millimetres; None where that is for an adapter to say, and there is none."""
+
+    def shown_to(self, adapter: AdapterInfo | None) -> Planner:
+        """The planner of a run with an adapter, or without."""
+        return self
+
+    @abc.abstractmethod
+    def adapt(
+        self,
+        renders: CropBatch,
+        models: Sequence[CadModel],
+        adapter: Adapter,
+        judge: Judge,
+        *,
+        seed: int,
+        min_fidelity: float,
+        redraws: int,
+    ) -> FaithfulCrops:
+        """Pass pictures through an adapter and a judge, as for `adapt_faithfully`."""
 
     @abc.abstractmethod
     def plans(
@@ -124,6 +146,23 @@ class CropPlanner(Planner):
     def window(self) -> float:
         """The crops' own."""
         return self.config.window
+
+    def adapt(
+        self,
+        renders: CropBatch,
+        models: Sequence[CadModel],
+        adapter: Adapter,
+        judge: Judge,
+        *,
+        seed: int,
+        min_fidelity: float,
+        redraws: int,
+    ) -> FaithfulCrops:
+        """Whole crops."""
+        return adapt_faithfully(
+            renders, adapter, judge, seed=seed, window=self.window, min_fidelity=min_fidelity,
+            redraws=redraws,
+        )  # fmt: skip
 
     def plans(
         self,
@@ -195,11 +234,31 @@ class FramePlanner(Planner):
     """Whole frames: several objects on a board, seen by one camera."""
 
     config: FrameConfig
+    window: float | None = None
 
     what = "frame"
     at_once = 8
     depth_reach = 300.0
-    window = None
+
+    def shown_to(self, adapter: AdapterInfo | None) -> FramePlanner:
+        """Whose windows are as the adapter's own crops were cut."""
+        return self if adapter is None else replace(self, window=adapter.window_mm)
+
+    def adapt(
+        self,
+        renders: CropBatch,
+        models: Sequence[CadModel],
+        adapter: Adapter,
+        judge: Judge,
+        *,
+        seed: int,
+        min_fidelity: float,
+        redraws: int,
+    ) -> FaithfulCrops:
+        """Each object in a window of its own."""
+        return adapt_frames(
+            renders, models, adapter, judge, seed=seed, min_fidelity=min_fidelity, redraws=redraws
+        )
 
     @property
     def camera(self) -> tuple[NDArray[np.float64], int, int]:
@@ -234,11 +293,12 @@ class FramePlanner(Planner):
 
     def described(self) -> dict[str, Any]:
         """The camera in numbers, but for what it was if none was given: LINEMOD's published
-        numbers, counted from the picture's corner."""
+        numbers, counted from the picture's corner. `window` where an adapter has one."""
         width, height = self.config.width, self.config.height
         camera = self.config.camera or linemod_camera(width, height)
         published = camera == published_linemod_camera(width, height)
-        return asdict(self.config) | {"camera": None if published else camera}
+        settings = asdict(self.config) | {"camera": None if published else camera}
+        return settings if self.window is None else settings | {"window": self.window}
 
 
 def planner_of(described: Mapping[str, Any]) -> type[Planner]:

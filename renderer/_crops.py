@@ -175,6 +175,8 @@ class CropBatch(_Rows):
     """(N, H, W, 3), where on the target a pixel's centre lies: 0 to 1 along x, y and z of its
     bounding box (as Wang et al., CVPR 2019, but for the scale of each axis); 0 where it is not
     seen."""
+    exact_depth: NDArray[np.float32] | None = None
+    """(N, H, W), `depth` as it was before a sensor measured it; None where it still is so."""
 
     def __len__(self) -> int:
         return len(self.plans)

@@ -19,7 +19,8 @@ class Stream(enum.IntEnum):
     """Pose, distance and the first light."""
     NOISE = 2
     """The adapter's noise vector (`adapter.draw_noise`, which knows no renderer); behind it, of a
-    crop that is adapted again, how often it has been."""
+    crop that is adapted again, how often it has been, and of a frame's objects behind its target,
+    which."""
     SCENE = 3
     """Framing, further lights, other objects."""
     SURFACE = 4

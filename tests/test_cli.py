@@ -363,7 +363,10 @@ def test_renderers_that_can_be_named_are_those_that_there_are(cli, tmp_path: Pat
         (["--objects", "ape", "--n", 3, "--in-plane", 200], r"--in-plane is 200"),
         (["--objects", "ape", "--n", 3, "--subdivisions", 9], r"--subdivisions is 9"),
         (["--objects", "ape", "--n", 3, "--in-plane-steps", 2, "--rectified"], r"leave out"),
-        (["--objects", "ape", "--n", 3, "--frames", "640x480"], r"give --adapter none"),
+        (
+            ["--objects", "ape", "--n", 3, "--frames", "640x480", "--window", 150],
+            r"--window is for",
+        ),
         (["--objects", "ape", "--n", 3, "--frames", "640"], r"--frames is 640: .*640x480"),
         (["--objects", "ape", "--n", 3, "--frames", "4x480", "--adapter", "none"], r"--frames is"),
         (

@@ -31,10 +31,10 @@ ROOMS = {
         "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (
-        "_exceptions", "_printable", "_files", "_stores", "_coupling", "_fidelity", "_formats",
-        "_planner", "_config", "_run_models", "_runs", "_readers", "_pairs", "_verify", "_report",
-        "_train", "_target_crops", "_align", "_paper", "_jobs", "jobs", "_cli", "_start",
-        "__main__",
+        "_exceptions", "_printable", "_files", "_stores", "_coupling", "_fidelity", "_frames",
+        "_formats", "_planner", "_config", "_run_models", "_runs", "_readers", "_pairs",
+        "_verify", "_report", "_train", "_target_crops", "_align", "_paper", "_jobs", "jobs",
+        "_cli", "_start", "__main__",
     ),
 }  # fmt: skip
 """Each may import those before it."""

@@ -216,25 +216,34 @@ def _read_part(folder: Path, name: str, info: AdapterInfo) -> bytes:
 
 
 def draw_noise(
-    seed: int, index: NDArray[np.int64], dimension: int = 10, attempt: ArrayLike = 0
+    seed: int,
+    index: NDArray[np.int64],
+    dimension: int = 10,
+    attempt: ArrayLike = 0,
+    number: ArrayLike = 0,
 ) -> NDArray[np.float32]:
     """The noise vectors of some crops: each depends on the run's seed, the crop's number and the
-    attempt only.
+    attempt only; in a whole frame also on which of its objects it is for.
 
     Args:
         seed: the run's seed.
         index: (N,), the crops' numbers within the run.
         dimension: length of a vector.
         attempt: (N,), or one for all: how often a crop's vector has been drawn before.
+        number: (N,), or one for all: 0 for a frame's target, and for crops; k for the k-th of a
+            frame's other objects.
 
     Returns:
         (N, dimension), uniform in [-1, 1).
     """
     noise = np.empty((len(index), dimension), dtype=np.float32)
     attempts = np.broadcast_to(np.asarray(attempt, np.int64), index.shape)
-    for row, (number, redrawn) in enumerate(zip(index, attempts, strict=True)):
-        attempt_key = [int(redrawn)] if redrawn else []
-        random = np.random.default_rng([seed, int(number), NOISE_STREAM, *attempt_key])
+    numbers = np.broadcast_to(np.asarray(number, np.int64), index.shape)
+    keys = zip(index.tolist(), attempts.tolist(), numbers.tolist(), strict=True)
+    for row, (crop, *further) in enumerate(keys):
+        while further and not further[-1]:
+            further.pop()
+        random = np.random.default_rng([seed, crop, NOISE_STREAM, *further])
         noise[row] = 2.0 * random.random(dimension, dtype=np.float32) - 1.0
     return noise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from adapter import Adapter
 from render_adapt._coupling import adapt_crops
@@ -14,15 +14,38 @@ from renderer import CropBatch
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """What became of the K objects of N frames beside their targets."""
+
+    fidelity: NDArray[np.float64]
+    """(N, K), 0 to 1; NaN where there is nothing to judge by, or no object."""
+    attempt: NDArray[np.int32]
+    """(N, K), as `FaithfulCrops.attempt`."""
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Decisions:
+        """Those of some frames."""
+        return Decisions(self.fidelity[rows], self.attempt[rows])
+
+
+LEFT_AS_RENDERED = -1
+"""In place of an attempt: no noise vector was faithful enough, or the object could not be shown to
+the adapter."""
+
+
+@dataclass(frozen=True)
 class FaithfulCrops:
-    """N adapted crops, how faithful they are, and how often each was adapted."""
+    """N adapted crops or frames, how faithful they are, and how often each was adapted."""
 
     crops: CropBatch
     scores: FidelityScores
     attempt: NDArray[np.int32]
-    """(N,), how often the noise vector was drawn anew; 0 where the first one served."""
+    """(N,), how often the noise vector was drawn anew; 0 where the first one served. Of a frame's
+    target also `LEFT_AS_RENDERED`."""
     kept: NDArray[np.bool_]
-    """(N,), False where no attempt was faithful enough: such a crop is to be dropped."""
+    """(N,), False where no attempt was faithful enough: such a crop is to be dropped. Frames are
+    all kept."""
+    others: Decisions | None = None
+    """Of frames: on their other objects."""
 
     @staticmethod
     def of_renders(renders: CropBatch) -> FaithfulCrops:
@@ -38,14 +61,19 @@ class FaithfulCrops:
     def without_dropped(self) -> FaithfulCrops:
         """Those that are kept."""
         rows = np.flatnonzero(self.kept)
+        others = self.others and self.others[rows]
         return FaithfulCrops(
-            self.crops[rows], self.scores[rows], self.attempt[rows], self.kept[rows]
+            self.crops[rows], self.scores[rows], self.attempt[rows], self.kept[rows], others
         )
 
     @property
     def redrawn(self) -> int:
-        """Crops that were kept with another noise vector than their first."""
-        return int((self.kept & (self.attempt > 0)).sum())
+        """Crops that were kept with another noise vector than their first; frames with such an
+        object."""
+        is_redrawn = self.attempt > 0
+        if self.others is not None:
+            is_redrawn = is_redrawn | (self.others.attempt > 0).any(axis=1)
+        return int((self.kept & is_redrawn).sum())
 
     @property
     def dropped(self) -> int:
@@ -62,6 +90,7 @@ def adapt_faithfully(
     window: float,
     min_fidelity: float = 0.0,
     redraws: int = 3,
+    number: ArrayLike = 0,
 ) -> FaithfulCrops:
     """Adapt renders; where one is not faithful enough, with other noise vectors.
 
@@ -76,8 +105,10 @@ def adapt_faithfully(
         window: side of the crop's window, millimetres.
         min_fidelity: the least fidelity that will do, 0 to 1; 0 keeps all.
         redraws: how often a noise vector is drawn anew at most; never for an adapter without noise.
+        number: (N,), or one for all: as for `adapter.draw_noise`.
     """
-    crops = adapt_crops(renders, adapter, seed, window)
+    numbers = np.broadcast_to(np.asarray(number, np.int64), len(renders))
+    crops = adapt_crops(renders, adapter, seed, window, number=numbers)
     scores = judge.score(crops, renders)
     attempt = np.zeros(len(renders), np.int32)
     failing = np.flatnonzero(scores.fidelity < min_fidelity)
@@ -86,7 +117,7 @@ def adapt_faithfully(
         # All at once: the network takes as long for one crop as for a chunk of them.
         rows, attempts = np.repeat(failing, redraws), np.tile(1 + np.arange(redraws), len(failing))
         redrawn = renders[rows]
-        readapted = adapt_crops(redrawn, adapter, seed, window, attempts)
+        readapted = adapt_crops(redrawn, adapter, seed, window, attempts, numbers[rows])
         better = judge.score(readapted, redrawn)
         passes = (better.fidelity >= min_fidelity).reshape(len(failing), redraws)
         first = np.argmax(passes, axis=1)

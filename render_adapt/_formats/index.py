@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from render_adapt._fidelity.faithful import Decisions
 from render_adapt._fidelity.judge import FidelityScores
 from render_adapt._formats.image import numbers
 from render_adapt._formats.labels import InstanceLabel, box_corners
@@ -70,6 +71,8 @@ _COLUMNS = {
 }
 """The index's columns; a vector is a list of float64, a number in brackets its length, a box four
 int32."""
+_COLUMNS_OF_FRAMES = {"others_fidelity": "vector", "others_noise_attempt": "integers"}
+"""Further ones, where frames were adapted; integers are a list of int32."""
 
 
 def index_rows(
@@ -83,6 +86,7 @@ def index_rows(
     shard: int,
     first_image: int,
     pixel_centre: float,
+    others: Decisions | None = None,
 ) -> list[dict[str, Any]]:
     """Rows for a batch of crops: of each its target, and how many other objects it shows.
 
@@ -96,6 +100,11 @@ def index_rows(
         stream 2 of `numpy.random.default_rng([seed, index, stream])`, and if `noise_attempt` is
         above 0, of `default_rng([seed, index, 2, noise_attempt])`. `fidelity` and its parts are
         from 0 to 1 (docs/fidelity.md), null where there is nothing to judge by.
+
+        Of adapted frames `fidelity` and `noise_attempt` are the target's, and
+        `others_fidelity` and `others_noise_attempt` those of the other objects, in the order of
+        `scene_gt.json`; the k-th of them has its noise vector from `default_rng([seed, index, 2,
+        attempt, k])`. An attempt of -1 is an object that was left as rendered.
     """
 
     def known(score: float) -> float | None:
@@ -134,6 +143,10 @@ def index_rows(
                 **asdict(provenance),
             }
         )
+        if others is not None:
+            shown = np.flatnonzero(plans.others.object_index[row] >= 0)
+            rows[-1]["others_fidelity"] = numbers(others.fidelity[row, shown])
+            rows[-1]["others_noise_attempt"] = others.attempt[row, shown].tolist()
     return rows
 
 
@@ -149,6 +162,9 @@ def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
             return list_array(Array(starts.astype(np.int32)), flat(values, "float64"))
         if kind.startswith("vector"):
             return fixed_size_list_array(flat(values, "float64"), int(kind[7:-1]))
+        if kind == "integers":
+            starts = np.cumsum([0, *map(len, values)])
+            return list_array(Array(starts.astype(np.int32)), flat(values, "int32"))
         if kind == "box":
             return fixed_size_list_array(flat(values, "int32"), 4)
         return Array(values, getattr(DataType, kind)())
@@ -156,7 +172,10 @@ def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
     def flat(rows: list[Any], kind: str) -> Any:
         return Array([entry for row in rows for entry in row], getattr(DataType, kind)())
 
-    columns = {name: column([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
+    kinds = _COLUMNS
+    if rows and rows[0].keys() >= _COLUMNS_OF_FRAMES.keys():
+        kinds = _COLUMNS | _COLUMNS_OF_FRAMES
+    columns = {name: column([row[name] for row in rows], kind) for name, kind in kinds.items()}
     file = io.BytesIO()
     write_parquet(Table.from_pydict(columns), file, compression="snappy")
     return file.getvalue()

@@ -161,6 +161,7 @@ class ShardMaker:
             shard=shard,
             first_image=first_image,
             pixel_centre=self._config.pixel_centre,
+            others=adapted.others,
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from adapter import Adapter, load_adapter
 from cad_models import CadModel
 from render_adapt._config import RunConfig, available_cores
-from render_adapt._fidelity.faithful import FaithfulCrops, adapt_faithfully
+from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._fidelity.judge import Judge, make_judge
 from render_adapt._run_models import blend_file, load_run_models
 from render_adapt._runs.sheet import write_contact_sheet
@@ -42,9 +42,10 @@ class Studio:
         self.adapter: Adapter | None = (
             None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
         )
+        info = None if self.adapter is None else self.adapter.info
         self.randomization_as_given = config.randomization
         """Without the backgrounds that an adapter brings."""
-        config = config.fitted_to(None if self.adapter is None else self.adapter.info)
+        config = config.fitted_to(info)
         self.config = config
         """With what was left to the adapter."""
         self.models: list[CadModel] = (
@@ -52,7 +53,7 @@ class Studio:
             if models is None
             else list(models)
         )
-        self.planner = config.planner
+        self.planner = config.planner.shown_to(info)
         self.planner.refuse_too_near(self.models)
         self.judge: Judge | None = (
             None if self.adapter is None else make_judge(config.adapter, self.adapter)
@@ -79,18 +80,13 @@ class Studio:
 
     def adapt(self, renders: CropBatch) -> FaithfulCrops:
         """Pass renders through the adapter and the judge; without one they stay as they are."""
-        window = self.planner.window
-        if self.adapter is None or self.judge is None or window is None:
+        if self.adapter is None or self.judge is None:
             return FaithfulCrops.of_renders(renders)
-        return adapt_faithfully(
-            renders,
-            self.adapter,
-            self.judge,
-            seed=self.config.seed,
-            window=window,
-            min_fidelity=self.config.min_fidelity,
-            redraws=self.config.redraws,
-        )
+        config = self.config
+        return self.planner.adapt(
+            renders, self.models, self.adapter, self.judge, seed=config.seed,
+            min_fidelity=config.min_fidelity, redraws=config.redraws,
+        )  # fmt: skip
 
     def write_contact_sheet(self, path: Path, start: int = 0, stop: int = 24) -> None:
         """Write one picture of some of the run's crops, as rendered and as adapted.

@@ -31,7 +31,8 @@ def capture(
 
     A pure function of its arguments, crop by crop: what becomes of a crop depends on its number,
     not on the batch that it is in. Masks stay exact, and so do `object_depth`, normals and object
-    coordinates; `mask_visib` and the others' lose what is hidden by a board. With settings that
+    coordinates; `mask_visib` and the others' lose what is hidden by a board. What depth was before
+    a sensor measured it stays beside it. With settings that
     change nothing, the crops come back as they are.
 
     Args:
@@ -48,7 +49,8 @@ def capture(
     if has_camera(randomization):
         crops = replace(crops, rgb=_pictures(crops, randomization, seed))
     if randomization.depth_sensor != "exact":
-        crops = replace(crops, depth=_measurements(crops, randomization, seed))
+        measured = _measurements(crops, randomization, seed)
+        crops = replace(crops, depth=measured, exact_depth=crops.depth)
     return crops
 
 

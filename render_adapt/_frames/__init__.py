@@ -1,0 +1,1 @@
+"""Whole frames through an adapter: object by object, each in a window of its own."""
