@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from render_adapt._config import PRESETS, RunConfig
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import DatasetError, WorkerError
+    from render_adapt._existing.adapt import adapt_dataset
+    from render_adapt._existing.settings import AdaptConfig, AdaptSummary
     from render_adapt._fidelity.calibrate import calibrate_adapter
     from render_adapt._fidelity.calibration import Calibration, read_calibration
     from render_adapt._fidelity.faithful import Decisions, FaithfulCrops, adapt_faithfully
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "AdaptConfig",
+    "AdaptSummary",
     "AlignConfig",
     "AlignSummary",
     "BadFile",
@@ -88,6 +92,7 @@ __all__ = [
     "WorkerError",
     "WrongValue",
     "adapt_crops",
+    "adapt_dataset",
     "adapt_faithfully",
     "adapt_frames",
     "align",
@@ -117,6 +122,8 @@ __all__ = [
 
 _WHERE = {
     "PRESETS": "_config",
+    "AdaptConfig": "_existing.settings",
+    "AdaptSummary": "_existing.settings",
     "AlignConfig": "_align.settings",
     "AlignSummary": "_align.settings",
     "BadFile": "_verify.shards",
@@ -149,6 +156,7 @@ _WHERE = {
     "Verification": "_verify.verify",
     "WorkerError": "_exceptions",
     "adapt_crops": "_coupling",
+    "adapt_dataset": "_existing.adapt",
     "adapt_faithfully": "_fidelity.faithful",
     "adapt_frames": "_frames.adapting",
     "align": "_align.run",

@@ -1,5 +1,5 @@
 """The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
-`crop-target`, `models list`, `reproduce` and `doctor`.
+`crop-target`, `adapt`, `models list`, `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
@@ -26,6 +26,7 @@ from checked_settings import RenderAdaptError, WrongValue, alternatives
 from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.crop_target import crop_target
+from render_adapt._cli.existing import adapt
 from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
 from render_adapt._cli.streams import (
@@ -62,6 +63,7 @@ app = App(
 )
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
+app.command(adapt)
 app.command(align)
 app.command(crop_target)
 app.command(reproduce)
@@ -210,16 +212,25 @@ def verify(
             )
         verification = _verified(folder, expected, workers)
     if verification.bad:
-        can_mend = not repair and not all(file.unlisted for file in verification.bad)
+        can_mend = not (
+            repair or verification.carried_over or all(f.unlisted for f in verification.bad)
+        )
         mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
         raise DatasetError(f"{_bad_files(verification)}{mend}")
-    rate = verification.crops / verification.seconds
-    output.print(
-        f"{verification.crops} crops in {verification.shards} shards are as they were written, "
-        f"and their labels true ({rate:.0f} crops/s)",
-        soft_wrap=True,
-    )
+    output.print(_found(verification), soft_wrap=True)
     output.print(f"sha256: {verification.sha256}", style="dim")
+
+
+def _found(verification: Verification) -> str:
+    """What is in order."""
+    crops, shards = verification.crops, verification.shards
+    if verification.carried_over:
+        return f"{crops} images in {shards} scenes are as they were written"
+    rate = crops / verification.seconds
+    return (
+        f"{crops} crops in {shards} shards are as they were written, and their labels true "
+        f"({rate:.0f} crops/s)"
+    )
 
 
 def _verified(folder: Path | StoreAddress, sha256: str | None, workers: int | None) -> Verification:

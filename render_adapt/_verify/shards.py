@@ -40,6 +40,8 @@ from render_adapt._verify.labels import (
 )
 from safe_files import parse_json, read_file
 
+OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave behind, and no reader takes for anything."""
 UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
 _PIXELS_AT_ONCE = 2**20
 _INDEX = (

@@ -29,7 +29,9 @@ from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, make_dataset
 from render_adapt._stores.address import StoreAddress, place_of
 from render_adapt._verify.places import DatasetInFolder, looked_at
+from render_adapt._verify.adaptation import check_adaptation, is_adaptation
 from render_adapt._verify.shards import (
+    OF_SYSTEMS,
     UNLISTED,
     BadFile,
     BadFileError,
@@ -40,8 +42,6 @@ from render_adapt._verify.shards import (
 
 _NEVER_LISTED = (LISTING, INCOMPLETE, "report.html")
 _SHARED = (MANIFEST, SHEET, "camera.json", "models")
-_OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What file managers leave behind, and no reader takes for anything."""
 _MOST_UNLISTED = 1000
 
 
@@ -64,6 +64,9 @@ class Verification:
     where that is not there."""
     expected: str | None = None
     """What it was to be."""
+    carried_over: bool = False
+    """Whether it is a dataset that `adapt` made, whose labels are another's: shards are its scenes,
+    crops their images."""
 
 
 def verify(
@@ -77,6 +80,7 @@ def verify(
 
     Without `sha256` it is proved that the dataset is in itself as it was written; with it, that it
     is the one that the run made which printed this hash. Files that are listed nowhere are faults.
+    Of a dataset that `adapt` made this is all; its labels are another dataset's.
 
     Poses are drawn again with the dataset's own models. Masks must be what they show to the pixel,
     but for pixels that rounding decides; exact depth to half a step of its PNG; the depth of a
@@ -97,14 +101,14 @@ def verify(
     """
     started = time.perf_counter()
     with looked_at(place_of(folder)) as dataset:
+        if is_adaptation(dataset.folder):
+            return _verify_adaptation(dataset.folder, sha256, on_progress)
         facts = RunFacts.of(dataset.folder)
         bad = list(_check_shared(dataset.folder, facts))
         # Without a list nothing speaks against the models.
         labels = all(file.path == dataset.folder / LISTING for file in bad)
         listing_sha256 = _hash_of_listing(dataset.folder)
-        if None not in (sha256, listing_sha256) and listing_sha256 != sha256:
-            problem = f"is of another dataset: its SHA-256 is {listing_sha256}, and not {sha256}"
-            bad.insert(0, BadFile(dataset.folder / LISTING, problem))
+        bad[:0] = _other_dataset(dataset.folder, listing_sha256, sha256)
         bad += _unlisted(dataset, facts)
         bad_shards, crops = _check_shards(dataset, facts, labels, workers, on_progress)
         bad = [dataset.named(file) for file in (*bad, *bad_shards)]
@@ -140,6 +144,28 @@ def _check_shards(
     return bad, crops
 
 
+def _other_dataset(folder: Path, sha256: str | None, expected: str | None) -> list[BadFile]:
+    """The list, where it is not the one that was asked for."""
+    if None in (sha256, expected) or sha256 == expected:
+        return []
+    problem = f"is of another dataset: its SHA-256 is {sha256}, and not {expected}"
+    return [BadFile(folder / LISTING, problem)]
+
+
+def _verify_adaptation(
+    folder: Path, sha256: str | None, on_progress: Callable[[int, int], None] | None
+) -> Verification:
+    started = time.perf_counter()
+    checked = check_adaptation(folder, on_progress)
+    listing_sha256 = _hash_of_listing(folder)
+    bad = (*_other_dataset(folder, listing_sha256, sha256), *checked.bad)
+    seconds = time.perf_counter() - started
+    return Verification(
+        folder, checked.images, checked.scenes, bad, seconds, listing_sha256, sha256,
+        carried_over=True,
+    )  # fmt: skip
+
+
 def repair(
     verification: Verification,
     *,
@@ -166,6 +192,12 @@ def repair(
         RenderAdaptError: as for `generate`; also where a mesh or the adapter is not what it was.
     """
     place = verification.folder
+    folder = verification.folder
+    if verification.carried_over:
+        raise DatasetError(
+            f"{folder} was made by render-adapt adapt, from a dataset that is not in it: delete "
+            "the scenes that are bad and give that command again"
+        )
     _refuse_what_is_no_damage(verification)
     with looked_at(place) as dataset:
         refuse_changed_manifest(dataset.folder)
@@ -223,7 +255,7 @@ def _unlisted(dataset: DatasetInFolder, facts: RunFacts) -> list[BadFile]:
             name in listed
             or name in _NEVER_LISTED
             or is_part(name, facts.shards)
-            or name.rpartition("/")[2] in _OF_SYSTEMS
+            or name.rpartition("/")[2] in OF_SYSTEMS
             # What a run that was killed leaves, it removes as it goes on.
             or (unfinished and name.startswith("."))
             # It was said already that the list is not there.

@@ -1,0 +1,1 @@
+"""BOP datasets that are there already: adapted, or cut into crops."""
