@@ -20,13 +20,13 @@ from adapter._errors import (
 from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._runtime.adapters import (
-    SHIPPED_ADAPTER,
     Adapter,
     IdentityAdapter,
     draw_noise,
     load_adapter,
 )
 from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info
+from adapter._runtime.known import ADAPTERS, SHIPPED_ADAPTER, adapter_folder
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
 from adapter._settings.baselines import BASELINES, BaselineConfig
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from adapter.losses import angle_degrees
 
 __all__ = [
+    "ADAPTERS",
     "BACKGROUNDS",
     "BASELINES",
     "CHECKPOINT",
@@ -107,6 +108,7 @@ __all__ = [
     "TrainingCollapsed",
     "TrainingDiverged",
     "TrainingSettings",
+    "adapter_folder",
     "angle_degrees",
     "architecture_of",
     "architectures",

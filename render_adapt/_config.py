@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from adapter import SHIPPED_ADAPTER, AdapterInfo
+from adapter import AdapterInfo, adapter_folder
 from checked_settings import (
     AtLeast,
     Between,
@@ -127,7 +127,8 @@ class RunConfig:
     size: Size = 64
     """Side of a crop, pixels."""
     adapter: str = "shipped"
-    """`shipped`, a trained adapter's folder, or `none` for plain renders."""
+    """`shipped`, a trained adapter's folder, a name of `render-adapt adapters list`, or `none` for
+    plain renders."""
     min_fidelity: Annotated[float, Between(0, 1)] = 0.0
     """The least label fidelity of a crop, 0 to 1 (docs/fidelity.md): one below it is adapted anew,
     and left out if it stays below. About so large a share of an adapter's crops is; 0 keeps all."""
@@ -289,8 +290,9 @@ class RunConfig:
         if self.off_axis is None and self.cut_from is None:
             changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
         if adapter is not None:
-            folder = SHIPPED_ADAPTER if self.adapter == "shipped" else Path(self.adapter)
-            changes["randomize"] = before_backgrounds(self.randomization, adapter, folder)
+            changes["randomize"] = before_backgrounds(
+                self.randomization, adapter, adapter_folder(self.adapter)
+            )
         return replace(self, **changes)
 
     def _camera_from_corner(self) -> CameraSettings | None:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adapter._errors import AdapterError, brief
 from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS, AdapterInfo, read_info
+from adapter._runtime.known import adapter_folder
 from adapter._runtime.onnx import MOST_BYTES, network_errors, open_network
 from safe_files import read_file
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapter._settings.pixelda import TrainConfig
-
-SHIPPED_ADAPTER = Path(__file__).parents[1] / "shipped" / "linemod-rgbd-fast"
-"""The adapter that comes with the package."""
 
 NOISE_STREAM = 2
 """Last member of the random seeds; the renderer draws plans from stream 0."""
@@ -173,7 +171,8 @@ def load_adapter(
     """The adapter in a folder, ready to run.
 
     Args:
-        path: folder that holds adapter.json, or "shipped" for the one in the package.
+        path: folder that holds adapter.json, "shipped" for the one that is used by default, or a
+            name in `ADAPTERS`.
         runtime: "onnx" (needs onnxruntime only) or "torch".
         threads: processor threads.
 
@@ -181,7 +180,7 @@ def load_adapter(
         AdapterError: no adapter there, one that is damaged or of another version, or one without
             weights for torch.
     """
-    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    folder = adapter_folder(path)
     info = read_info(folder)
     contents = {name: _read_part(folder, name, info) for name in sorted(info.sha256)}
     if runtime == "torch":

@@ -1,5 +1,5 @@
 """The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
-`crop-target`, `adapt`, `models list`, `reproduce` and `doctor`.
+`crop-target`, `adapt`, `models`, `adapters`, `presets`, `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
 standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
@@ -19,14 +19,16 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from adapter import PRESETS, SHIPPED_ADAPTER, TrainConfig, read_info
+from adapter import PRESETS, TrainConfig, adapter_folder, read_info
 from adapter import Progress as TrainProgress
 from cad_models import available_models
 from checked_settings import RenderAdaptError, WrongValue, alternatives
+from render_adapt._cli.adapters import adapters_app
 from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.existing import adapt
+from render_adapt._cli.presets import presets_app
 from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
 from render_adapt._cli.streams import (
@@ -64,6 +66,8 @@ app = App(
 models_app = App(name="models", help="The objects that can be rendered.")
 app.command(models_app)
 app.command(adapt)
+app.command(adapters_app)
+app.command(presets_app)
 app.command(align)
 app.command(crop_target)
 app.command(reproduce)
@@ -328,7 +332,7 @@ def calibrate(
     names = split_names(objects)
     loaded = load_run_models(names, models, units)
     renderer = source_renderer(loaded, names, models)
-    info = read_info(SHIPPED_ADAPTER if adapter == "shipped" else Path(adapter))
+    info = read_info(adapter_folder(adapter))
     calibrate_adapter(adapter, loaded, plan_as_learnt(info, window=window), crops, renderer)
     output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 

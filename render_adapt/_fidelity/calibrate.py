@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import SHIPPED_ADAPTER, Adapter, load_adapter
+from adapter import Adapter, adapter_folder, load_adapter
 from cad_models import CadModel
 from render_adapt._coupling import adapt_crops, before_backgrounds
 from render_adapt._fidelity.calibration import CALIBRATION, Calibration, measure, write_calibration
@@ -46,7 +46,7 @@ def calibrate_adapter(
     taken as they come: where an adapter moves or loses its objects as a rule, that is its rule.
 
     Args:
-        path: the adapter's folder, or "shipped".
+        path: the adapter's, as `load_adapter` takes it.
         models: the objects that it was trained for.
         plan: how they were shown to it.
         crops: how many to make, 1000 or more.
@@ -58,7 +58,7 @@ def calibrate_adapter(
     adapter = load_adapter(path, threads=1)
     window = plan.window
 
-    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    folder = adapter_folder(path)
     # Before what a run's renders are, too.
     randomization = before_backgrounds(RANDOMIZATIONS["linemod"], adapter.info, folder)
     photographs = load_photographs(randomization.photographs) if randomization.photographs else ()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import SHIPPED_ADAPTER, Adapter, AdapterError, open_network
+from adapter import Adapter, AdapterError, adapter_folder, open_network
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
     LabelView,
@@ -138,13 +138,13 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
     than the limit says.
 
     Args:
-        path: the adapter's folder, or "shipped".
+        path: the adapter's, as `load_adapter` takes it.
         adapter: what was loaded from there.
 
     Raises:
         AdapterError: the calibration is damaged, or of another adapter.
     """
-    folder = SHIPPED_ADAPTER if path == "shipped" else Path(path)
+    folder = adapter_folder(path)
     file = folder / CALIBRATION
     if not file.exists():
         general = read_calibration(JUDGE.with_name(CALIBRATION))

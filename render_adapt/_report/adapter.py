@@ -13,7 +13,7 @@ from safe_files import read_file
 
 CARD = "MODEL_CARD.md"
 _MOST_CARD_BYTES = 200_000
-_NOT_SAID = "not said"
+NOT_SAID = "not said"
 
 
 def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any] | None:
@@ -37,32 +37,43 @@ def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any
                 f"`adapter` {folder} is not the adapter that made {dataset.folder} (the SHA-256 of "
                 "its files differ): give the one that did, or leave `adapter` out"
             )
-        return {"name": None, "rows": _hash_rows(hashes), "html": ""}
+        return {"name": None, "rows": hash_rows(hashes), "html": ""}
     place = folder or SHIPPED_ADAPTER
     return {
         "name": printable(place.resolve().name),
-        "rows": _adapter_rows(info) + _hash_rows(hashes),
-        "html": _card_text(place / CARD),
+        "rows": adapter_rows(info) + hash_rows(hashes),
+        "html": _as_html(read_card(place)),
     }
 
 
-def _adapter_rows(info: AdapterInfo) -> list[list[str]]:
-    kind = "RGB-D" if info.channels == 4 else "RGB"
+def adapter_rows(info: AdapterInfo) -> list[list[str]]:
+    """What `adapter.json` says, for people: names and values, in order."""
     noise = f"{info.noise_dimension} numbers" if info.noise_dimension else "none"
-    training = f"preset {info.preset}, {info.steps:,} steps" if info.preset else _NOT_SAID
+    training = f"preset {info.preset}, {info.steps:,} steps" if info.preset else NOT_SAID
     rows = [
-        ["takes", f"{info.size} x {info.size} px, {kind}, window {info.window_mm:g} mm"],
+        [
+            "takes",
+            f"{info.size} x {info.size} px, {channels_text(info)}, window {info.window_mm:g} mm",
+        ],
         ["noise", noise],
         ["training", training],
-        ["objects", ", ".join(info.class_names) or _NOT_SAID],
-        ["data", info.provenance or _NOT_SAID],
+        ["objects", ", ".join(info.class_names) or NOT_SAID],
+        ["data", info.provenance or NOT_SAID],
     ]
     if info.cut is not None:
         rows.insert(1, ["its crops were cut", _cut_text(info.cut)])
     for name, value in info.figures.items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
-        rows += [[f"{name} {key}".replace("_", " "), shown_value(entry)] for key, entry in entries]
+        rows += [
+            [f"{name} {key}".replace("_", " ").rstrip(), shown_value(entry)]
+            for key, entry in entries
+        ]
     return rows
+
+
+def channels_text(info: AdapterInfo) -> str:
+    """`RGB` or `RGB-D`."""
+    return "RGB-D" if info.channels == 4 else "RGB"
 
 
 def _cut_text(cut: TargetCut) -> str:
@@ -78,21 +89,31 @@ def _cut_text(cut: TargetCut) -> str:
     return f"{middle} in the middle, {off} the camera's axis{pixels}"
 
 
-def _hash_rows(hashes: dict[str, str]) -> list[list[str]]:
+def hash_rows(hashes: dict[str, str]) -> list[list[str]]:
+    """The hashes of an adapter's networks, for people."""
     return [[f"SHA-256 of {name}", value] for name, value in sorted(hashes.items())]
 
 
-def _card_text(path: Path) -> str:
-    """A model card as HTML; markup within it is shown, not obeyed."""
-    from markdown_it import MarkdownIt
+def read_card(folder: Path) -> str:
+    """What an adapter's makers say of it, as Markdown; empty where they say nothing.
 
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    path = folder / CARD
     try:
-        content = read_file(path, most=_MOST_CARD_BYTES, inside=path.parent)
+        content = read_file(path, most=_MOST_CARD_BYTES, inside=folder)
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): remove it") from None
-    text = content.decode("utf-8", errors="replace")
+    return content.decode("utf-8", errors="replace")
+
+
+def _as_html(text: str) -> str:
+    """A model card as HTML; markup within it is shown, not obeyed."""
+    from markdown_it import MarkdownIt
+
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
     tokens = reader.parse(text)
     for token in tokens:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapter import adapter_folder
 from adapter._runtime.description import DESCRIPTION
 from cad_models import CadModel
 from checked_settings import RenderAdaptError, SettingError
@@ -177,7 +178,7 @@ def where_files_are(config: RunConfig, folder: Path | StoreAddress) -> RunConfig
     adapter = config.adapter
     if adapter not in ("none", "shipped"):
         adapter = str(found(adapter, DESCRIPTION))
-        if not (Path(adapter) / DESCRIPTION).exists():
+        if not (adapter_folder(adapter) / DESCRIPTION).exists():
             raise SettingError(
                 f"the run's adapter, {adapter}, is neither here nor beside {folder}: say where it "
                 "is with `adapter`"
