@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from checked_settings import RenderAdaptError
+from checked_settings import RenderAdaptError, SettingError
 
 
 class ModelError(RenderAdaptError, ValueError):
     """A CAD model cannot be used; the message says which, why and what to do."""
+
+
+class WrongObjects(ModelError, SettingError):
+    """`objects` names what there is not, or names it in a way that cannot be taken."""
 
 
 @dataclass(frozen=True)

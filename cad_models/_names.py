@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from cad_models._model import ModelError
+from cad_models._model import WrongObjects
 
 LINEMOD_IDS = {
     "ape": 1,
@@ -61,9 +61,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def check_name(name: str, entry: str) -> None:
-    """Raise `ModelError` unless `name` can stand in file names, as every object's name does."""
+    """Raise `WrongObjects` unless `name` can stand in file names, as every object's name does."""
     if not _NAME.fullmatch(name):
-        raise ModelError(
+        raise WrongObjects(
             f"`objects` {entry}: {name!r} cannot be an object's name; use 1 to 64 letters, digits, "
             "'_' and '-', the first a letter or digit"
         )
@@ -84,9 +84,9 @@ def spelling(name: str) -> str:
     return _ALIASES.get(letters, letters)
 
 
-def unknown_name(name: str, names: Iterable[str], where: str) -> ModelError:
+def unknown_name(name: str, names: Iterable[str], where: str) -> WrongObjects:
     """The error for a name that `where` does not have, with the nearest name that it has."""
     names = list(names)
     nearest = difflib.get_close_matches(spelling(name), names, n=1)
     hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-    return ModelError(f"`objects` {name}: not among {where}{hint}, which are {', '.join(names)}")
+    return WrongObjects(f"`objects` {name}: not among {where}{hint}, which are {', '.join(names)}")

@@ -16,7 +16,7 @@ from cad_models._files.bop_folder import FolderObject, linemod_id, missing_from,
 from cad_models._files.registry import read_mesh
 from cad_models._files.source import SourceFiles
 from cad_models._mesh.checked import RawMesh, checked, finished, largest_distance
-from cad_models._model import CadModel, ContinuousSymmetry, ModelError, Symmetries
+from cad_models._model import CadModel, ContinuousSymmetry, ModelError, Symmetries, WrongObjects
 from cad_models._names import (
     LINEMOD_DIAMETERS,
     LINEMOD_IDS,
@@ -83,7 +83,7 @@ def load_models(
     check_units(units)
     entries = [_parse_entry(entry) for entry in objects]
     if not entries:
-        raise ModelError("`objects` is empty; name at least one object, such as `objects` ape")
+        raise WrongObjects("`objects` is empty; name at least one object, such as `objects` ape")
     has_files = any(path is not None for _, path in entries)
     folder: dict[int, FolderObject] = {}
     if any(path is None for _, path in entries):
@@ -180,14 +180,14 @@ def available_models(models: Path | None = None, units: str | None = None) -> li
 def _parse_entry(entry: str) -> tuple[str, Path | None]:
     name, equals, file = (part.strip() for part in entry.partition("="))
     if not name and not equals:
-        raise ModelError("`objects` has an empty name; separate names by single commas")
+        raise WrongObjects("`objects` has an empty name; separate names by single commas")
     if equals and not (name and file):
-        raise ModelError(f"`objects` {entry}: write NAME=FILE, such as widget=part.stl")
+        raise WrongObjects(f"`objects` {entry}: write NAME=FILE, such as widget=part.stl")
     if equals:
         check_name(name, entry)
         return name, Path(file).expanduser()
     if "/" in name or "\\" in name or Path(name).suffix:
-        raise ModelError(
+        raise WrongObjects(
             f"`objects` {entry}: not a name; for a mesh file write NAME=FILE, such as widget={name}"
         )
     return name, None
@@ -328,7 +328,7 @@ def _check_names_differ(models: Sequence[CadModel]) -> None:
     name_of: dict[str, str] = {}
     for model in models:
         if model.name.casefold() in name_of:
-            raise ModelError(
+            raise WrongObjects(
                 f"`objects` names {model.name} twice; give each object once and each file a name "
                 "of its own"
             )

@@ -4,7 +4,7 @@ RenderAdaptError           one sentence for the person who gave the command
 ├── SettingError           settings cannot be used
 │   └── WrongValue         one of them breaks its rule
 ├── MissingDependency      a package is not installed
-├── cad_models.ModelError  a CAD model cannot be used
+├── cad_models.ModelError  a CAD model cannot be used, or (a SettingError too) is not there
 ├── renderer.RenderError   a crop cannot be rendered as asked
 ├── adapter.AdapterError   an adapter cannot be trained, read, written or applied
 │   ├── TrainingDiverged   a loss is no longer a finite number

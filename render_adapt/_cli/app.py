@@ -1,9 +1,9 @@
 """The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
 `crop-target`, `adapt`, `models`, `adapters`, `presets`, `reproduce` and `doctor`.
 
-Exit codes: 0 done; 1 the input, the folder or the machine does not allow it (one sentence on
-standard error); 2 the command line itself is wrong; 130 interrupted; 141 nobody reads its output
-any more.
+Exit codes: 0 done; 1 the input, the folder or the machine does not allow it; 2 the command line is
+wrong, or a setting in a file that it names (1 and 2 with one sentence on standard error); 130
+interrupted; 141 nobody reads its output any more.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.table import Table
 
 from adapter import PRESETS, TrainConfig, adapter_folder, read_info
 from adapter import Progress as TrainProgress
 from cad_models import available_models
-from checked_settings import RenderAdaptError, WrongValue, alternatives
+from checked_settings import RenderAdaptError, SettingError, WrongValue, alternatives
 from render_adapt._cli.adapters import adapters_app
 from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.existing import adapt
+from render_adapt._cli.mistakes import sentence
 from render_adapt._cli.presets import presets_app
 from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
@@ -76,21 +77,33 @@ app.command(reproduce)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, `sys.argv` by default.
 
-    What the user can mend is one sentence and exit code 1, never a traceback.
+    What the user can mend is one sentence, never a traceback.
     """
     interrupt_on_termination()
     try:
         with kept_streams():
-            app(sys.argv[1:] if arguments is None else list(arguments))
+            app(
+                sys.argv[1:] if arguments is None else list(arguments),
+                exit_on_error=False,
+                print_error=False,
+            )
     except ReaderGoneError:
         sys.exit(141)
+    except CycloptsError as error:
+        _refuse(sentence(error), 2)
+    except SettingError as error:
+        _refuse(str(error), 2)
     except RenderAdaptError as error:
-        errors.print(in_flags(f"render-adapt: {error}"), style="red", soft_wrap=True)
-        sys.exit(1)
+        _refuse(str(error), 1)
     except KeyboardInterrupt as interrupt:
         hint = f"; {interrupt}" if isinstance(interrupt, InterruptedCommand) else ""
         errors.print(f"render-adapt: interrupted{hint}", soft_wrap=True)
         sys.exit(130)
+
+
+def _refuse(message: str, code: int) -> None:
+    errors.print(in_flags(f"render-adapt: {message}"), style="red", soft_wrap=True)
+    sys.exit(code)
 
 
 _Settings: Any = optional_fields(TrainConfig, "the preset's")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cad_models import CadModel
-from checked_settings import SettingError
 from plug_ins import PlugIns
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.bop_scenes import BopScenes
@@ -26,7 +25,7 @@ def formats() -> Mapping[str, Format]:
     """All formats by name, those that come with the package first.
 
     Raises:
-        SettingError: another package's cannot be used.
+        DatasetError: another package's cannot be used.
     """
     return dict(
         PlugIns(
@@ -35,7 +34,7 @@ def formats() -> Mapping[str, Format]:
             kind=Format,
             shipped={format_.name: format_ for format_ in _SHIPPED},
             names_of=lambda format_: (format_.name,),
-            error=SettingError,
+            error=DatasetError,
         )
     )
 
