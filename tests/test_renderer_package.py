@@ -50,3 +50,23 @@ def test_compiling_is_announced_once(tmp_path: Path) -> None:
         )  # fmt: skip
         assert result.stdout == "True\n", result.stderr
         assert ("Compiling the rasteriser" in result.stderr) == announced
+
+
+FIRST_CROP = """
+import sys
+from cad_models import load_models
+from render_adapt import label_crops
+from renderer import PlanConfig, RasterRenderer, make_plans
+models = load_models(["ape"])
+renderer = RasterRenderer(models, levels=False)
+crops = renderer.render(make_plans(PlanConfig(window=1000), models, 0, 0, 1))
+print(len(label_crops(crops, renderer, models)))
+print(sorted({"scipy.sparse", "scipy.spatial", "pyarrow", "torch"} & set(sys.modules)))
+"""
+
+
+def test_a_crop_within_its_borders_waits_for_no_library_that_takes_long_to_import() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", FIRST_CROP], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "1\n[]\n", result.stderr

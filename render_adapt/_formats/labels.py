@@ -161,15 +161,25 @@ def _reaches_out(
     outside = np.zeros(len(row), bool)
     for model in np.unique(object_index):
         of_model = np.flatnonzero(object_index == model)
-        # First the few corners of the box: of those within nothing is outside.
-        for corners in (_box_of(models[model]), models[model].hull):
+        # First the few corners of the box: of those within nothing is outside, and where all are
+        # nobody waits for a hull.
+        for corners_of in (_box_of, _hull_of):
+            if not len(of_model):
+                break
             pixels = _project(
-                corners, rotation[of_model], translation[of_model], camera_matrix[of_model]
+                corners_of(models[model]),
+                rotation[of_model],
+                translation[of_model],
+                camera_matrix[of_model],
             )
             over = (pixels < 0) | (pixels > [plans.width, plans.height])
             of_model = of_model[np.any(over, axis=(1, 2))]
         outside[of_model] = True
     return outside
+
+
+def _hull_of(model: CadModel) -> NDArray[np.float64]:
+    return model.hull
 
 
 def _box_of(model: CadModel) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer._engines.raster.compiled import compiled
+from renderer._engines.raster.compiled import compiled, compiled_part
 
 _MOST_CELLS = 4e6
 
@@ -43,10 +43,11 @@ class ClosestPoints:
         self._counts = tuple(int(count) for count in np.floor(size / self._cell) + 1)
         ends = np.zeros(math.prod(self._counts), np.int64)
         grid = (self._low, self._cell, self._counts, reach)
-        _file_faces(self._corners, self._normals, *grid, ends, np.empty(0, np.int32))
+        cells = np.empty((2, 3), np.int64)
+        _file_faces(self._corners, self._normals, *grid, ends, np.empty(0, np.int32), cells)
         self._faces = np.empty(int(ends.sum()), np.int32)
         ends = np.concatenate([[0], np.cumsum(ends)[:-1]])
-        _file_faces(self._corners, self._normals, *grid, ends, self._faces)
+        _file_faces(self._corners, self._normals, *grid, ends, self._faces, cells)
         self._ends = ends
 
     def __call__(
@@ -76,21 +77,22 @@ class ClosestPoints:
         return distance, face, weights
 
 
-@compiled
+@compiled_part
 def _cells(least, greatest, low, cell, count):
     """First and last cell along one axis."""
     return max(0, int((least - low) / cell)), min(count - 1, int((greatest - low) / cell))
 
 
 @compiled
-def _file_faces(corners, normals, low, cell, counts, reach, ends, faces):
+def _file_faces(corners, normals, low, cell, counts, reach, ends, faces, cells):
     """Count the faces of each cell into `ends`, or list them in `faces` if that has room.
 
     For listing, `ends` holds each cell's first place and is moved on to the one after its last.
+    `cells` (2, 3) is memory to work in.
     """
     list_them = len(faces) > 0
     far = reach + 0.5 * cell * math.sqrt(3.0)
-    first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+    first, last = cells[0], cells[1]
     for face in range(len(corners)):
         for axis in range(3):
             a, b, c = corners[face, 0, axis], corners[face, 1, axis], corners[face, 2, axis]
@@ -113,7 +115,7 @@ def _file_faces(corners, normals, low, cell, counts, reach, ends, faces):
                     ends[place] += 1
 
 
-@compiled
+@compiled_part
 def _on_segment(dx, dy, dz, px, py, pz):
     """How far along a segment (0 to 1) its closest point lies, and its squared distance."""
     square = dx * dx + dy * dy + dz * dz
@@ -124,7 +126,7 @@ def _on_segment(dx, dy, dz, px, py, pz):
     return along, x * x + y * y + z * z
 
 
-@compiled
+@compiled_part
 def _on_triangle(px, py, pz, corners):
     """Squared distance of a point to a triangle, and its second and third corner's weights."""
     ax, ay, az = corners[0, 0], corners[0, 1], corners[0, 2]

@@ -26,13 +26,32 @@ _DAMAGED = (
 """What reading pickles of a file that was cut off, emptied or overwritten raises."""
 
 
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    # They allocate nothing: counting who holds which array takes longer to compile than the rest.
+    "_nrt": False,
+}
+
+
 def compiled(function):
-    """Compile on first use; keep the result on disk where there is a writable place for it."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    """Compile on first use; keep the result on disk where there is a writable place for it.
+
+    What is compiled may look into arrays, but make none.
+    """
+    dispatcher = numba.njit(**_OPTIONS)(function)
     with contextlib.suppress(RuntimeError):  # numba's answer when it finds no folder
         # As `cache=True` does, with a cache that survives a power cut.
         dispatcher._cache = _MendingCache(function)
     return dispatcher
+
+
+def compiled_part(function):
+    """Compile what only other compiled functions call, as a part of them.
+
+    Nothing makes it callable from Python, which for structures of arrays takes a third of the time.
+    """
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
 class _OurCacheLocator(UserWideCacheLocator):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from renderer._engines.raster.compiled import compiled
+from renderer._engines.raster.compiled import compiled, compiled_part
 
 _SNAP = np.float32(768.0)
 """Adding this and taking it away again rounds a float32 of up to 256 to a multiple of 2^-14."""
@@ -185,7 +185,7 @@ def new_scratch(
     )
 
 
-@compiled
+@compiled_part
 def _aim(camera_matrix, rotation, centre, fineness, camera):
     """Fill `camera`: how a point off the mesh's centre moves in the grid of samples.
 
@@ -206,7 +206,7 @@ def _aim(camera_matrix, rotation, centre, fineness, camera):
     camera[11] = centre_z
 
 
-@compiled
+@compiled_part
 def _project(xs, ys, zs, camera, width, height, u, v, inverse_z, cells):
     """Fill u, v, 1/z and the cell of one mesh's vertices.
 
@@ -228,7 +228,7 @@ def _project(xs, ys, zs, camera, width, height, u, v, inverse_z, cells):
         cells[i] = column | (row << np.uint32(16))
 
 
-@compiled
+@compiled_part
 def _least_z(xs, ys, zs, rotation, centre_z):
     least = np.inf
     for i in range(xs.shape[0]):
@@ -237,7 +237,7 @@ def _least_z(xs, ys, zs, rotation, centre_z):
     return least
 
 
-@compiled
+@compiled_part
 def _window(half_size, least_z, camera, height, width, window):
     """Find the samples that a mesh may touch: fill (4,) first and last row, then column."""
     reach_u = reach_v = 1.0
@@ -250,7 +250,7 @@ def _window(half_size, least_z, camera, height, width, window):
     window[3] = int(max(-1.0, min(width - 1.0, math.floor(camera[9] + reach_u))))
 
 
-@compiled
+@compiled_part
 def _between_samples(faces, first, last, cells, kept_faces):
     """List the faces that may hold a sample; return their number.
 
@@ -267,7 +267,7 @@ def _between_samples(faces, first, last, cells, kept_faces):
     return count
 
 
-@compiled
+@compiled_part
 def _facing(faces, u, v, kept_faces, count):
     """Of the faces in the list, leave those that are seen from in front; return their number."""
     facing = np.int64(0)
@@ -280,18 +280,18 @@ def _facing(faces, u, v, kept_faces, count):
     return facing
 
 
-@compiled
+@compiled_part
 def _twice_area(ax, ay, bx, by, cx, cy):
     return np.float64(bx - ax) * np.float64(cy - ay) - np.float64(by - ay) * np.float64(cx - ax)
 
 
-@compiled
+@compiled_part
 def _not_owned(slope_x, slope_y):
     """The top-left rule: 1 if a sample exactly on this edge belongs to the face beyond it."""
     return np.float64(not ((slope_x > 0.0) | ((slope_x == 0.0) & (slope_y > 0.0))))
 
 
-@compiled
+@compiled_part
 def _entry(value, face):
     """What a sample holds: 1/z above, so that the greater entry is the nearer; then the face,
     counted downwards, so that of two at one depth the first is the greater."""
@@ -299,17 +299,17 @@ def _entry(value, face):
     return (bits << np.uint64(32)) | (_LAST_FACE - np.uint64(face))
 
 
-@compiled
+@compiled_part
 def _inverse_depth(entry):
     return np.uint32(entry >> np.uint64(32)).view(np.float32)
 
 
-@compiled
+@compiled_part
 def _face_of(entry):
     return _LAST_FACE - (entry & _LAST_FACE)
 
 
-@compiled
+@compiled_part
 def _scan(faces, kept_faces, count, u, v, inverse_z, window, entries):
     """Find the nearest face at every sample of a window.
 
@@ -370,7 +370,7 @@ def _scan(faces, kept_faces, count, u, v, inverse_z, window, entries):
                 entries[row, column] = max(entries[row, column], entry)
 
 
-@compiled
+@compiled_part
 def _merge(window, place, samples):
     """Put one instance's samples before those of the scene that are farther."""
     top, bottom, left, right = window[0], window[1], window[2], window[3]
@@ -383,7 +383,7 @@ def _merge(window, place, samples):
                 samples.place[row, column] = place
 
 
-@compiled
+@compiled_part
 def _draw(crop, place, fineness, meshes, scenes, scratch, samples, least_z, window):
     """Draw one instance into a grid of samples; fill the window that it may have touched."""
     mesh = scenes.mesh[crop, place]
@@ -421,7 +421,7 @@ def _draw(crop, place, fineness, meshes, scenes, scratch, samples, least_z, wind
         _merge(window, place, samples)
 
 
-@compiled
+@compiled_part
 def _sample(texels, texture, u, v):
     """Red, green and blue of 255, bilinear, repeating; (0, 0) is the texture's bottom left."""
     first, height, width = texture[0], texture[1], texture[2]
@@ -441,7 +441,7 @@ def _sample(texels, texture, u, v):
     )
 
 
-@compiled
+@compiled_part
 def _weights(x, y, a, b, c, u, v, inverse_z):
     """What each corner of a face counts for at a point of the image, with perspective.
 
@@ -456,7 +456,7 @@ def _weights(x, y, a, b, c, u, v, inverse_z):
     return np.float32(wa * whole), np.float32(wb * whole), np.float32(wc * whole), front
 
 
-@compiled
+@compiled_part
 def _between(wa, wb, wc, a, b, c, values):
     """What two values are at a point of a face, from its corners'."""
     return (
@@ -465,7 +465,7 @@ def _between(wa, wb, wc, a, b, c, values):
     )
 
 
-@compiled
+@compiled_part
 def _mixed(wa, wb, wc, a, b, c, first, mask):
     """A number that three looks hold in the bits from `first` on, between them."""
     return (
@@ -475,7 +475,7 @@ def _mixed(wa, wb, wc, a, b, c, first, mask):
     )
 
 
-@compiled
+@compiled_part
 def _color(wa, wb, wc, a, b, c):
     """Red, green and blue of 255 between three looks."""
     return (
@@ -485,7 +485,7 @@ def _color(wa, wb, wc, a, b, c):
     )
 
 
-@compiled
+@compiled_part
 def _normal(wa, wb, wc, a, b, c, side):
     """The smooth normal between three looks, unit, towards the camera, in the model's frame; 0
     where there is none."""
@@ -498,7 +498,7 @@ def _normal(wa, wb, wc, a, b, c, side):
     return scale * nx, scale * ny, scale * nz
 
 
-@compiled
+@compiled_part
 def _looks_around(a, b, c, wa, wb, wc, detail, start, first):
     """Where three looks around a point of a face are, and what each counts for.
 
@@ -527,7 +527,7 @@ def _looks_around(a, b, c, wa, wb, wc, detail, start, first):
     )
 
 
-@compiled
+@compiled_part
 def _swapped_in(wa, wb, wc, a, b, c, vertices, centre, normal, period, aspect):
     """Where in a swapped-in picture a point lies: looked at along the axis that it faces most."""
     nx, ny, nz = abs(normal[0]), abs(normal[1]), abs(normal[2])
@@ -541,7 +541,7 @@ def _swapped_in(wa, wb, wc, a, b, c, vertices, centre, normal, period, aspect):
     return (u + centre[across]) / period, (v + centre[up]) / (period * aspect)
 
 
-@compiled
+@compiled_part
 def _highlight(normal, light, view, shininess):
     """Blinn's: how much of a light is mirrored towards the camera."""
     hx, hy, hz = light[0] + view[0], light[1] + view[1], light[2] + view[2]
@@ -552,7 +552,7 @@ def _highlight(normal, light, view, shininess):
     return max(0.0, cosine) ** shininess
 
 
-@compiled
+@compiled_part
 def _towards_camera(x, y, camera_matrix, rotation):
     """Unit, in the model's frame, from what is seen at a point of the image (in pixels)."""
     k, r = camera_matrix, rotation
@@ -566,7 +566,7 @@ def _towards_camera(x, y, camera_matrix, rotation):
     )
 
 
-@compiled
+@compiled_part
 def _shade(crop, fineness, window, meshes, scenes, scratch, pixels, samples, rgb):
     """Write the colours of the pixels whose centre hits an object, as `Surfaces` has them.
 
@@ -666,7 +666,7 @@ def _shade(crop, fineness, window, meshes, scenes, scratch, pixels, samples, rgb
             rgb[crop, row, column, 2] = np.uint8(total_blue / whole + half)
 
 
-@compiled
+@compiled_part
 def _write_surface(crop, meshes, scenes, samples, images):
     """Write the target's normals and object coordinates at pixels' centres."""
     mesh = scenes.mesh[crop, 0]
@@ -702,7 +702,7 @@ def _write_surface(crop, meshes, scenes, samples, images):
                     )
 
 
-@compiled
+@compiled_part
 def _lights_in_model(rotation, directions, lights):
     """Turn the lights' directions (L, 3) from the camera's frame into the model's."""
     for light in range(directions.shape[0]):
@@ -712,7 +712,7 @@ def _lights_in_model(rotation, directions, lights):
                 lights[light, axis] += rotation[row, axis] * directions[light, row]
 
 
-@compiled
+@compiled_part
 def _write_depth(window, entries, depth, same_depth, mask, same_mask):
     """Write one crop's depth and where there is any, from 1/z, both twice."""
     top, bottom, left, right = window[0], window[1], window[2], window[3]
@@ -725,7 +725,7 @@ def _write_depth(window, entries, depth, same_depth, mask, same_mask):
             mask[row, column] = same_mask[row, column] = value > zero
 
 
-@compiled
+@compiled_part
 def _write_mask(window, entries, mask):
     top, bottom, left, right = window[0], window[1], window[2], window[3]
     for row in range(top, bottom + 1):
@@ -733,7 +733,7 @@ def _write_mask(window, entries, mask):
             mask[row, column] = entries[row, column] > 0
 
 
-@compiled
+@compiled_part
 def _write_visible(crop, window, samples, images):
     """Write the depth of what is seen in front of the target, and which instance that is."""
     top, bottom, left, right = window[0], window[1], window[2], window[3]
@@ -746,14 +746,14 @@ def _write_visible(crop, window, samples, images):
                 images.others_mask_visib[crop, place - 1, row, column] = True
 
 
-@compiled
+@compiled_part
 def _widen(window, added):
     """Make a window hold another."""
     window[0], window[1] = min(window[0], added[0]), max(window[1], added[1])
     window[2], window[3] = min(window[2], added[2]), max(window[3], added[3])
 
 
-@compiled
+@compiled_part
 def _place_instances(crop, near, meshes, scenes, scratch, nearest):
     """Find each instance's centre in the image, and its least z; tell if all are far enough."""
     k = scenes.camera_matrix[crop]
@@ -797,16 +797,19 @@ def _place_instances(crop, near, meshes, scenes, scratch, nearest):
 def render_crops(first_crop, last_crop, near, fineness, meshes, scenes, scratch, images):
     """Render crops `first_crop` to `last_crop` into their rows of `images`.
 
-    A crop with an instance that reaches up to `near` stays empty; `images.nearest` tells.
+    A crop with an instance that reaches up to `near` stays empty; `images.nearest` tells. Where
+    `images` has no room for colours, only `mask` is filled, of plans with one
+    instance: a kernel of its own for this would take as long to compile.
     """
+    masks_alone = images.rgb.shape[0] == 0
     pixels = scratch.pixels
     samples = scratch.fine if fineness > 1 else pixels
     window, whole = scratch.window, scratch.whole_window
     for crop in range(first_crop, last_crop):
         if not _place_instances(crop, near, meshes, scenes, scratch, images.nearest):
             continue
-        whole[0], whole[1] = images.depth.shape[1], -1
-        whole[2], whole[3] = images.depth.shape[2], -1
+        whole[0], whole[1] = images.mask.shape[1], -1
+        whole[2], whole[3] = images.mask.shape[2], -1
         for place in range(scenes.mesh.shape[1]):
             if scenes.mesh[crop, place] < 0:
                 continue
@@ -821,25 +824,19 @@ def render_crops(first_crop, last_crop, near, fineness, meshes, scenes, scratch,
                 if scale > 1:
                     continue
                 _widen(whole, window)
-                if place == 0:
+                if masks_alone:
+                    _write_mask(window, pixels.entries, images.mask[crop])
+                elif place == 0:
                     _write_depth(
                         window, pixels.entries, images.depth[crop], images.object_depth[crop],
                         images.mask[crop], images.mask_visib[crop],
                     )  # fmt: skip
                 else:
                     _write_mask(window, pixels.own_entries, images.others_mask[crop, place - 1])
+        if masks_alone:
+            continue
         if scenes.mesh.shape[1] > 1:
             _write_visible(crop, whole, pixels, images)
         _shade(crop, fineness, whole, meshes, scenes, scratch, pixels, samples, images.rgb)
         if images.normals.shape[0] > 0:
             _write_surface(crop, meshes, scenes, pixels, images)
-
-
-@compiled
-def render_silhouettes(first_crop, last_crop, near, meshes, scenes, scratch, masks, nearest):
-    """Draw the targets' masks alone, (N, H, W), False on entry; as `render_crops` has them."""
-    pixels, window = scratch.pixels, scratch.window
-    for crop in range(first_crop, last_crop):
-        if _place_instances(crop, near, meshes, scenes, scratch, nearest):
-            _draw(crop, 0, 1, meshes, scenes, scratch, pixels, nearest[crop, 0], window)
-            _write_mask(window, pixels.entries, masks[crop])

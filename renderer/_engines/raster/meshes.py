@@ -205,14 +205,27 @@ def _can_cull(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) -> 
     count = int(merged.max()) + 1
     if not is_closed(faces):
         return False
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    edges = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    graph = coo_matrix((np.ones(faces.size, bool), edges), (count, count))
-    parts, part = connected_components(graph, directed=False)
+    part = _parts(faces, count)[faces[:, 0]]
     corners = np.zeros((count, 3))
     corners[merged.reshape(-1)] = vertices
     corners = corners[faces]
     volumes = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
-    return bool((np.bincount(part[faces[:, 0]], volumes, parts) > 0).all())
+    return bool((np.bincount(part, volumes, count)[np.unique(part)] > 0).all())
+
+
+def _parts(faces: NDArray[np.integer[Any]], count: int) -> NDArray[np.intp]:
+    """(count,), the same number for all vertices of a connected part: that of one of them.
+
+    As `scipy.sparse.csgraph.connected_components` would find, which takes longer to import than
+    most meshes take here.
+    """
+    part = np.arange(count)
+    while True:
+        least = part[faces].min(axis=1)
+        joined = part.copy()
+        # What a vertex has been joined to so far is joined too, and chains of these are cut short.
+        np.minimum.at(joined, part[faces].ravel(), np.repeat(least, 3))
+        joined = joined[joined]
+        if np.array_equal(joined, part):
+            return part
+        part = joined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -82,11 +82,7 @@ class RasterRenderer(Renderer):
         """
         meshes, scenes = self._scenes(plans)
         images = _empty_images(plans, surface_maps)
-
-        def draw(first: int, last: int, scratch: Scratch) -> None:
-            kernels.render_crops(first, last, NEAR, self._fineness, meshes, scenes, scratch, images)
-
-        self._share(plans, meshes, scenes, self._fineness, draw)
+        self._draw(plans, meshes, scenes, self._fineness, images)
         self._refuse_too_near(plans, images.nearest)
         return CropBatch(
             plans=plans,
@@ -113,32 +109,23 @@ class RasterRenderer(Renderer):
             surfaces=Surfaces.plain(len(plans)),
         )
         meshes, scenes = self._scenes(plans)
-        masks = np.zeros((len(plans), plans.height, plans.width), bool)
-        nearest = np.empty((len(plans), 1))
+        images = _empty_masks(plans)
+        self._draw(plans, meshes, scenes, 1, images)
+        self._refuse_too_near(plans, images.nearest)
+        return np.asarray(images.mask)
 
-        def draw(first: int, last: int, scratch: Scratch) -> None:
-            kernels.render_silhouettes(first, last, NEAR, meshes, scenes, scratch, masks, nearest)
-
-        self._share(plans, meshes, scenes, 1, draw)
-        self._refuse_too_near(plans, nearest)
-        return masks
-
-    def _share(
-        self,
-        plans: Plans,
-        meshes: Meshes,
-        scenes: Scenes,
-        fineness: int,
-        draw: Callable[[int, int, Scratch], None],
+    def _draw(
+        self, plans: Plans, meshes: Meshes, scenes: Scenes, fineness: int, images: CropArrays
     ) -> None:
-        """Call `draw` with the first and last of a few crops at a time, on all threads."""
+        """Fill the images, a few crops at a time, on all threads."""
         count = len(plans)
         starts = iter(range(0, count, _CROPS_PER_TASK))
 
         def work(_: int) -> None:
             scratch = _new_scratch(plans, meshes, scenes, fineness)
             for first in starts:
-                draw(first, min(first + _CROPS_PER_TASK, count), scratch)
+                last = min(first + _CROPS_PER_TASK, count)
+                kernels.render_crops(first, last, NEAR, fineness, meshes, scenes, scratch, images)
 
         if self._threads == 1:
             work(0)
@@ -246,6 +233,24 @@ def _empty_images(plans: Plans, surface_maps: bool) -> CropArrays:
     )
 
 
+def _empty_masks(plans: Plans) -> CropArrays:
+    """What the kernels need where only the targets' masks are wanted."""
+    nothing = np.zeros((0, 0, 0), np.float32)
+    colors, masks = np.zeros((0, 0, 0, 3), np.float32), np.zeros((0, 0, 0, 0), bool)
+    return CropArrays(
+        rgb=np.zeros((0, 0, 0, 3), np.uint8),
+        depth=nothing,
+        object_depth=nothing,
+        mask=np.zeros((len(plans), plans.height, plans.width), bool),
+        mask_visib=np.zeros((0, 0, 0), bool),
+        others_mask=masks,
+        others_mask_visib=masks,
+        normals=colors,
+        object_coordinates=colors,
+        nearest=np.empty((len(plans), 1)),
+    )
+
+
 def _refuse_misfits(plans: Plans, scenes: Scenes) -> None:
     """The compiled loops read without looking: what does not fit together must stop here."""
     count, places = len(plans), scenes.mesh.shape[1]
@@ -282,8 +287,8 @@ def _announce_compilation() -> None:
     folder = kernel.stats.cache_path
     if folder is None:
         _logger.warning(
-            "Compiling the rasteriser, which takes some 20 seconds in each process: give "
+            "Compiling the rasteriser, which takes some 10 seconds in each process: give "
             "NUMBA_CACHE_DIR a folder that can be written, and it is kept there."
         )
     elif not any(Path(folder).glob("kernels.render_crops-*.nbi")):
-        _logger.warning("Compiling the rasteriser: some 20 seconds, once on this machine.")
+        _logger.warning("Compiling the rasteriser: some 10 seconds, once on this machine.")
