@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from render_adapt._report.page import write_report
     from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
     from render_adapt._runs.pipeline import RunSummary, generate, make_only
+    from render_adapt._stores.address import StoreAddress
     from render_adapt._target_crops.run import crop_target
     from render_adapt._target_crops.settings import CropTargetConfig, CropTargetSummary
-    from render_adapt._stores.address import StoreAddress
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
     from render_adapt._verify.shards import BadFile
     from render_adapt._verify.verify import Verification, repair, verify

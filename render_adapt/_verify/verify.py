@@ -28,8 +28,8 @@ from render_adapt._runs.manifest import (
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, make_dataset
 from render_adapt._stores.address import StoreAddress, place_of
-from render_adapt._verify.places import DatasetInFolder, looked_at
 from render_adapt._verify.adaptation import check_adaptation, is_adaptation
+from render_adapt._verify.places import DatasetInFolder, looked_at
 from render_adapt._verify.shards import (
     OF_SYSTEMS,
     UNLISTED,
