@@ -45,7 +45,7 @@ SENTENCES = {
     "--renderer rastr": (
         "--renderer is rastr: it must be raster, cuda, pyrender or blender; did you mean raster?"
     ),
-    "verify": "render-adapt verify needs FOLDER: render-adapt verify --help says what it is",
+    "verify": "render-adapt verify needs DATASET: render-adapt verify --help says what it is",
     "verify a b": "b is one word too many: render-adapt verify --help says what it takes",
     "report": "render-adapt report needs DATASET: render-adapt report --help says what it is",
     "train": "render-adapt train needs --objects: render-adapt train --help says what it is",
