@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 boto3 = pytest.importorskip("boto3", reason="needs boto3, of the test extra")
-s3fs = pytest.importorskip("s3fs", reason="needs s3fs, of the s3 extra")
+pytest.importorskip("s3fs", reason="needs s3fs, of the s3 extra")
 pytest.importorskip("moto", reason="needs moto, of the test extra")
 pytest.importorskip("flask_cors", reason="needs flask-cors, of the test extra")
 
@@ -111,6 +111,4 @@ def new_bucket(server: StoreServer, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # It would remember another server's address, which it has from the environment.
-    s3fs.S3FileSystem.clear_instance_cache()
     return f"s3://{server.bucket}"

@@ -33,6 +33,10 @@ _OWN_ERRORS = {
 """What libraries raise that is no OSError."""
 
 
+_ABOUT_STORES = ("AWS_", "FSSPEC_", "GCSFS_", "GOOGLE_", "AZURE_", "STORAGE_")
+"""What variables begin with by which stores and keys are named."""
+
+
 class Store:
     """The objects below an address, by their names relative to it, with slashes.
 
@@ -174,12 +178,14 @@ class Store:
 
 def _file_system(protocol: str) -> Any:
     """What fsspec has for a kind of store."""
-    # Its connections are a process's own; a fork must not go on with them.
-    return _file_system_of(protocol, os.getpid())
+    # Its connections are a process's own, so that a fork must not go on with them; and it reads
+    # addresses and keys from the environment once.
+    said = ((name, value) for name, value in os.environ.items() if name.startswith(_ABOUT_STORES))
+    return _file_system_of(protocol, os.getpid(), tuple(sorted(said)))
 
 
 @functools.cache
-def _file_system_of(protocol: str, process: int) -> Any:
+def _file_system_of(protocol: str, process: int, said: tuple[tuple[str, str], ...]) -> Any:
     try:
         from fsspec.registry import get_filesystem_class
 
@@ -194,7 +200,8 @@ def _file_system_of(protocol: str, process: int) -> Any:
         install = "'render-adapt[s3]'" if package == "s3fs" else package
         raise MissingDependency(f"{protocol}://", package, install) from None
     # Others write there too: what was listed a moment ago need not be true.
-    return kind(use_listings_cache=False, **_OPTIONS.get(protocol, {}))
+    options = _OPTIONS.get(protocol, {})
+    return kind(use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 def _package_of(protocol: str) -> str:
