@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from render_adapt._report.page import write_report
     from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
     from render_adapt._runs.pipeline import RunSummary, generate, make_only
+    from render_adapt._runs.ray_executor import RayExecutor
     from render_adapt._stores.address import StoreAddress
     from render_adapt._target_crops.run import crop_target
     from render_adapt._target_crops.settings import CropTargetConfig, CropTargetSummary
@@ -79,6 +80,7 @@ __all__ = [
     "MissingDependency",
     "PreparedShard",
     "ProcessExecutor",
+    "RayExecutor",
     "RenderAdaptError",
     "RgbKind",
     "RunConfig",
@@ -146,6 +148,7 @@ _WHERE = {
     "LabelledCrop": "_formats.labelled_crop",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
+    "RayExecutor": "_runs.ray_executor",
     "RgbKind": "_formats.image",
     "RunConfig": "_config",
     "RunSummary": "_runs.pipeline",

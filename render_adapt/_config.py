@@ -149,6 +149,12 @@ class RunConfig:
     (docs/randomization.md)."""
     workers: Annotated[int, AtLeast(1)] = field(default_factory=lambda: available_cores())
     """Processes that make shards side by side."""
+    executor: Literal["processes", "ray"] = "processes"
+    """Who makes the shards: `processes` of this machine, or `ray`, an actor for each processor of a
+    cluster (docs/scale_out.md)."""
+    address: str | None = None
+    """Of the cluster for --executor ray: auto, where this machine is a node of it, or host:port; if
+    not given, one is begun on this machine."""
     window: float | None = None
     """Side of the square that a crop shows at the object's distance, millimetres; as the adapter's
     own crops, else 200."""
@@ -216,6 +222,8 @@ class RunConfig:
         self._refuse_misfits(planner)
 
     def _refuse_misfits(self, planner: Planner) -> None:
+        if self.address is not None and self.executor != "ray":
+            raise SettingError("`address` is a cluster's: give `executor` ray too, or leave it out")
         if self.min_fidelity and self.adapter == "none":
             raise SettingError(
                 "`min_fidelity` judges what an adapter made, and there is none: leave it out, or "
@@ -301,6 +309,11 @@ class RunConfig:
             return None
         fx, fy, cx, cy = self.camera
         return fx, fy, cx + INSIDE - self.pixel_centre, cy + INSIDE - self.pixel_centre
+
+    @property
+    def alone(self) -> bool:
+        """Whether one process makes all shards, and may have all cores for it."""
+        return self.workers == 1 and self.executor == "processes"
 
     @property
     def shard_size(self) -> int:

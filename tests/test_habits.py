@@ -87,6 +87,7 @@ INSIDE = {
     "test_paper_subsets.py": "the paper's data",
     "test_permutation.py": "what the paper's tables count, against brute force",
     "test_raster_kernels.py": "a kernel, against another library, and how often one is compiled",
+    "test_ray.py": "what a machine of a cluster refuses, without one",
     "test_repair.py": "moves of a commit, broken off one by one",
     "test_report.py": "the report's outlines and cells, by hand",
     "test_reproduce.py": "the paper's tables, from trainings that are made up",

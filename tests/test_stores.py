@@ -19,6 +19,7 @@ import pytest
 from render_adapt import DatasetError, MissingDependency, RunConfig, SettingError, generate
 from tests.command import run_command
 from tests.store_server import StoreServer, new_bucket, store_server
+from tests.test_ray import environment_of_nodes
 
 CONFIG = RunConfig(
     objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1, format=("bop-webdataset",)
@@ -233,3 +234,14 @@ def test_addresses_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(MissingDependency, match="gs:// needs gcsfs; install with: pip install gcs"):
         generate(at("gs://bucket/run"))
+
+
+@pytest.mark.slow
+def test_actors_of_a_cluster_upload(
+    server: StoreServer, bucket: str, undisturbed: dict[str, bytes]
+) -> None:
+    pytest.importorskip("ray", reason="needs ray, of the cluster extra")
+    with environment_of_nodes():
+        summary = generate(at(f"{bucket}/run", executor="ray"))
+    assert summary.crops_made == 260
+    assert server.objects("run") == undisturbed

@@ -36,7 +36,7 @@ from renderer import (
 
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
-_NOT_KEPT = ("out", "workers")
+_NOT_KEPT = ("out", "workers", "executor", "address")
 _FOLDERS = ("environments", "photographs", "textures")
 """Of a randomization."""
 _LONG = ("adapter", "models", "objects", "randomize")

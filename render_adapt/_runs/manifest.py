@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -150,13 +150,23 @@ class RunFolder:
         present = present_shards(self.path / "shards", ".json", run["shards"])
         entered = {f"shards/{shard:06d}.json" for shard in present}
         entered |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
-        sound = {}
-        for shard in present:
-            with contextlib.suppress(DatasetError, OSError, ValueError):
-                entry = read_entry(entry_of(self.path, shard))
-                if self._is_whole(entry, run, listed):
-                    sound[shard] = entry
+        entries = self._each(lambda shard: self._sound_entry(shard, run, listed), present)
+        sound = {entry.shard: entry for entry in entries if entry is not None}
         return sound, len(entered) - len(sound)
+
+    def _each(
+        self, look: Callable[[int], ShardEntry | None], shards: Iterable[int]
+    ) -> Iterable[ShardEntry | None]:
+        return map(look, shards)
+
+    def _sound_entry(
+        self, shard: int, run: Mapping[str, Any], listed: Mapping[str, str]
+    ) -> ShardEntry | None:
+        with contextlib.suppress(DatasetError, OSError, ValueError):
+            entry = read_entry(entry_of(self.path, shard))
+            if self._is_whole(entry, run, listed):
+                return entry
+        return None
 
     def _is_whole(
         self, entry: ShardEntry, run: Mapping[str, Any], listed: Mapping[str, str]

@@ -30,6 +30,8 @@ from render_adapt._runs.manifest import (
     refuse_changed_manifest,
     refuse_other_run,
 )
+from render_adapt._runs.parcels import Parcel, ParcelMaker, commit_parcel
+from render_adapt._runs.ray_executor import RayExecutor
 from render_adapt._runs.shards import ShardMaker, ShardResult
 from render_adapt._runs.stored import StoredRun
 from render_adapt._runs.studio import Studio
@@ -199,21 +201,57 @@ def _make_shards(
     shards: Sequence[int],
     on_crops: Callable[[int], None],
 ) -> Generator[ShardResult, None, None]:
-    workers = min(config.workers, len(shards))
-    executor: Executor[ShardResult]
-    if workers > 1:
-        executor = ProcessExecutor(workers)
-        make_worker = functools.partial(ShardMaker, config, run, folder, models=models)
-    else:
-        executor = SerialExecutor()
-        make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
-    with contextlib.closing(executor.map(make_worker, shards)) as results:
+    with contextlib.closing(
+        _results(config, run, folder, studio, models, shards, on_crops)
+    ) as results:
         try:
             yield from results
         except WorkerError as error:
             if error.shard is None:
                 raise
             raise _blame(config, run, models, error.shard, str(error)) from None
+
+
+def _results(
+    config: RunConfig,
+    run: dict[str, Any],
+    folder: RunFolder,
+    studio: Studio,
+    models: Sequence[CadModel] | None,
+    shards: Sequence[int],
+    on_crops: Callable[[int], None],
+) -> Generator[ShardResult, None, None]:
+    """Committed shards, made by whoever the settings say."""
+    if config.executor == "ray" and shards:
+        return _results_of_cluster(config, run, folder, studio, shards)
+    executor: Executor[ShardResult]
+    if min(config.workers, len(shards)) > 1:
+        executor = ProcessExecutor(min(config.workers, len(shards)))
+        make_worker = functools.partial(ShardMaker, config, run, folder, models=models)
+    else:
+        executor = SerialExecutor()
+        make_worker = functools.partial(ShardMaker, config, run, folder, studio, on_crops)
+    return executor.map(make_worker, shards)
+
+
+def _results_of_cluster(
+    config: RunConfig,
+    run: dict[str, Any],
+    folder: RunFolder,
+    studio: Studio,
+    shards: Sequence[int],
+) -> Generator[ShardResult, None, None]:
+    """Actors upload into a store by themselves; for a folder they send what they made here."""
+    models = studio.models
+    if isinstance(folder, StoredRun):
+        make_uploader = functools.partial(ShardMaker, config, run, folder, models=models)
+        yield from RayExecutor[ShardResult](config.address).map(make_uploader, shards)
+        return
+    make_parcels = functools.partial(ParcelMaker, config, run, models)
+    made = RayExecutor[Parcel](config.address).map(make_parcels, shards)
+    with contextlib.closing(made) as parcels:
+        for parcel in parcels:
+            yield commit_parcel(parcel, config, folder)
 
 
 def _blame(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from cad_models import CadModel
 from render_adapt._config import RunConfig
+from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._files import writing
 from render_adapt._formats.index import Provenance, index_file, index_rows
@@ -57,7 +59,8 @@ class ShardMaker:
         on_crops: called with the number of each shard's crops that are made, time and again.
 
     Raises:
-        DatasetError: a mesh, a picture or the adapter is not what it was as the run began.
+        DatasetError: a mesh, a picture, the adapter or a library is not what it was as the run
+            began.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class ShardMaker:
         if studio is None:
             studio = Studio(config, models)
             # Also a worker that starts late, in place of one that died, must make the same crops.
-            refuse_other_run(run, describe_run(studio), config.out)
+            described = describe_run(studio)
+            refuse_other_run(run, described, config.out)
+            _refuse_other_versions(run["versions"], described["versions"])
         self._studio = studio
 
     def __call__(self, shard: int) -> ShardResult:
@@ -162,6 +167,18 @@ class ShardMaker:
             first_image=first_image,
             pixel_centre=self._config.pixel_centre,
             others=adapted.others,
+        )
+
+
+def _refuse_other_versions(of_run: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse to make shards on a machine of a cluster whose libraries may round otherwise."""
+    other = [
+        f"{name} {here[name]}, not {of_run[name]}" for name in here if here[name] != of_run[name]
+    ]
+    if other:
+        raise DatasetError(
+            f"{platform.node()} has {', '.join(other)} as where the run began: install the same "
+            "versions on all machines of the cluster"
         )
 
 

@@ -12,7 +12,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ from render_adapt._runs.manifest import (
 from render_adapt._stores.address import StoreAddress, named_after
 from render_adapt._stores.store import Store
 from safe_files import write_file
+
+_LISTED_AT_ONCE = 16
+"""Shards; an answer takes much longer than what there is to do with it."""
 
 
 class StoredRun(RunFolder):
@@ -90,6 +94,12 @@ class StoredRun(RunFolder):
         names = [*self._store.level("shards"), *self._store.level("index")]
         self._store.download((name for name in names if is_part(name, run["shards"])), self.path)
         return super().sound(run)
+
+    def _each(
+        self, look: Callable[[int], ShardEntry | None], shards: Iterable[int]
+    ) -> Iterable[ShardEntry | None]:
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as threads:
+            return list(threads.map(look, shards))
 
     def _sizes(self, shard: int, names: Iterable[str]) -> list[int]:
         there = self._sizes_of(shard)

@@ -62,13 +62,12 @@ class Studio:
         self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
         folder = randomization.photographs if randomization.shows_photographs else None
         self.photographs = load_photographs(folder) if folder else Photographs(())
-        alone = config.workers == 1
         # Labels are those of the model itself, to the pixel: no levels of detail.
         self.renderer: Renderer = make_renderer(
             config.renderer, self.models, textures=self.textures,
             environments=randomization.environments, seed=config.seed,
             blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
-            threads=available_cores() if alone and ENGINES[config.renderer].slow else 1,
+            threads=available_cores() if config.alone and ENGINES[config.renderer].slow else 1,
         )  # fmt: skip
 
     def render(self, start: int, stop: int) -> CropBatch:

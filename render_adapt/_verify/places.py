@@ -69,7 +69,7 @@ class DatasetInStore(DatasetInFolder):
         self._store = Store(address, _ADVICE)
         there = set(self.names(lambda name: is_part(name, MOST_CROPS)))
         self._store.download({MANIFEST, LISTING, INCOMPLETE} & there, folder)
-        shared = {name for name in there if name in listed_hashes(folder)}
+        shared = there & listed_hashes(folder).keys()
         shared |= {name for name in there if name.startswith("models/")}
         self._store.download(shared - {MANIFEST}, folder)
 

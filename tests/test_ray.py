@@ -1,0 +1,186 @@
+"""Shards made in a cluster of Ray, with actors and nodes that die."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checked_settings import MissingDependency, WrongValue
+from render_adapt import (
+    DatasetError,
+    RayExecutor,
+    RunConfig,
+    SettingError,
+    WorkerError,
+    generate,
+)
+from render_adapt._runs.description import describe_run
+from render_adapt._runs.manifest import RunFolder
+from render_adapt._runs.shards import ShardMaker
+from render_adapt._runs.studio import Studio
+from tests.test_dataset import tree_hash
+
+CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
+KILLS = 20
+
+
+def square_or_die(shard: int, log: Path, lives: int) -> int:
+    """At shard 5, ends its process so many times; says in `log` who was there."""
+    if shard == 5:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if len(log.read_text().splitlines()) <= lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+    if shard == 7:
+        raise LookupError("shard seven")
+    return shard**2
+
+
+def maker(log: Path, lives: int) -> Callable[[int], int]:
+    return functools.partial(square_or_die, log=log, lives=lives)
+
+
+@contextlib.contextmanager
+def environment_of_nodes() -> Iterator[None]:
+    """What processes that ray starts need to find this file, and to start on a busy machine."""
+    paths = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.getenv("PYTHONPATH")])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_enable_worker_prestart", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        yield
+
+
+@contextlib.contextmanager
+def ray_started(**settings: Any) -> Iterator[Any]:
+    ray = pytest.importorskip("ray", reason="needs ray, of the cluster extra")
+    with environment_of_nodes():
+        ray.init(
+            address="local", log_to_driver=False, include_dashboard=False,
+            _node_ip_address="127.0.0.1", **settings,
+        )  # fmt: skip
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.mark.several_seconds
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_a_cluster_of_one_node(tmp_path: Path) -> None:
+    """Every shard is made once; actors that die are replaced, errors arrive, bytes are the same."""
+    with ray_started(num_cpus=2, object_store_memory=10**8):
+        make = functools.partial(maker, tmp_path / "one", 1)
+        results = list(RayExecutor[int](attempts=2).map(make, range(7)))
+        assert sorted(results) == [shard**2 for shard in range(7)]
+        assert len(set((tmp_path / "one").read_text().split())) == 2
+        make = functools.partial(maker, tmp_path / "all", 100)
+        with pytest.raises(WorkerError, match=r"died at shard 5, 1 time \(as where") as caught:
+            list(RayExecutor[int](attempts=1).map(make, [5]))
+        assert caught.value.shard == 5
+        with pytest.raises(LookupError, match="shard seven") as error:
+            list(RayExecutor[int]().map(functools.partial(maker, tmp_path / "none", 0), [7]))
+        assert "in square_or_die\n    raise LookupError" in error.value.__notes__[0]
+        generate(dataclasses.replace(CONFIG, out=tmp_path / "alone"))
+        summary = generate(dataclasses.replace(CONFIG, out=tmp_path / "ray", executor="ray"))
+        assert summary.crops_made == CONFIG.n
+        assert tree_hash(tmp_path / "ray") == tree_hash(tmp_path / "alone")
+
+
+def test_a_machine_with_other_libraries_is_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, out=tmp_path)
+    run = describe_run(Studio(config))
+    ShardMaker(config, run, RunFolder(tmp_path))
+    run["versions"] |= {"numpy": "1.0"}
+    with pytest.raises(DatasetError, match=r" has numpy \S+, not 1\.0 as where the run began"):
+        ShardMaker(config, run, RunFolder(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_nodes_that_are_killed_change_nothing(tmp_path: Path) -> None:
+    """Of three nodes beside the head, one after another is killed, and a new one comes."""
+    many = dataclasses.replace(CONFIG, n=250 * 24)
+    generate(dataclasses.replace(many, out=tmp_path / "alone", workers=2))
+    with cluster_started() as (cluster, add_node, ray):
+        ray.init(
+            address=cluster.address, log_to_driver=False, _node_ip_address="127.0.0.1"
+        )  # fmt: skip
+        kills = 0
+
+        def kill_a_node(done: int, total: int) -> None:
+            nonlocal kills
+            if 0 < done < total and kills < KILLS:
+                kills += 1
+                node = random.choice(sorted(cluster.worker_nodes, key=id))
+                cluster.remove_node(node, allow_graceful=False)
+                add_node(1)
+
+        run = dataclasses.replace(many, out=tmp_path / "ray", executor="ray")
+        generate(run, kill_a_node)
+        assert kills == KILLS
+        assert tree_hash(tmp_path / "ray") == tree_hash(tmp_path / "alone")
+
+
+@contextlib.contextmanager
+def cluster_started() -> Iterator[tuple[Any, Callable[..., Any], Any]]:
+    """A head, which makes nothing, and three nodes; what adds another; ray itself."""
+    ray = pytest.importorskip("ray", reason="needs ray, of the cluster extra")
+    from ray.cluster_utils import Cluster
+
+    with environment_of_nodes():
+        cluster = Cluster()
+
+        def add_node(processors: int) -> None:
+            cluster.add_node(
+                num_cpus=processors, include_dashboard=False, object_store_memory=10**8,
+                node_ip_address="127.0.0.1",
+            )  # fmt: skip
+
+        try:
+            add_node(0)
+            for _ in range(3):
+                add_node(1)
+            yield cluster, add_node, ray
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def test_clusters_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs ray, of the cluster extra")
+    run = functools.partial(dataclasses.replace, CONFIG, out=tmp_path / "run", executor="ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(WorkerError) as caught:
+            generate(run(address=address))
+    assert str(caught.value) == (
+        f"no cluster of ray answers at {address} (Connection refused): begin one with ray start "
+        "--head, and give the `address` that it says"
+    )
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for wrong in ("nonsense", "ray://127.0.0.1:10001", "127.0.0.1:x"):
+        with pytest.raises(WrongValue, match="must be auto or host:port, as `ray start"):
+            generate(run(address=wrong))
+    with pytest.raises(SettingError, match="`address` is a cluster's: give `executor` ray too"):
+        dataclasses.replace(CONFIG, address="auto")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependency) as missing:
+        generate(run())
+    assert str(missing.value) == (
+        "`executor` ray needs ray; install with: pip install 'render-adapt[cluster]'"
+    )
+    assert not list((tmp_path / "run").glob("shards/*"))
