@@ -67,10 +67,18 @@ def environment_of_nodes() -> Iterator[None]:
 def ray_started(**settings: Any) -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="needs ray, of the cluster extra")
     with environment_of_nodes():
-        ray.init(
-            address="local", log_to_driver=False, include_dashboard=False,
+        begin = functools.partial(
+            ray.init, address="local", log_to_driver=False, include_dashboard=False,
             _node_ip_address="127.0.0.1", **settings,
         )  # fmt: skip
+        for _ in range(2):
+            # On a busy machine, a node may need more than the 30 s that Ray gives it.
+            with contextlib.suppress(Exception):
+                begin()
+                break
+            ray.shutdown()
+        else:
+            begin()
         try:
             yield ray
         finally:

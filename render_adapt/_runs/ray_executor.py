@@ -69,23 +69,29 @@ class RayExecutor(Executor[Result]):
             return
         # Nothing is sent to anybody.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self._address is None:
-            # On the loopback address: whoever reaches a cluster may run anything there.
-            self._ray.init(
-                address="local", num_cpus=available_cores(), include_dashboard=False,
-                _node_ip_address="127.0.0.1", **quiet,
-            )  # fmt: skip
-        else:
+        if self._address is not None:
             _refuse_silent(self._address)
-            try:
-                self._ray.init(address=self._address, **quiet)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise _no_cluster(self._address, str(error).partition("\n")[0]) from None
+        try:
+            self._begin()
+        # Ray raises no class of its own here, and ends the process of a driver that gave up.
+        except (Exception, SystemExit) as error:
+            self._ray.shutdown()
+            raise _no_cluster(self._address, str(error).partition("\n")[0]) from None
         try:
             yield
         finally:
             self._ray.shutdown()
+
+    def _begin(self) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address is not None:
+            self._ray.init(address=self._address, **quiet)
+            return
+        # On the loopback address: whoever reaches a cluster may run anything there.
+        self._ray.init(
+            address="local", num_cpus=available_cores(), include_dashboard=False,
+            _node_ip_address="127.0.0.1", **quiet,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,9 @@ def _refuse_silent(address: str) -> None:
         raise _no_cluster(address, str(getattr(error, "strerror", None) or error)) from None
 
 
-def _no_cluster(address: str, why: str) -> WorkerError:
+def _no_cluster(address: str | None, why: str) -> WorkerError:
+    if address is None:
+        return WorkerError(f"ray cannot begin a cluster here: {why}")
     return WorkerError(
         f"no cluster of ray answers at {address} ({why.rstrip('.')}): begin one with ray start "
         "--head, and give the `address` that it says"
