@@ -115,6 +115,11 @@ class _Crew:
         self._attempts = attempts
         self._make_worker = ray.put(make_worker)
         self._actor = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(_Body)
+        errors = ray.exceptions
+        self._gone = (
+            errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError,
+            errors.WorkerCrashedError,
+        )  # fmt: skip
         self._owed: dict[Any, _Actor] = {}
         self._waiting: collections.deque[int] = collections.deque()
         self._deaths: collections.Counter[int | None] = collections.Counter()
@@ -131,7 +136,7 @@ class _Crew:
                 actor = self._owed.pop(answer)
                 try:
                     outcome = self._ray.get(answer)
-                except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+                except self._gone:
                     self._count_death(actor)
                     continue
                 if isinstance(outcome, BaseException):
@@ -181,8 +186,9 @@ class _Crew:
             when = "as it started" if actor.shard is None else f"at shard {actor.shard}"
             times = "1 time" if self._attempts == 1 else f"{self._attempts} times"
             raise WorkerError(
-                f"an actor of the cluster died {when}, {times} (as where a node is out of memory): "
-                "what is finished is kept, and the same command continues the run",
+                f"an actor of the cluster died {when}, {times} (as where a node is out of memory, "
+                "or render-adapt is not installed there): what is finished is kept, and the same "
+                "command continues the run",
                 actor.shard,
             )
 
