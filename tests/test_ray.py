@@ -1,4 +1,7 @@
-"""Shards made in a cluster of Ray, with actors and nodes that die."""
+"""Shards made in a cluster of Ray, with actors and nodes that die.
+
+The cluster is a fake one in most tests: a real node has 30 s to start, too few on a busy one.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from render_adapt._runs.description import describe_run
 from render_adapt._runs.manifest import RunFolder
 from render_adapt._runs.shards import ShardMaker
 from render_adapt._runs.studio import Studio
+from tests.fake_ray import Answer, FakeRay
 from tests.test_dataset import tree_hash
 
 CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
@@ -67,25 +71,101 @@ def environment_of_nodes() -> Iterator[None]:
 def ray_started(**settings: Any) -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="needs ray, of the cluster extra")
     with environment_of_nodes():
-        begin = functools.partial(
-            ray.init, address="local", log_to_driver=False, include_dashboard=False,
+        ray.init(
+            address="local", log_to_driver=False, include_dashboard=False,
             _node_ip_address="127.0.0.1", **settings,
         )  # fmt: skip
-        for _ in range(2):
-            # On a busy machine, a node may need more than the 30 s that Ray gives it.
-            with contextlib.suppress(Exception):
-                begin()
-                break
-            ray.shutdown()
-        else:
-            begin()
         try:
             yield ray
         finally:
             ray.shutdown()
 
 
-@pytest.mark.several_seconds
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeRay]:
+    def begin(nodes: int, before: Callable[[Answer], object] = lambda answer: None) -> FakeRay:
+        ray = FakeRay(nodes, before)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return ray
+
+    return begin
+
+
+def test_every_shard_is_made_once_however_many_nodes_go(
+    fake: Callable[..., FakeRay], tmp_path: Path
+) -> None:
+    kills = 20
+
+    def lose_nodes(answer: Answer) -> None:
+        nonlocal kills
+        if answer.name == "make" and kills:
+            kills -= 1
+            ray.kill_node(answer.actor.node)
+
+    ray = fake(3, lose_nodes)
+    made = list(RayExecutor[int]().map(functools.partial(maker, tmp_path / "log", 0), range(5)))
+    assert sorted(made) == [shard**2 for shard in range(5)]
+    assert len(ray.gone) == 20
+    assert ray.most_owed == 3, "one shard an actor"
+    assert all(actor.dead for actor in ray.actors), "none is left behind"
+    assert ray.began is None, "nor is the cluster"
+
+
+@pytest.mark.parametrize("task", ["begin", "make"])
+def test_a_shard_that_ends_every_actor_is_reported(
+    fake: Callable[..., FakeRay], tmp_path: Path, task: str
+) -> None:
+    def die(answer: Answer) -> None:
+        answer.actor.dead |= answer.name == task
+
+    fake(1, die)
+    with pytest.raises(WorkerError, match=r"died (as it started|at shard 2), 3 times") as caught:
+        list(RayExecutor[int]().map(functools.partial(maker, tmp_path / "log", 0), [2, 3]))
+    assert caught.value.shard == (2 if task == "make" else None)
+
+
+def test_an_actors_error_reaches_the_caller(fake: Callable[..., FakeRay], tmp_path: Path) -> None:
+    ray = fake(2)
+    with pytest.raises(LookupError, match="shard seven") as caught:
+        list(RayExecutor[int]().map(functools.partial(maker, tmp_path / "log", 0), [7]))
+    assert "in square_or_die\n    raise LookupError" in caught.value.__notes__[0]
+    assert all(actor.dead for actor in ray.actors)
+
+
+def test_shards_that_are_sent_have_the_bytes_of_one_process(
+    fake: Callable[..., FakeRay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("render_adapt._config.SHARD_SIZE", 4)
+    config = dataclasses.replace(CONFIG, n=10, format=("bop", "bop-webdataset"))
+    generate(dataclasses.replace(config, out=tmp_path / "alone"))
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    run = dataclasses.replace(config, out=tmp_path / "ray", executor="ray")
+    fake(1)
+    with pytest.raises(KeyboardInterrupt):
+        generate(run, interrupt)
+    assert generate(run).crops_made == 6
+    assert tree_hash(tmp_path / "ray") == tree_hash(tmp_path / "alone")
+
+
+def test_a_cluster_that_cannot_begin(
+    fake: Callable[..., FakeRay], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ray = fake(1)
+
+    def refuse(**settings: Any) -> None:
+        raise Exception("The current node timed out.\nMore.")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(WorkerError) as caught:
+        list(RayExecutor[int]().map(functools.partial(maker, tmp_path / "log", 0), [1]))
+    assert str(caught.value) == "ray cannot begin a cluster here: The current node timed out."
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")
 def test_a_cluster_of_one_node(tmp_path: Path) -> None:
     """Every shard is made once; actors that die are replaced, errors arrive, bytes are the same."""

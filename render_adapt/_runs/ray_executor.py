@@ -140,6 +140,7 @@ class _Crew:
                     self._count_death(actor)
                     continue
                 if isinstance(outcome, BaseException):
+                    self._ray.kill(actor.handle)
                     raise outcome
                 self._give_next(actor, outcome)
                 if actor.shard is not None:
