@@ -25,6 +25,7 @@ from adapter._runtime.adapters import (
     draw_noise,
     load_adapter,
 )
+from adapter._runtime.bf16 import Precision, precision_here
 from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info
 from adapter._runtime.known import ADAPTERS, SHIPPED_ADAPTER, adapter_folder
 from adapter._runtime.onnx import open_network
@@ -94,6 +95,7 @@ __all__ = [
     "MovingAverage",
     "Nearest",
     "OtherTraining",
+    "Precision",
     "Predict",
     "Progress",
     "Snapshot",
@@ -129,6 +131,7 @@ __all__ = [
     "memorisation",
     "nearest_neighbours",
     "open_network",
+    "precision_here",
     "read_checkpoint",
     "read_info",
     "read_target",

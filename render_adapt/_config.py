@@ -129,6 +129,10 @@ class RunConfig:
     adapter: str = "shipped"
     """`shipped`, a trained adapter's folder, a name of `render-adapt adapters list`, or `none` for
     plain renders."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """What adapter and judge compute in: fp32, whose bytes are the same on all processors; bf16,
+    several times as fast where the processor has AMX (docs/adapters.md); or auto, bf16 there and
+    fp32 elsewhere."""
     min_fidelity: Annotated[float, Between(0, 1)] = 0.0
     """The least label fidelity of a crop, 0 to 1 (docs/fidelity.md): one below it is adapted anew,
     and left out if it stays below. About so large a share of an adapter's crops is; 0 keeps all."""
@@ -227,6 +231,11 @@ class RunConfig:
         if self.min_fidelity and self.adapter == "none":
             raise SettingError(
                 "`min_fidelity` judges what an adapter made, and there is none: leave it out, or "
+                "leave out `adapter` none"
+            )
+        if self.precision == "bf16" and self.adapter == "none":
+            raise SettingError(
+                "`precision` is what an adapter computes in, and there is none: leave it out, or "
                 "leave out `adapter` none"
             )
         defaults = {field.name: field.default for field in fields(self)}

@@ -9,6 +9,7 @@ Convention:
 """
 
 from safe_files._decode import MOST_PIXELS, decode_picture, picture_size
+from safe_files._hash import hash_folder, hash_open_file
 from safe_files._lock import FolderLock
 from safe_files._read import (
     UnusableFileError,
@@ -20,10 +21,10 @@ from safe_files._read import (
     read_file,
 )
 from safe_files._write import (
+    append_bytes,
     append_to,
     create_file,
     flush_folder,
-    hash_open_file,
     partials_of,
     remove_partials,
     write_file,
@@ -33,10 +34,12 @@ __all__ = [
     "MOST_PIXELS",
     "FolderLock",
     "UnusableFileError",
+    "append_bytes",
     "append_to",
     "create_file",
     "decode_picture",
     "flush_folder",
+    "hash_folder",
     "hash_open_file",
     "list_folder",
     "numbers_of",

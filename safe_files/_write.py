@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import re
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{16}\.partial")
+_OURS = os.O_WRONLY | os.O_CREAT
+_OURS |= int(getattr(os, "O_NOFOLLOW", 0)) | int(getattr(os, "O_BINARY", 0))
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -69,9 +70,22 @@ def append_to(path: Path) -> io.BufferedWriter:
     Raises:
         OSError: it cannot be written, or is a link.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    flags |= int(getattr(os, "O_NOFOLLOW", 0)) | int(getattr(os, "O_BINARY", 0))
-    return os.fdopen(os.open(path, flags, 0o666), "ab")
+    return os.fdopen(_opened_at_end(path), "ab")
+
+
+def append_bytes(path: Path | str, content: bytes) -> None:
+    """Add to the end of a file of ours, as with `append_to`, at once: what many small files take.
+
+    Raises:
+        OSError: it cannot be written, or is a link.
+    """
+    descriptor = _opened_at_end(path)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
 
 
 def partials_of(path: Path) -> list[Path]:
@@ -100,11 +114,6 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def hash_open_file(file: io.BufferedReader) -> str:
-    """SHA-256 of the rest of an open file."""
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextlib.contextmanager
 def _folder_of(path: Path) -> Iterator[int | None]:
     """A file's folder, held open so that it stays the same one; None where systems cannot."""
@@ -118,12 +127,14 @@ def _folder_of(path: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
+def _opened_at_end(path: Path | str) -> int:
+    return os.open(path, _OURS | os.O_APPEND, 0o666)
+
+
 def _created(folder: Path, name: str, descriptor: int | None) -> BinaryIO:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    flags |= int(getattr(os, "O_NOFOLLOW", 0)) | int(getattr(os, "O_BINARY", 0))
     place = folder / name if descriptor is None else name
     try:
-        return os.fdopen(os.open(place, flags, 0o666, dir_fd=descriptor), "wb")
+        return os.fdopen(os.open(place, _OURS | os.O_EXCL, 0o666, dir_fd=descriptor), "wb")
     except OSError as error:
         error.filename = str(folder / name)
         raise

@@ -21,7 +21,7 @@ BELOW: dict[str, set[str]] = {
 }
 """The packages that each may import."""
 ROOMS = {
-    "safe_files": ("_decode", "_lock", "_read", "_write"),
+    "safe_files": ("_decode", "_hash", "_lock", "_read", "_write"),
     "checked_settings": ("_errors", "_rules", "_check"),
     "plug_ins": ("_plug_ins",),
     "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),

@@ -23,8 +23,10 @@ from hypothesis import strategies as st
 
 from safe_files import (
     UnusableFileError,
+    append_bytes,
     create_file,
     decode_picture,
+    hash_folder,
     hash_open_file,
     list_folder,
     numbers_of,
@@ -264,6 +266,36 @@ def test_a_png_of_gigabytes_is_none() -> None:
     content = bytearray(cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes())
     content[16:24] = (2**16).to_bytes(4, "big") * 2
     assert decode_picture(bytes(content)) is None
+
+
+@posix
+def test_bytes_are_added_to_a_file_of_ours_and_to_no_link(tmp_path: Path) -> None:
+    for content in (b"one", b"", b"two"):
+        append_bytes(tmp_path / "file", content)
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+    (tmp_path / "link").symlink_to("file")
+    with pytest.raises(OSError, match="link"):
+        append_bytes(tmp_path / "link", b"three")
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+
+
+@posix
+def test_a_folder_is_hashed_through_and_no_link_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    contents = {"a": b"", "in/b": b"b", "in/deep/c": bytes(3 * 2**20)}
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "empty").mkdir()
+    expected: dict[str, str | None] = {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    assert hash_folder(folder) == expected
+    (folder / "to_file").symlink_to("a")
+    (folder / "in/to_folder").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    odd = dict.fromkeys(("to_file", "in/to_folder", "pipe"))
+    assert hash_folder(folder) == {**expected, **odd}
 
 
 def test_nesting_that_cannot_be_told_is_no_json_and_no_toml() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adapter._errors import AdapterError, brief
+from adapter._runtime.bf16 import Precision
 from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS, AdapterInfo, read_info
 from adapter._runtime.known import adapter_folder
 from adapter._runtime.onnx import MOST_BYTES, network_errors, open_network
@@ -87,13 +88,20 @@ class IdentityAdapter(Adapter):
 
 
 class OnnxAdapter(Adapter):
-    """Runs `generator.onnx` with ONNX Runtime on the processor."""
+    """Runs `generator.onnx` on the processor: with ONNX Runtime, or in bf16 with OpenVINO."""
 
-    def __init__(self, folder: Path, info: AdapterInfo, content: bytes, threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        info: AdapterInfo,
+        content: bytes,
+        threads: int,
+        precision: Precision = "fp32",
+    ) -> None:
         self.info = info
         self._file = folder / ONNX
         try:
-            self._session = open_network(content, threads)
+            self._session = open_network(content, threads, precision)
         except ValueError as error:
             raise AdapterError(
                 f"{self._file} is not a network that can be used ({error}); copy the adapter "
@@ -166,7 +174,10 @@ class TorchAdapter(Adapter):
 
 
 def load_adapter(
-    path: Path | str, runtime: Literal["onnx", "torch"] = "onnx", threads: int = 1
+    path: Path | str,
+    runtime: Literal["onnx", "torch"] = "onnx",
+    threads: int = 1,
+    precision: Precision = "fp32",
 ) -> Adapter:
     """The adapter in a folder, ready to run.
 
@@ -175,8 +186,10 @@ def load_adapter(
             name in `ADAPTERS`.
         runtime: "onnx" (needs onnxruntime only) or "torch".
         threads: processor threads.
+        precision: of "onnx"; bf16 is for processors that compute in it (`precision_here`).
 
     Raises:
+        MissingDependency: bf16 without OpenVINO.
         AdapterError: no adapter there, one that is damaged or of another version, or one without
             weights for torch.
     """
@@ -190,7 +203,7 @@ def load_adapter(
                 'with runtime="onnx"'
             )
         return TorchAdapter(folder, info, contents[WEIGHTS], threads)
-    return OnnxAdapter(folder, info, contents[ONNX], threads)
+    return OnnxAdapter(folder, info, contents[ONNX], threads, precision)
 
 
 def _read_part(folder: Path, name: str, info: AdapterInfo) -> bytes:

@@ -7,6 +7,8 @@ import os
 from types import ModuleType
 from typing import Any
 
+from adapter._runtime.bf16 import Bf16Network, Precision
+
 MOST_MEMORY = 4 * 2**30
 """Bytes that networks may take in this process, all together: a few bytes of ONNX can ask for all
 that the machine has."""
@@ -33,18 +35,20 @@ def import_onnx_runtime() -> ModuleType:
     return onnxruntime  # type: ignore[no-any-return]
 
 
-def open_network(content: bytes, threads: int = 1) -> Any:
+def open_network(content: bytes, threads: int = 1, precision: Precision = "fp32") -> Any:
     """A network, ready to run on the processor, with the same results each time.
 
     Args:
         content: an ONNX file.
         threads: processor threads.
+        precision: fp32, or bf16, which OpenVINO runs.
 
     Returns:
-        An `onnxruntime.InferenceSession`.
+        An `onnxruntime.InferenceSession`, or for bf16 what has its `run` and `get_inputs`.
 
     Raises:
         ValueError: it is none that ONNX Runtime can read, or has a loop or weights elsewhere.
+        MissingDependency: bf16 without OpenVINO.
     """
     for words, feature in _REFUSED.items():
         if words in content:
@@ -60,7 +64,7 @@ def open_network(content: bytes, threads: int = 1) -> Any:
     # Threads that spin while they wait slow down the renderer's and the writers'.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             content,
             options,
             providers=["CPUExecutionProvider"],
@@ -68,17 +72,18 @@ def open_network(content: bytes, threads: int = 1) -> Any:
         )
     except network_errors() as error:
         raise ValueError("ONNX Runtime cannot read it") from error
+    return session if precision == "fp32" else Bf16Network(content, threads, session)
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises about a network that it cannot load or run."""
+    """What is raised about a network that cannot be loaded or run."""
     import_onnx_runtime()
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     return (
         errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf,
         errors.NotImplemented, errors.RuntimeException,
-        UnicodeDecodeError,  # of its own message, which quotes what it read
+        ValueError,  # of ONNX Runtime's own message, which quotes what it read; and of bf16
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import Adapter, AdapterError, adapter_folder, open_network
+from adapter import Adapter, AdapterError, Precision, adapter_folder, open_network
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
     LabelView,
@@ -90,19 +90,22 @@ class Judge:
     Args:
         calibration: of the adapter whose crops are judged, or the general one.
         network: an ONNX file; the package's own by default.
+        precision: what it computes in.
 
     Raises:
         AdapterError: the calibration is of another network, or the package's own is damaged.
     """
 
-    def __init__(self, calibration: Calibration, network: Path = JUDGE) -> None:
+    def __init__(
+        self, calibration: Calibration, network: Path = JUDGE, precision: Precision = "fp32"
+    ) -> None:
         if calibration.judge_sha256 != hash_of_judge(network):
             raise AdapterError(
                 "the fidelity calibration was made with another judge than this version's: "
                 "calibrate the adapter anew with render-adapt calibrate"
             )
         self.calibration = calibration
-        self._session = open_judge(network)
+        self._session = open_judge(network, precision)
 
     def score(self, crops: CropBatch, renders: CropBatch) -> FidelityScores:
         """Score N square crops, in any order and company: each depends on itself alone.
@@ -129,7 +132,7 @@ def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def make_judge(path: Path | str, adapter: Adapter) -> Judge:
+def make_judge(path: Path | str, adapter: Adapter, precision: Precision = "fp32") -> Judge:
     """A judge of an adapter's crops.
 
     It goes by the calibration in the adapter's folder, of crops that this adapter made. An adapter
@@ -140,6 +143,7 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
     Args:
         path: the adapter's, as `load_adapter` takes it.
         adapter: what was loaded from there.
+        precision: what the judge computes in.
 
     Raises:
         AdapterError: the calibration is damaged, or of another adapter.
@@ -148,14 +152,15 @@ def make_judge(path: Path | str, adapter: Adapter) -> Judge:
     file = folder / CALIBRATION
     if not file.exists():
         general = read_calibration(JUDGE.with_name(CALIBRATION))
-        return Judge(_without_depth(general) if adapter.info.channels == 3 else general)
+        calibration = _without_depth(general) if adapter.info.channels == 3 else general
+        return Judge(calibration, precision=precision)
     calibration = read_calibration(file)
     if calibration.adapter_sha256 != adapter.info.sha256.get("generator.onnx"):
         raise AdapterError(
             f"{file} was made for another adapter than the one beside it: "
             f"calibrate it anew with render-adapt calibrate --adapter {folder}"
         )
-    return Judge(calibration)
+    return Judge(calibration, precision=precision)
 
 
 def _without_depth(calibration: Calibration) -> Calibration:
@@ -206,6 +211,6 @@ def hash_of_judge(network: Path) -> str:
     return sha256
 
 
-def open_judge(network: Path) -> Any:
-    """The judge's network, an `onnxruntime.InferenceSession`."""
-    return open_network(read_file(network, most=MOST_JUDGE_BYTES))
+def open_judge(network: Path, precision: Precision = "fp32") -> Any:
+    """The judge's network, as `open_network` gives it."""
+    return open_network(read_file(network, most=MOST_JUDGE_BYTES), precision=precision)

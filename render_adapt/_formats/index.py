@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ def index_rows(
                 "fidelity_depth": known(scores.depth[row]),
                 "fidelity_judge": known(scores.judge[row]),
                 "noise_attempt": int(attempt[row]),
-                **asdict(provenance),
+                **vars(provenance),
             }
         )
         if others is not None:

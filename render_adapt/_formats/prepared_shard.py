@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from render_adapt._exceptions import DatasetError
-from render_adapt._files import hash_file, listing_text
-from safe_files import append_to
+from render_adapt._files import listing_text
+from safe_files import append_bytes, hash_folder
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -23,6 +23,7 @@ class PreparedShard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._folder = str(path)
         self.bytes = 0
         """Written so far."""
         self._digests: dict[str, _Hash] = {}
@@ -34,9 +35,11 @@ class PreparedShard:
             name: relative to the folder, with slashes.
             content: what to add.
         """
-        with append_to(self.path / name) as file:
-            file.write(content)
-        self._digests.setdefault(name, hashlib.sha256()).update(content)
+        append_bytes(f"{self._folder}/{name}", content)
+        if name in self._digests:
+            self._digests[name].update(content)
+        else:
+            self._digests[name] = hashlib.sha256(content)
         self.bytes += len(content)
 
     @property
@@ -54,18 +57,12 @@ class PreparedShard:
         Raises:
             DatasetError: it is not the same: a disk, or another program, changed it.
         """
-        names = {
-            path.relative_to(self.path).as_posix()
-            for path in self.path.rglob("*")
-            if not path.is_dir() or path.is_symlink()
-        }
-        strange = sorted(names ^ self._digests.keys())
-        strange += [
-            name
-            for name, digest in self._digests.items()
-            if not strange and hash_file(self.path / name, self.path) != digest.hexdigest()
-        ]
-        if strange:
+        lying_there = hash_folder(self.path)
+        written = {name: digest.hexdigest() for name, digest in self._digests.items()}
+        if lying_there != written:
+            # First what there is too much or too little of.
+            strange = sorted(lying_there.keys() ^ written.keys())
+            strange += [name for name in written if lying_there.get(name) != written[name]]
             raise DatasetError(
                 f"{self.path / strange[0]} is not what was written a moment ago: find out which "
                 "program changes it, or whether the disk fails, and give the same command to "

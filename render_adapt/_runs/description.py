@@ -46,6 +46,7 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "cut_from": (None,),
     "picture": (None,),
     "pixel_centre": (INSIDE,),
+    "precision": ("auto", "fp32"),
     "repeat_objects": (True,),
     "light_from": ("camera",),
     "rgb": ("png",),
@@ -76,7 +77,13 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "seed": config.seed,
         "units": config.units,
         "version": version("render-adapt"),
-        **_without_defaults({"pixel_centre": config.pixel_centre, "rgb": config.rgb}),
+        **_without_defaults(
+            {
+                "pixel_centre": config.pixel_centre,
+                "precision": config.precision,
+                "rgb": config.rgb,
+            }
+        ),
     }
     described = {
         **decisive,
@@ -91,7 +98,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "settings": _describe_settings(studio),
         "shard_size": config.shard_size,
         "shards": config.shards,
-        "versions": _versions(),
+        "versions": _versions(config.precision),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return as_json
@@ -261,9 +268,9 @@ def _untangled(value: Any) -> Any:
     return value
 
 
-def _versions() -> dict[str, str | None]:
+def _versions(precision: str) -> dict[str, str | None]:
     versions: dict[str, str | None] = {"opencv": cv2.__version__}
-    for name in _LIBRARIES:
+    for name in (*_LIBRARIES, "openvino") if precision == "bf16" else _LIBRARIES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from adapter import Adapter, load_adapter
+from adapter import Adapter, Precision, load_adapter, precision_here
 from cad_models import CadModel
 from render_adapt._config import RunConfig, available_cores
 from render_adapt._fidelity.faithful import FaithfulCrops
@@ -39,9 +40,12 @@ class Studio:
         # One thread a worker: two pools of threads on the same cores cost more than they bring.
         # Only a slow engine may have them all, as Blender in the process of a user interface.
         cv2.setNumThreads(1)
-        self.adapter: Adapter | None = (
-            None if config.adapter == "none" else load_adapter(config.adapter, threads=1)
-        )
+        self.adapter: Adapter | None = None
+        precision: Precision = "fp32"
+        if config.adapter != "none":
+            precision = precision_here(config.precision)
+            config = replace(config, precision=precision)
+            self.adapter = load_adapter(config.adapter, threads=1, precision=precision)
         info = None if self.adapter is None else self.adapter.info
         self.randomization_as_given = config.randomization
         """Without the backgrounds that an adapter brings."""
@@ -56,7 +60,7 @@ class Studio:
         self.planner = config.planner.shown_to(info)
         self.planner.refuse_too_near(self.models)
         self.judge: Judge | None = (
-            None if self.adapter is None else make_judge(config.adapter, self.adapter)
+            None if self.adapter is None else make_judge(config.adapter, self.adapter, precision)
         )
         randomization = config.randomization
         self.textures = load_textures(randomization.textures) if randomization.texture_swap else []

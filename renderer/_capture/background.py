@@ -84,7 +84,7 @@ def put_background(
             picture = around.behind(crops.plans, row, float(u[1]))
         else:
             picture = _pattern(u, crops.plans)
-        np.copyto(result.rgb[row], picture, where=empty[..., None])
+        _put_where(empty, picture, result.rgb[row])
     return result
 
 
@@ -184,13 +184,21 @@ def _put_board(crops: CropBatch, row: int, u: NDArray[np.float64], boards: _Boar
     # A plain board may have any colour; the others keep theirs and differ in brightness.
     tint = 0.3 + 0.9 * u[6:9] if kind == _PLAIN_BOARD else np.full(3, 0.7 + 0.4 * u[6])
     lit = _multiplied(colors, tint * boards.light[row])
-    np.copyto(crops.rgb[row], lit, where=in_front[..., None])
+    _put_where(in_front, lit, crops.rgb[row])
     np.copyto(depth, board, where=in_front)
     crops.mask_visib[row] &= ~in_front
     crops.others_mask_visib[row] &= ~in_front
     for surface_map in (crops.normals, crops.object_coordinates):
         if surface_map is not None:
             surface_map[row][in_front] = 0
+
+
+def _put_where(
+    mask: NDArray[np.bool_], colors: NDArray[np.uint8], target: NDArray[np.uint8]
+) -> None:
+    """Put colours (H, W, 3) into the target's pixels that are in the mask (H, W)."""
+    # numpy takes ten times as long where the last side is 3.
+    cv2.copyTo(colors, np.ascontiguousarray(mask).view(np.uint8), target)
 
 
 def _multiplied(colors: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -231,7 +239,8 @@ def _sample(
             pyramid[level], from_corner @ matrix @ to_corner, size,
             flags=flags, borderMode=cv2.BORDER_WRAP,
         )  # fmt: skip
-        np.copyto(colors, sampled, where=(levels == level)[..., None])
+        mask = np.broadcast_to(levels == level, colors.shape[:2])
+        _put_where(mask, np.asarray(sampled, np.uint8), colors)
 
 
 def _pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:

@@ -95,11 +95,12 @@ def take_picture(
     if shot.motion > 0:
         kernel = motion_kernel(shot.motion, shot.direction)
         light = _single(cv2.filter2D(light, -1, kernel, borderType=edge))
-    light = light * np.float32(2.0**shot.exposure)
+    light *= np.float32(2.0**shot.exposure)
     if shot.noise > 0:
-        light = _noisy(light, shot.noise, random)
-    light = light * np.array([shot.red, 1.0, shot.blue], np.float32)
-    return encode_srgb(light)
+        _add_noise(light, shot.noise, random)
+    # A row at a time: numpy takes long for arrays whose last side is 3.
+    row = np.tile(np.array([shot.red, 1.0, shot.blue], np.float32), rgb.shape[1])
+    return encode_srgb((light.reshape(-1, row.size) * row).reshape(rgb.shape))
 
 
 def gaussian_kernel(sigma: float) -> NDArray[np.float32]:
@@ -153,10 +154,12 @@ def _shortened(length: float, across: float, down: float) -> float:
     Sharing a point between its neighbours at shares 1 - f and f adds a variance of f (1 - f).
     """
     least, greatest = 0.0, length
+    wanted, across_square, down_square = length**2 / 12, across**2, down**2
     for _ in range(18):
         candidate = (least + greatest) / 2
-        spread = sum(axis**2 * _mean_share(candidate * axis / 2) for axis in (across, down))
-        if candidate**2 / 12 + spread > length**2 / 12:
+        spread = across_square * _mean_share(candidate * across / 2)
+        spread += down_square * _mean_share(candidate * down / 2)
+        if candidate**2 / 12 + spread > wanted:
             greatest = candidate
         else:
             least = candidate
@@ -176,17 +179,18 @@ def _single(image: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(image, np.float32)
 
 
-def _noisy(
-    light: NDArray[np.float32], deviation: float, random: np.random.Generator
-) -> NDArray[np.float32]:
+def _add_noise(light: NDArray[np.float32], deviation: float, random: np.random.Generator) -> None:
     decoding = _decoding()
     middle = decoding[_MID_GREY]
     # Of linear light for each sRGB step about mid-grey.
     step = (decoding[_MID_GREY + 1] - decoding[_MID_GREY - 1]) / 2
     variance = np.float32((deviation * step) ** 2)
-    share = np.float32((1 - _READ_SHARE) / middle) * light + np.float32(_READ_SHARE)
-    noise = random.standard_normal(light.shape, np.float32)
-    return np.asarray(light + np.sqrt(variance * share) * noise)
+    noise = light * np.float32((1 - _READ_SHARE) / middle)
+    noise += np.float32(_READ_SHARE)
+    noise *= variance
+    np.sqrt(noise, out=noise)
+    noise *= random.standard_normal(light.shape, np.float32)
+    light += noise
 
 
 @functools.cache
@@ -207,10 +211,12 @@ def _encoding() -> NDArray[np.uint8]:
 
 def decode_srgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Linear light, 0 to 1 (IEC 61966-2-1)."""
-    return np.asarray(np.take(_decoding(), rgb))
+    return _single(cv2.LUT(rgb, _decoding())).reshape(rgb.shape)
 
 
 def encode_srgb(light: NDArray[np.float32]) -> NDArray[np.uint8]:
     """sRGB of linear light; beyond 0 and 1 it is cut off."""
-    steps = np.clip(light, 0, 1) * np.float32(_LEVELS - 1) + np.float32(0.5)
+    steps = np.clip(light, 0, 1)
+    steps *= np.float32(_LEVELS - 1)
+    steps += np.float32(0.5)
     return np.asarray(np.take(_encoding(), steps.astype(np.uint16)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -133,20 +134,21 @@ def simulate_structured_light_depth(
         raise RenderError(f"sensor simulation takes one (H, W) depth image, got {depth.shape}")
     focal_length = float(focal_length)  # a numpy scalar would turn the images to float64
     scale = focal_length / sensor.focal_length
-    moved = _wander(depth, sensor, scale, generator)
-    shadow, moved = _shadow(moved, focal_length, sensor, scale)
-    lost = (
-        shadow
-        | _grazing(depth, focal_length, sensor.grazing_limit)
-        | _edge_dropouts(depth, sensor, scale, generator)
-    )
-    product = np.float32(sensor.focal_length * sensor.baseline)
-    noise = _window_noise(moved.shape, sensor.noise_window * scale, generator)
     with np.errstate(divide="ignore"):
-        disparity = product / moved + np.float32(sensor.disparity_noise) * noise
-    steps = np.maximum(np.rint(disparity / np.float32(sensor.disparity_step)), 1)
+        moved = _wander(depth, sensor, scale, generator)
+        lost, moved = _shadow(moved, focal_length, sensor, scale)
+        lost |= _grazing(depth, focal_length, sensor.grazing_limit)
+        lost |= _edge_dropouts(depth, sensor, scale, generator)
+        product = np.float32(sensor.focal_length * sensor.baseline)
+        noise = _window_noise(moved.shape, sensor.noise_window * scale, generator)
+        disparity = product / moved
+        disparity += np.float32(sensor.disparity_noise) * noise
+    disparity /= np.float32(sensor.disparity_step)
+    steps = np.maximum(np.rint(disparity, out=disparity), 1)
     measured = np.rint(product / (sensor.disparity_step * sensor.unit) / steps) * sensor.unit
-    return np.where((depth > 0) & (moved > 0) & ~lost, measured, 0).astype(np.float32)
+    lost |= (depth <= 0) | (moved <= 0)
+    measured[lost] = 0
+    return np.asarray(measured, np.float32)
 
 
 def _window_noise(
@@ -166,6 +168,14 @@ def _window_noise(
     return np.asarray(summed[reach:-reach, reach:-reach], np.float32)
 
 
+@functools.lru_cache(16)
+def _pixels(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(2, H, W), every pixel's row and column. Read-only."""
+    pixels = np.indices(shape, dtype=np.float32)
+    pixels.setflags(write=False)
+    return pixels
+
+
 def _wander(
     depth: NDArray[np.float32],
     sensor: StructuredLight,
@@ -176,7 +186,7 @@ def _wander(
 
     Off edges that is noise which grows with the slope.
     """
-    rows, columns = np.indices(depth.shape, dtype=np.float32)
+    rows, columns = _pixels(depth.shape)
     width = sensor.edge_window * scale
     across, down = (
         np.float32(amount * scale) * _window_noise(depth.shape, width, generator)
@@ -202,22 +212,19 @@ def _shadow(
 
     Along a row, what the projector sees keeps its order.
     """
-    with np.errstate(divide="ignore"):
-        projected = (
-            np.arange(depth.shape[1], dtype=np.float32)
-            - np.float32(focal_length * sensor.baseline) / depth
-        )
-    projected = np.where(depth > 0, projected, np.inf)
+    columns = np.arange(depth.shape[1], dtype=np.float32)
+    projected = columns - np.float32(focal_length * sensor.baseline) / depth
+    nothing = depth <= 0
+    projected[nothing] = np.inf
     nearest_right = np.minimum.accumulate(projected[:, ::-1], axis=1)[:, ::-1]
     shadow = np.zeros(depth.shape, dtype=np.uint8)
     shadow[:, :-1] = projected[:, :-1] > nearest_right[:, 1:]
     behind, before = (round(width * scale) for width in sensor.shadow_fill)
     kernel = np.ones((1, before + behind + 1), np.uint8)
     left = cv2.erode(shadow, kernel, anchor=(behind, 0))
-    caster = cv2.erode(
-        np.where(depth > 0, depth, np.inf), np.ones((1, before + 1), np.uint8), anchor=(0, 0)
-    )
-    return left > 0, np.where((shadow > 0) & (depth > 0), caster, depth)
+    solid = np.where(nothing, np.float32(np.inf), depth)
+    caster = cv2.erode(solid, np.ones((1, before + 1), np.uint8), anchor=(0, 0))
+    return left > 0, np.where((shadow > 0) & ~nothing, caster, depth)
 
 
 def _grazing(depth: NDArray[np.float32], focal_length: float, limit: float) -> NDArray[np.bool_]:
@@ -226,16 +233,18 @@ def _grazing(depth: NDArray[np.float32], focal_length: float, limit: float) -> N
     Of the slopes to either side the gentler one counts: a step between two surfaces is an edge, not
     a grazing surface.
     """
-    squares = np.zeros(depth.shape, np.float32)
-    for axis in (0, 1):
-        step = np.abs(np.diff(depth, axis=axis))
-        first = np.take(step, [0], axis=axis)
-        last = np.take(step, [-1], axis=axis)
-        before = np.concatenate([first, step], axis=axis)
-        after = np.concatenate([step, last], axis=axis)
-        squares += np.minimum(before, after) ** 2
+    down = _gentler(np.abs(depth[1:] - depth[:-1]))
+    across = _gentler(np.abs(depth[:, 1:] - depth[:, :-1]).T).T
     steepest = np.float32(np.tan(np.radians(limit)) / focal_length)
-    return np.asarray(squares > (steepest * depth) ** 2)
+    return np.asarray(down * down + across * across > (steepest * depth) ** 2)
+
+
+def _gentler(step: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W), the smaller step beside each pixel, of the (H - 1, W) between them."""
+    gentler = np.empty((len(step) + 1, step.shape[1]), np.float32)
+    gentler[0], gentler[-1] = step[0], step[-1]
+    np.minimum(step[:-1], step[1:], out=gentler[1:-1])
+    return gentler
 
 
 def _edge_dropouts(
@@ -248,6 +257,12 @@ def _edge_dropouts(
     bend = np.abs(cv2.Laplacian(depth, cv2.CV_32F))
     reach = max(round(sensor.edge_reach * scale), 0)
     edge = cv2.dilate((bend > sensor.edge_step).astype(np.uint8), np.ones((2 * reach + 1,) * 2))
-    threshold = NormalDist().inv_cdf(1 - sensor.edge_dropout) if sensor.edge_dropout else np.inf
+    threshold = _exceeded_by(sensor.edge_dropout)
     patches = _window_noise(depth.shape, sensor.dropout_size * scale, generator)
     return np.asarray((edge > 0) & (patches > threshold))
+
+
+@functools.lru_cache(16)
+def _exceeded_by(share: float) -> float:
+    """What this share of normal numbers is greater than."""
+    return NormalDist().inv_cdf(1 - share) if share else np.inf
