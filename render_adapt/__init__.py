@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from render_adapt._coupling import adapt_crops
     from render_adapt._exceptions import DatasetError, WorkerError
     from render_adapt._existing.adapt import adapt_dataset
-    from render_adapt._existing.settings import AdaptConfig, AdaptSummary
+    from render_adapt._existing.crop import crop_dataset
+    from render_adapt._existing.settings import (
+        AdaptConfig,
+        AdaptSummary,
+        CropConfig,
+        CropSummary,
+    )
     from render_adapt._fidelity.calibrate import calibrate_adapter
     from render_adapt._fidelity.calibration import Calibration, read_calibration
     from render_adapt._fidelity.faithful import Decisions, FaithfulCrops, adapt_faithfully
@@ -62,7 +68,9 @@ __all__ = [
     "BadFile",
     "BopImage",
     "Calibration",
+    "CropConfig",
     "CropReader",
+    "CropSummary",
     "CropTargetConfig",
     "CropTargetSummary",
     "Dataset",
@@ -103,6 +111,7 @@ __all__ = [
     "box_corners",
     "calibrate_adapter",
     "coco_annotation",
+    "crop_dataset",
     "crop_target",
     "decode_mask",
     "encode_mask",
@@ -131,9 +140,11 @@ _WHERE = {
     "BadFile": "_verify.shards",
     "BopImage": "_formats.image",
     "Calibration": "_fidelity.calibration",
+    "CropConfig": "_existing.settings",
     "CropReader": "_formats.crop_reader",
     "CropTargetConfig": "_target_crops.settings",
     "CropTargetSummary": "_target_crops.settings",
+    "CropSummary": "_existing.settings",
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
     "Decisions": "_fidelity.faithful",
@@ -169,6 +180,7 @@ _WHERE = {
     "calibrate_adapter": "_fidelity.calibrate",
     "coco_annotation": "_formats.coco",
     "crop_target": "_target_crops.run",
+    "crop_dataset": "_existing.crop",
     "decode_mask": "_formats.coco",
     "encode_mask": "_formats.coco",
     "find_target": "_train",

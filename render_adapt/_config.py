@@ -207,7 +207,7 @@ class RunConfig:
         check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", place_of(self.out))
-        object.__setattr__(self, "format", _formats(self.format))
+        object.__setattr__(self, "format", chosen_formats(self.format))
         if not isinstance(self.randomize, Randomization):
             # Read once, here: workers that start later must not see another file.
             object.__setattr__(self, "randomize", read_randomization(self.randomize))
@@ -365,7 +365,7 @@ def _sides(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _formats(texts: tuple[str, ...]) -> tuple[str, ...]:
+def chosen_formats(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The formats that are asked for, each once and in the order of `formats()`."""
     names, all_formats = split_names(texts), formats()
     if not names or not set(names) <= all_formats.keys():

@@ -169,9 +169,9 @@ def test_a_piece_that_was_cut_short_is_made_again(theirs: Path, ours: Path, tmp_
 
     def stop(done: int, total: int) -> None:
         if done == 0:
-            raise InterruptedError
+            raise KeyboardInterrupt
 
-    with pytest.raises(InterruptedError):
+    with pytest.raises(KeyboardInterrupt):
         adapt_dataset(theirs, AdaptConfig(out=out, workers=1), stop)
     leftover = out / ".adapting/train_pbr-000000/rgb/000001.png"
     leftover.parent.mkdir(parents=True)
@@ -237,6 +237,8 @@ def test_real_frames_are_taken_as_they_are(data_dir: Path, tmp_path: Path) -> No
     summary = adapt(tmp_path / "lmo", tmp_path / "out", models=data_dir / "linemod/models")
     assert summary.images == 2
     assert summary.objects > 10
+    assert {"can", "driller"} <= set(summary.unknown)
+    assert {"ape", "cat", "duck"}.isdisjoint(summary.unknown)
     assert verify(tmp_path / "out").bad == ()
 
 
@@ -285,6 +287,11 @@ def _write_json(path: Path, change: Callable[[Any], object]) -> None:
 SCENE = "train_pbr/000007"
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no scenes": (lambda d: shutil.rmtree(d / "train_pbr"), "holds no BOP scenes"),
+    "tar files": (
+        lambda d: (shutil.rmtree(d / "train_pbr"), (d / "train_pbr").mkdir(),
+                   (d / "train_pbr/shard-000000.tar").touch()),
+        "is a webdataset, and only scene-wise datasets are taken",
+    ),
     "no models": (lambda d: shutil.rmtree(d / "models"), "has no models/.*`models`"),
     "no pictures": (lambda d: shutil.rmtree(d / SCENE / "rgb"), "has no pictures in rgb/"),
     "no poses": (lambda d: (d / SCENE / "scene_gt.json").unlink(), "scene_gt.json cannot be read"),

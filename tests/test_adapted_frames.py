@@ -167,6 +167,18 @@ def test_objects_that_stay_unfaithful_are_left_as_rendered() -> None:
     assert done.redrawn == (attempt > 0).any(axis=1).sum() > 0
 
 
+def test_objects_that_take_no_end_of_windows_are_left_as_rendered() -> None:
+    frames = rendered(2)
+    adapter = Spy(window_mm=3.0)
+    done = adapted(frames, adapter)
+    assert adapter.crops == []
+    assert done.others is not None
+    assert (done.attempt == -1).all()
+    assert (done.others.attempt == -1).all()
+    assert np.isnan(done.scores.fidelity).all()
+    np.testing.assert_array_equal(done.crops.rgb, frames.rgb)
+
+
 @pytest.mark.parametrize("keeps_background", [True, False])
 def test_adapters_that_keep_backgrounds_are_shown_them_and_exact_depth(
     keeps_background: bool,

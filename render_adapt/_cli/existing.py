@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from render_adapt._cli.bars import CropsBar, output
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
-from render_adapt._existing.settings import AdaptConfig, AdaptSummary
+from render_adapt._existing.settings import AdaptConfig, AdaptSummary, CropConfig
 
 
 def adapt(dataset: Path, /, *, config: Annotated[AdaptConfig, Parameter(name="*")]) -> None:
@@ -30,6 +30,32 @@ def adapt(dataset: Path, /, *, config: Annotated[AdaptConfig, Parameter(name="*"
     _print_summary(summary)
 
 
+def crop(dataset: Path, /, *, config: Annotated[CropConfig, Parameter(name="*")]) -> None:
+    """Cut LineMod crops, one around each object, out of a BOP dataset's frames, with their labels.
+
+    The same command continues.
+
+    Parameters
+    ----------
+    dataset
+        Folder with the dataset's splits, or one of them (scenes as in train_pbr/000000).
+    """
+    from render_adapt._existing.crop import crop_dataset
+
+    with saying_when_interrupted(lambda: CONTINUES), CropsBar() as show:
+        summary = crop_dataset(dataset, config, show)
+    counts = ", ".join(f"{name} {count}" for name, count in summary.by_object.items())
+    output.print(f"{summary.crops} crops: {counts}", soft_wrap=True)
+    output.print(
+        f"without a crop: {summary.beyond} objects whose window reaches over the frame's border, "
+        f"{summary.hidden} that are hidden",
+        soft_wrap=True,
+    )
+    output.print(f"dataset: {summary.folder}", soft_wrap=True)
+    output.print(f"picture: {summary.contact_sheet}", soft_wrap=True)
+    output.print(f"sha256: {summary.sha256}", style="dim")
+
+
 def _print_summary(summary: AdaptSummary) -> None:
     if summary.images_made:
         rate = summary.images_made / summary.seconds
@@ -45,5 +71,11 @@ def _print_summary(summary: AdaptSummary) -> None:
     )
     if math.isfinite(summary.fidelity):
         output.print(f"label fidelity: {summary.fidelity:.2g} in the median")
+    if summary.unknown:
+        output.print(
+            f"note: the adapter did not learn from {', '.join(summary.unknown)}: look at what it "
+            "made of them",
+            soft_wrap=True,
+        )
     output.print(f"dataset: {summary.folder}", soft_wrap=True)
     output.print(f"sha256: {summary.sha256}", style="dim")

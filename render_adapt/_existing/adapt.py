@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from adapter import load_adapter
+from adapter import Adapter, load_adapter
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._existing.folder import (
@@ -24,6 +24,7 @@ from render_adapt._existing.folder import (
     PROVENANCE,
     AdaptedFolder,
     put_file,
+    refuse_overlap,
 )
 from render_adapt._existing.frames import dataset_models, models_hashes
 from render_adapt._existing.pieces import Piece, PieceMaker, PieceRecord, pieces_of, read_record
@@ -60,10 +61,11 @@ def adapt_dataset(
         RenderAdaptError: one sentence that says why; nothing half-written counts as finished.
     """
     started = time.perf_counter()
-    _refuse_overlap(dataset, config.out)
+    refuse_overlap(dataset, config.out)
     scenes = read_scenes(dataset)
     models = dataset_models(dataset, scenes, config.models, config.units)
-    description = _describe(dataset, scenes, models, config)
+    adapter = load_adapter(config.adapter, threads=1)
+    description = _describe(dataset, scenes, models, config, adapter)
     folder = AdaptedFolder(config.out)
     with contextlib.closing(folder):
         folder.begin(description)
@@ -73,7 +75,10 @@ def adapt_dataset(
         with writing(config.out, CONTINUE):
             shared = list(_copy_shared(dataset, config.out))
             sha256 = folder.finish(scenes, shared)
-    return _summary(config.out, scenes, made, time.perf_counter() - started, sha256)
+    learnt = adapter.info.class_names
+    unknown = tuple(model.name for model in models if learnt and model.name not in learnt)
+    seconds = time.perf_counter() - started
+    return _summary(config.out, scenes, made, unknown, seconds, sha256)
 
 
 @dataclass(frozen=True)
@@ -153,19 +158,14 @@ def iter_none() -> Iterator[int]:
     yield from ()
 
 
-def _refuse_overlap(dataset: Path, out: Path) -> None:
-    one, other = dataset.resolve(), out.resolve()
-    if one.is_relative_to(other) or other.is_relative_to(one):
-        raise DatasetError(
-            f"{out} and {dataset} lie in each other: give `out` a folder beside the dataset"
-        )
-
-
 def _describe(
-    dataset: Path, scenes: Sequence[SourceScene], models: Sequence[CadModel], config: AdaptConfig
+    dataset: Path,
+    scenes: Sequence[SourceScene],
+    models: Sequence[CadModel],
+    config: AdaptConfig,
+    adapter: Adapter,
 ) -> dict[str, Any]:
     """What decides the bytes, as JSON has it."""
-    adapter = load_adapter(config.adapter, threads=1)
     calibration = make_judge(config.adapter, adapter).calibration
     decisive = {
         "adapter": dict(adapter.info.sha256),
@@ -198,25 +198,30 @@ def _describe(
 
 def _carried_over(scene: SourceScene) -> Iterator[Path]:
     """A scene's files but for its pictures."""
-    for item in sorted(scene.path.iterdir()):
-        if item.name.startswith(".") or item.name in (*_ADAPTED, PROVENANCE):
-            continue
-        if item.is_dir():
-            yield from sorted(f for f in item.iterdir() if not f.name.startswith("."))
-        else:
-            yield item
+    for file in _files_below(scene.path):
+        if file.relative_to(scene.path).parts[0] not in (*_ADAPTED, PROVENANCE):
+            yield file
 
 
 def _copy_shared(dataset: Path, out: Path) -> Iterator[str]:
     """Copy what is of no scene; the names of the files."""
     files = [file for pattern in _SHARED for file in sorted(dataset.glob(pattern))]
     for folder in sorted(dataset.glob("models*")):
-        if folder.is_dir():
-            files += sorted(f for f in folder.iterdir() if not f.name.startswith("."))
+        files += _files_below(folder)
     for file in files:
         name = file.relative_to(dataset).as_posix()
         put_file(out / name, _content(file, dataset))
         yield name
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Files in a folder and in those below it, but for hidden ones."""
+    files = (file for file in folder.rglob("*") if not file.is_dir())
+    return sorted(
+        file
+        for file in files
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 def _content(file: Path, inside: Path) -> bytes:
@@ -227,7 +232,12 @@ def _content(file: Path, inside: Path) -> bytes:
 
 
 def _summary(
-    out: Path, scenes: Sequence[SourceScene], made: int, seconds: float, sha256: str
+    out: Path,
+    scenes: Sequence[SourceScene],
+    made: int,
+    unknown: tuple[str, ...],
+    seconds: float,
+    sha256: str,
 ) -> AdaptSummary:
     """From what the scenes say of themselves."""
     objects = []
@@ -245,6 +255,7 @@ def _summary(
         left=int((attempts < 0).sum()),
         redrawn=int((attempts > 0).sum()),
         fidelity=float(np.median(known)) if known else float("nan"),
+        unknown=unknown,
         seconds=seconds,
         sha256=sha256,
     )

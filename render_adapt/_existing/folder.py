@@ -204,3 +204,16 @@ def put_file(path: Path, content: bytes) -> str:
     path.unlink(missing_ok=True)
     create_file(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def refuse_overlap(dataset: Path, out: Path) -> None:
+    """Refuse to write into what is read.
+
+    Raises:
+        DatasetError: one folder lies in the other.
+    """
+    one, other = dataset.resolve(), out.resolve()
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        raise DatasetError(
+            f"{out} and {dataset} lie in each other: give `out` a folder beside the dataset"
+        )

@@ -33,6 +33,8 @@ class PosedObject:
     """(3, 3), the rotation nearest to `cam_R_m2c`."""
     translation: NDArray[np.float64]
     """(3,), `cam_t_m2c`, millimetres."""
+    visib_fract: float | None
+    """Of `scene_gt_info.json`; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ def read_scenes(dataset: Path) -> list[SourceScene]:
         raise DatasetError(f"{dataset} cannot be read: {error.strerror}") from None
     if (dataset / "scene_camera.json").exists():
         raise DatasetError(f"{dataset} is one scene: give the folder that it is in")
+    if not names and (any(dataset.glob("*.tar")) or any(dataset.glob("*/*.tar"))):
+        raise DatasetError(
+            f"{dataset} is a webdataset, and only scene-wise datasets are taken: unpack its tar "
+            "files into scenes as in train_pbr/000000"
+        )
     if not names:
         raise DatasetError(
             f"{dataset} holds no BOP scenes: give a folder with scenes as in train_pbr/000000, "
@@ -115,6 +122,8 @@ def _scene_names(dataset: Path) -> Iterator[str]:
 def _read_scene(dataset: Path, name: str) -> SourceScene:
     folder = dataset / name
     cameras, truths = (_read_json(dataset, folder / f"scene_{k}.json") for k in ("camera", "gt"))
+    info_file = folder / "scene_gt_info.json"
+    infos = _read_json(dataset, info_file) if info_file.exists() else {}
     pictures = _by_number(folder, "rgb")
     if not pictures:
         raise DatasetError(f"{folder} has no pictures in rgb/: only colour pictures can be adapted")
@@ -128,7 +137,11 @@ def _read_scene(dataset: Path, name: str) -> SourceScene:
                 "or complete these files"
             )
         camera, scale, centre = _read_camera(folder, key, cameras[key])
-        objects = tuple(_read_object(folder, key, entry) for entry in truths[key])
+        shares = _read_shares(folder, key, infos.get(key), len(truths[key]))
+        objects = tuple(
+            _read_object(folder, key, entry, share)
+            for entry, share in zip(truths[key], shares, strict=True)
+        )
         images.append(SceneImage(number, file, depth.get(number), camera, centre, scale, objects))
     return SourceScene(dataset, name, tuple(images), (folder / "mask_visib").is_dir())
 
@@ -184,7 +197,19 @@ def _read_camera(folder: Path, key: str, entry: Any) -> tuple[NDArray[np.float64
     return matrix, scale[0], float(centre)
 
 
-def _read_object(folder: Path, key: str, entry: Any) -> PosedObject:
+def _read_shares(folder: Path, key: str, entry: Any, count: int) -> list[float | None]:
+    """How much is seen of each of an image's objects; None where nothing says so."""
+    if entry is None:
+        return [None] * count
+    infos = entry if isinstance(entry, list) else []
+    shares = [info.get("visib_fract") for info in infos if isinstance(info, dict)]
+    values = numbers_of(shares, count, most=1e3)
+    if values is None:
+        raise _malformed(folder / "scene_gt_info.json", key)
+    return [*values]
+
+
+def _read_object(folder: Path, key: str, entry: Any, share: float | None) -> PosedObject:
     fields = entry if isinstance(entry, dict) else {}
     turn = numbers_of(fields.get("cam_R_m2c"), 9, most=2.0)
     place = numbers_of(fields.get("cam_t_m2c"), 3, most=_LARGEST)
@@ -196,7 +221,7 @@ def _read_object(folder: Path, key: str, entry: Any) -> PosedObject:
     if not math.isfinite(off) or off > _TURN_ROUNDING or np.linalg.det(rotation) < 0:
         raise _malformed(folder / "scene_gt.json", key)
     left, _, right = np.linalg.svd(rotation)
-    return PosedObject(number, left @ right, np.array(place))
+    return PosedObject(number, left @ right, np.array(place), share)
 
 
 def _malformed(file: Path, key: str) -> DatasetError:

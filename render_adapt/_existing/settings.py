@@ -1,13 +1,20 @@
-"""What `adapt` is asked to do, and what it did."""
+"""What `adapt` and `crop` are asked to do, and what they did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from checked_settings import AtLeast, Between, check
-from render_adapt._config import MOST_REDRAWS, Units, available_cores
+from render_adapt._config import (
+    MOST_REDRAWS,
+    WINDOW,
+    Size,
+    Units,
+    available_cores,
+    chosen_formats,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,57 @@ class AdaptSummary:
     """Adapted with another noise vector than their first."""
     fidelity: float
     """In the median; NaN where none was judged."""
+    unknown: tuple[str, ...]
+    """Objects that the adapter did not learn from, where it says what it learnt from."""
     seconds: float
+    sha256: str
+    """Of the whole dataset: that of `dataset.sha256`."""
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """How crops are cut out of a dataset's frames, and where to.
+
+    Raises:
+        SettingError: a value is out of range.
+    """
+
+    out: Path
+    """Folder of the dataset of crops; what was stopped continues there."""
+    models: Path | None = None
+    """The dataset's meshes, a BOP models folder, where they are not in its own models/."""
+    units: Units | None = None
+    """Unit of the mesh files, where it is not millimetres."""
+    size: Size = 64
+    """Side of a crop, pixels."""
+    window: Annotated[float, Between(1, 1e5, "mm")] = WINDOW
+    """Side of the square that a crop shows at its object's distance, millimetres."""
+    centre: Literal["mean", "box", "origin"] = "mean"
+    """What of the object is in the middle of a crop: the mean of its mesh's vertices, as in
+    LINEMOD's crops, the centre of its bounding box, or the origin of its coordinates."""
+    min_visible: Annotated[float, Between(0, 1)] = 0.1
+    """The least share of an object that is seen, 0 to 1; others have no crop."""
+    format: tuple[str, ...] = ("bop",)
+    """What to write: bop, bop-webdataset, or both with a comma between them."""
+
+    def __post_init__(self) -> None:
+        check(self)
+        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "format", chosen_formats(self.format))
+
+
+@dataclass(frozen=True)
+class CropSummary:
+    """What was cut."""
+
+    folder: Path
+    crops: int
+    """In the dataset."""
+    by_object: dict[str, int]
+    beyond: int
+    """Objects without a crop: their window reaches over the frame's border."""
+    hidden: int
+    """Objects without a crop: too little of them is seen."""
+    contact_sheet: Path
     sha256: str
     """Of the whole dataset: that of `dataset.sha256`."""

@@ -63,6 +63,8 @@ def adapt_frames(
     info, seen = adapter.info, seen_masks(frames)
     centre: Centre = "box" if info.cut is None else info.cut.centre
     windows = find_windows(frames, seen, models, info.window_mm, centre)
+    if not len(windows):
+        return _decided(frames, seen.shape[1], windows, FaithfulCrops.of_renders(frames[:0]))
     crops = cut_windows(frames, seen, windows, info.size, keeps_background=info.keeps_background)
     others = (frames.plans.others.object_index >= 0).cumsum(axis=1)
     places = np.concatenate([np.zeros((len(frames), 1), np.int64), others], axis=1)

@@ -18,6 +18,8 @@ _Value = TypeVar("_Value", np.float32, np.bool_)
 _LARGEST = 4
 """Frame sides: a window that is larger, around an object that nearly touches the camera, is left
 out."""
+_MOST = 64
+"""Windows for an object: one that is larger than these is left out."""
 _MARGIN = 8
 """Where a window is one of several, one such part of its side is left around the object."""
 
@@ -83,7 +85,9 @@ def find_windows(
     if centre == "visible":
         middle = np.array([_middle_of(seen[key]) for key in zip(row, number, strict=True)])
         middle = middle.reshape(-1, 2)
+    needed = [_needed(seen[tuple(key)], int(s)) for *key, s in zip(row, number, side, strict=True)]
     usable = (place[:, 2] > 0) & (side <= _LARGEST * max(plans.width, plans.height))
+    usable &= np.array(needed, np.int64) <= _MOST
     rows = np.flatnonzero(usable & (np.abs(middle) < 1e6).all(axis=1))
     corner = np.rint(middle[rows]).astype(np.int64) - side[rows, None] // 2
     return Windows(row[rows], number[rows], corner, side[rows], depth[rows])
@@ -247,6 +251,12 @@ def _around(
         corners.append(np.array([left, top], np.int64))
         _within(rest, corners[-1], side)[:] = False
     return corners
+
+
+def _needed(mask: NDArray[np.bool_], side: int) -> int:
+    """About how many windows of a side cover a mask."""
+    spans = [np.ptp(np.flatnonzero(mask.any(axis=axis))) for axis in (0, 1)]
+    return int((1 + spans[0] // side) * (1 + spans[1] // side))
 
 
 def _within(mask: NDArray[np.bool_], corner: NDArray[np.int64], side: int) -> NDArray[np.bool_]:

@@ -66,7 +66,8 @@ class LabelRules:
     sensor_limit: float
     """Millimetres at 1 m, 0 without a depth sensor; it grows with z squared."""
     board: bool
-    """A board may hide what no object hides."""
+    """A board, or what stands in the frame that a crop was cut from, may hide what no object of the
+    crop hides."""
     shape: tuple[int, int]
     """Height and width of the crops, pixels."""
     centre: Centre = "box"
@@ -93,7 +94,7 @@ class LabelRules:
             exact_depth=not adapted and sensor == "exact",
             adapter_limit=plan["window"] / 2 if adapted else 0.0,
             sensor_limit=sensor_limit.get(sensor, 5 * randomization["depth_noise"][1]),
-            board="board" in randomization["background"],
+            board=any(kind in randomization["background"] for kind in ("board", "frame")),
             shape=(plan.get("height") or plan["size"], plan.get("width") or plan["size"]),
             centre=_centre_of(plan),
             pixel_centre=read_pixel_centre(manifest["conventions"]),

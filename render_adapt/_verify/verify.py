@@ -203,11 +203,12 @@ def repair(
         refuse_changed_manifest(dataset.folder)
         manifest = read_manifest(dataset.folder)
         models = own_models(dataset.folder, manifest)
-    if "alignment" in manifest:
-        raise DatasetError(
-            f"{place} was made by render-adapt align, from crops that are not in it: delete the "
-            "files that are bad and give that command again"
-        )
+    for key, source in (("alignment", "align, from crops"), ("cut", "crop, from frames")):
+        if key in manifest:
+            raise DatasetError(
+                f"{place} was made by render-adapt {source} that are not in it: delete the files "
+                "that are bad and give that command again"
+            )
     changes = {"workers": workers, "adapter": adapter}
     changed = {name: value for name, value in changes.items() if value is not None}
     config = where_files_are(config_of(manifest, place, **changed), place)
