@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from render_adapt._fidelity.calibration import Calibration, read_calibration
     from render_adapt._fidelity.faithful import Decisions, FaithfulCrops, adapt_faithfully
     from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
+    from render_adapt._fit.run import fit
+    from render_adapt._fit.settings import FitConfig, FitSummary, Likeness
     from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
     from render_adapt._formats.crop_reader import CropReader
     from render_adapt._formats.format import Format
@@ -80,11 +82,14 @@ __all__ = [
     "FaithfulCrops",
     "FakeShardWriter",
     "FidelityScores",
+    "FitConfig",
+    "FitSummary",
     "Format",
     "FoundTarget",
     "InstanceLabel",
     "Judge",
     "LabelledCrop",
+    "Likeness",
     "MissingDependency",
     "PreparedShard",
     "ProcessExecutor",
@@ -116,6 +121,7 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "find_target",
+    "fit",
     "formats",
     "generate",
     "label_crops",
@@ -152,11 +158,14 @@ _WHERE = {
     "FaithfulCrops": "_fidelity.faithful",
     "FakeShardWriter": "_formats.shard_writer",
     "FidelityScores": "_fidelity.judge",
+    "FitConfig": "_fit.settings",
+    "FitSummary": "_fit.settings",
     "Format": "_formats.format",
     "FoundTarget": "_train",
     "InstanceLabel": "_formats.labels",
     "Judge": "_fidelity.judge",
     "LabelledCrop": "_formats.labelled_crop",
+    "Likeness": "_fit.settings",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
     "RayExecutor": "_runs.ray_executor",
@@ -184,6 +193,7 @@ _WHERE = {
     "decode_mask": "_formats.coco",
     "encode_mask": "_formats.coco",
     "find_target": "_train",
+    "fit": "_fit.run",
     "formats": "_formats.registry",
     "generate": "_runs.pipeline",
     "label_crops": "_formats.labels",

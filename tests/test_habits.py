@@ -73,6 +73,7 @@ INSIDE = {
     "test_cuda.py": "trainings' steps on a GPU, without a synchronisation",
     "test_fidelity.py": "the judge's faults, one by one",
     "test_fidelity_parts.py": "what the judge compares, by hand",
+    "test_fit.py": "what makes a run's dataset one that might be aligned",
     "test_fuzz_gltf.py": "any accessor of glTF, alone",
     "test_fuzz_settings.py": "files that other checks would refuse before their reader sees them",
     "test_judge_training.py": "how the judge was trained: it comes with the package",

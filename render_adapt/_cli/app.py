@@ -1,4 +1,4 @@
-"""The command line: `render-adapt`, and its commands `verify`, `train`, `align`,
+"""The command line: `render-adapt`, and its commands `verify`, `train`, `align`, `fit`,
 `crop-target`, `adapt`, `crop`, `models`, `adapters`, `presets`, `reproduce` and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it; 2 the command line is
@@ -28,6 +28,7 @@ from render_adapt._cli.align import align
 from render_adapt._cli.bars import CropsBar, errors, output, steps_bar
 from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.existing import adapt, crop
+from render_adapt._cli.fit import fit
 from render_adapt._cli.mistakes import sentence
 from render_adapt._cli.presets import presets_app
 from render_adapt._cli.reproduce import reproduce
@@ -70,6 +71,7 @@ app.command(adapt)
 app.command(adapters_app)
 app.command(presets_app)
 app.command(align)
+app.command(fit)
 app.command(crop_target)
 app.command(crop)
 app.command(reproduce)
