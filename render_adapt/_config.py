@@ -118,7 +118,9 @@ class RunConfig:
     (docs/scale_out.md); a run that was stopped continues there."""
     format: tuple[str, ...] = ("bop",)
     """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
-    file in its place; or both, as in bop,bop-webdataset."""
+    file in its place; or both, as in bop,bop-webdataset. Beside them, or alone, `coco`, `yolo`,
+    `yolo-pose`, `bop-targets`, `huggingface`, `dope` and `linemod-preprocessed`
+    (docs/datasets.md)."""
     rgb: RgbKind = "png"
     """What colour pictures are written as: png, or jpg (quality 95), which many readers of BOP's
     datasets look for (docs/datasets.md). Depth and masks are PNG."""
@@ -238,6 +240,17 @@ class RunConfig:
                 "`precision` is what an adapter computes in, and there is none: leave it out, or "
                 "leave out `adapter` none"
             )
+        for name in self.format:
+            if formats()[name].reads_shards and isinstance(self.out, StoreAddress):
+                raise SettingError(
+                    f"`format` {name} is made of scenes that have been written, and an object "
+                    "store takes them away: give `out` a folder, and copy that there"
+                )
+            if formats()[name].of_one_camera and planner.what != "frame":
+                raise SettingError(
+                    f"`format` {name} is of whole frames by one camera, and crops have a K each: "
+                    "give `frames` too, as in `frames` 640x480"
+                )
         defaults = {field.name: field.default for field in fields(self)}
         if self.camera is not None and planner.what == "crop" and self.cut_from is None:
             raise SettingError("`camera` is for `frames` or `cut_from`: give one of them too")
@@ -371,6 +384,12 @@ def chosen_formats(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not names or not set(names) <= all_formats.keys():
         rule = f"{alternatives(all_formats)}, or several with commas between them"
         raise WrongValue("format", ",".join(names), rule)
+    for name in names:
+        needed = all_formats[name].needs
+        if needed is not None and needed not in names:
+            raise SettingError(
+                f"`format` {name} is made of {needed}'s files: give `format` {needed},{name}"
+            )
     return tuple(name for name in all_formats if name in names)
 
 

@@ -28,6 +28,7 @@ from safe_files._write import (
     partials_of,
     remove_partials,
     write_file,
+    write_file_with,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "read_file",
     "remove_partials",
     "write_file",
+    "write_file_with",
 ]

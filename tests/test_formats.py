@@ -245,9 +245,11 @@ def test_the_order_in_which_formats_are_given_does_not_matter(given: tuple[str, 
     assert RunConfig(objects=("ape",), n=1, format=given).format == ("bop", "bop-webdataset")
 
 
-@pytest.mark.parametrize("given", [("coco",), ("bop,tfds",), (), ("",)])
+@pytest.mark.parametrize("given", [("tfrecord",), ("bop,tfds",), (), ("",)])
 def test_other_formats_are_refused(given: tuple[str, ...]) -> None:
-    with pytest.raises(SettingError, match=r"`format` is .* must be bop or bop-webdataset"):
+    with pytest.raises(
+        SettingError, match=r"`format` is .* must be bop, bop-webdataset, coco, .* or linemod"
+    ):
         RunConfig(objects=("ape",), n=1, format=given)
 
 

@@ -29,6 +29,8 @@ from safe_files import open_file, parse_json, write_file
 
 WEB_SPLIT = "train_web"
 KEY_TO_SHARD = "key_to_shard.json"
+_PLACES = (f"{WEB_SPLIT}/{KEY_TO_SHARD}", KEY_TO_SHARD)
+"""Beside the tar files, where bop_toolkit writes it, and above them, where GigaPose looks."""
 _COLOURS = ("rgb.png", "rgb.jpg")
 _OTHERS = ("depth.png", "camera.json", "gt.json", "gt_info.json", "mask.json", "mask_visib.json")
 """What a tar file holds of each crop: one of `_COLOURS`, as the run asked for, and these."""
@@ -96,13 +98,19 @@ class TarWriter(ShardWriter):
 
 
 def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:
-    """Write `key_to_shard.json`: in which tar file each crop is, by how many there are in each."""
+    """Write `key_to_shard.json`, twice: in which tar file each crop is.
+
+    Args:
+        out: the dataset's folder.
+        crops: how many each tar file has.
+    """
     lines = [
         f'  "{sample_key(shard, image)}": {shard}'
         for shard, count in crops.items()
         for image in range(count)
     ]
-    write_file(out / WEB_SPLIT / KEY_TO_SHARD, "{\n" + ",\n".join(lines) + "\n}\n")
+    for place in _PLACES:
+        write_file(out / place, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _member(name: str, content: bytes) -> bytes:
@@ -190,7 +198,7 @@ class BopWebdataset(Format):
     """BOP webdataset: a tar file for each shard."""
 
     name = "bop-webdataset"
-    shared = (f"{WEB_SPLIT}/{KEY_TO_SHARD}",)
+    shared = _PLACES
 
     def entry(self, shard: int) -> str:
         """Its tar file."""

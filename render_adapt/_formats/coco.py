@@ -48,7 +48,7 @@ def coco_annotation(
         "category_id": category_id,
         "iscrowd": 0,
         "area": int(visible.sum()),
-        "bbox": _box(whole),
+        "bbox": coco_box(whole),
         "segmentation": encode_mask(visible),
         "width": width,
         "height": height,
@@ -90,7 +90,8 @@ def decode_mask(encoded: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return values.reshape((height, width), order="F")
 
 
-def _box(mask: NDArray[np.bool_]) -> list[int]:
+def coco_box(mask: NDArray[np.bool_]) -> list[int]:
+    """x, y, width and height in pixels of the tight box around a mask that is not empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
     return [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1]

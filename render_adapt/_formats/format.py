@@ -20,17 +20,26 @@ class Format(abc.ABC):
     as the format is, that names an object of a class like this (docs/extending.md).
 
     Convention:
-        Whatever belongs to shard s is one file or one folder, `entry(s)`; what does not belong to
-        a shard is written by `finish`. A shard's number stands in the entry's own name, with six
-        digits.
+        Whatever belongs to shard s is one file or one folder, `entry(s)`, in a folder of the
+        dataset; what does not belong to a shard is written by `finish`. A shard's number stands in
+        the entry's own name, with six digits.
     """
 
     name: str
     """What `--format` calls it: letters, digits and dashes."""
+    needs: str | None = None
+    """Another format, without which it is not written: it is made of that one's files, or names
+    them."""
+    reads_shards: bool = False
+    """Whether `finish` reads what shards have written, which is not here where `out` is an object
+    store."""
+    of_one_camera: bool = False
+    """Whether all pictures must have one K, as whole frames have."""
 
     @abc.abstractmethod
-    def entry(self, shard: int) -> str:
-        """The name of a shard's file or folder, relative to the dataset, as `train/000003`."""
+    def entry(self, shard: int) -> str | None:
+        """The name of a shard's file or folder, relative to the dataset, as `train/000003`; None
+        where there is none."""
 
     @abc.abstractmethod
     def writer(
@@ -40,8 +49,8 @@ class Format(abc.ABC):
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
-    ) -> ShardWriter:
-        """What writes a shard.
+    ) -> ShardWriter | None:
+        """What writes a shard; None where it has no entry.
 
         Args:
             prepared: where it is written, with names as in the dataset; `entry`'s folder is there.
@@ -52,8 +61,9 @@ class Format(abc.ABC):
         """
 
     @abc.abstractmethod
-    def reader(self, dataset: Path) -> CropReader:
-        """What reads a dataset's crops again."""
+    def reader(self, dataset: Path) -> CropReader | None:
+        """What reads a dataset's crops again; None of a format that holds too little of them, of
+        which hashes alone are verified."""
 
     @abc.abstractmethod
     def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
@@ -77,8 +87,35 @@ class Format(abc.ABC):
         return []
 
     shared: tuple[str, ...] = ()
-    """What `finish` may write."""
+    """What `finish` may write: files, or folders of them."""
 
     def annotations(self, shard: int) -> str | None:
         """The name of a shard's COCO file, where it has one."""
         return None
+
+
+class DerivedFormat(Format):
+    """A format that is made of what another wrote, by `finish` alone, once all shards are there."""
+
+    def entry(self, shard: int) -> None:
+        """None."""
+        return None
+
+    def writer(
+        self,
+        prepared: PreparedShard,
+        shard: int,
+        models: Sequence[CadModel],
+        pixel_centre: float,
+        rgb: RgbKind,
+    ) -> None:
+        """None."""
+        return None
+
+    def reader(self, dataset: Path) -> None:
+        """None."""
+        return None
+
+    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+        """The first of its files, since none is of an image."""
+        return self.shared[0]

@@ -78,7 +78,7 @@ def bop_image(
     camera_matrix = crops.plans.camera_matrix[row]
     masks, masks_visib = zip(*(masks_of(crops, place) for place in places), strict=True)
     return BopImage(
-        rgb=_colours(crops.rgb[row], rgb),
+        rgb=colour_file(crops.rgb[row], rgb),
         depth=png(depth),
         camera={
             "cam_K": numbers(recounted(camera_matrix, INSIDE, pixel_centre)),
@@ -98,7 +98,7 @@ def numbers(values: NDArray[Any]) -> list[float]:
     return plain
 
 
-def _colours(rgb: NDArray[np.uint8], kind: RgbKind) -> bytes:
+def colour_file(rgb: NDArray[np.uint8], kind: RgbKind) -> bytes:
     """A PNG file, or a JPEG file whose colours are as fine as its light: crops are small."""
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if kind == "png":

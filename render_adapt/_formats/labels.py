@@ -132,6 +132,24 @@ def box_corners(plans: Plans, models: Sequence[CadModel]) -> NDArray[np.float64]
     return _project(corners, plans.rotation, plans.translation, plans.camera_matrix)
 
 
+def instance_corners(
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    camera_matrix: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(8, 2), as `box_corners`, of one object.
+
+    Args:
+        rotation, translation: (3, 3) and (3,), its pose.
+        bounds: (2, 3), the least and greatest x, y and z of its model.
+        camera_matrix: (3, 3).
+    """
+    corners = np.array(list(itertools.product(*bounds.T)))
+    projected = _project(corners, rotation[None], translation[None], camera_matrix[None])
+    return np.asarray(projected[0])
+
+
 def _all_places(plans: Plans) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(P,) twice: `Place.row` and `Place.number` of every object in every crop, crop by crop."""
     is_filled = (

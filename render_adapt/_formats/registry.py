@@ -11,13 +11,23 @@ from cad_models import CadModel
 from plug_ins import PlugIns
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.bop_scenes import BopScenes
+from render_adapt._formats.bop_targets import BopTargets
 from render_adapt._formats.bop_webdataset import BopWebdataset
+from render_adapt._formats.crop_reader import CropReader
+from render_adapt._formats.dope import Dope
 from render_adapt._formats.format import Format
+from render_adapt._formats.hugging_face import HuggingFace
 from render_adapt._formats.image import RgbKind
+from render_adapt._formats.linemod_preprocessed import LinemodPreprocessed
+from render_adapt._formats.merged_coco import MergedCoco
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.shard_writer import ShardWriter
+from render_adapt._formats.yolo import Yolo, YoloPose
 
-_SHIPPED: tuple[Format, ...] = (BopScenes(), BopWebdataset())
+_SHIPPED: tuple[Format, ...] = (
+    BopScenes(), BopWebdataset(), MergedCoco(), Yolo(), YoloPose(), BopTargets(), HuggingFace(),
+    Dope(), LinemodPreprocessed(),
+)  # fmt: skip
 
 
 @functools.cache
@@ -54,6 +64,22 @@ def formats_of(manifest: Mapping[str, Any], folder: Path) -> list[str]:
     return list(names)
 
 
+def reader_of(dataset: Path, names: Sequence[str]) -> tuple[Format, CropReader]:
+    """The first of these formats that crops are read of, and what reads a dataset's.
+
+    Raises:
+        DatasetError: none has.
+    """
+    for format_ in (formats()[name] for name in names):
+        reader = format_.reader(dataset)
+        if reader is not None:
+            return format_, reader
+    raise DatasetError(
+        f"{dataset} was written as {', '.join(names)}, which others read: crops are read of bop "
+        "or bop-webdataset, written beside it"
+    )
+
+
 def make_writers(
     names: Iterable[str],
     prepared: PreparedShard,
@@ -69,12 +95,15 @@ def make_writers(
         prepared: an empty one.
         shard, models, pixel_centre, rgb: the shard's number, and the run's.
     """
-    chosen_formats = [formats()[name] for name in names]
-    for format_ in chosen_formats:
-        (prepared.path / format_.entry(shard)).parent.mkdir(parents=True, exist_ok=True)
-    return [
-        format_.writer(prepared, shard, models, pixel_centre, rgb) for format_ in chosen_formats
-    ]
+    writers = []
+    for format_ in (formats()[name] for name in names):
+        entry = format_.entry(shard)
+        if entry is not None:
+            (prepared.path / entry).parent.mkdir(parents=True, exist_ok=True)
+        writer = format_.writer(prepared, shard, models, pixel_centre, rgb)
+        if writer is not None:
+            writers.append(writer)
+    return writers
 
 
 def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[int, int]) -> list[str]:

@@ -14,7 +14,7 @@ from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
-from render_adapt._formats.registry import formats, formats_of
+from render_adapt._formats.registry import formats_of, reader_of
 from render_adapt._readers.stored_copy import StoredCopy
 from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
 from render_adapt._stores.address import StoreAddress, place_of
@@ -63,8 +63,7 @@ class Dataset(Sequence[LabelledCrop]):
             raise DatasetError(f"{place} was not written as {format}, but as {', '.join(written)}")
         self.path = path
         """The dataset's folder, or where files are that were brought from its store."""
-        self._format = formats()[format or written[0]]
-        self._reader = self._format.reader(path)
+        self._format, self._reader = reader_of(path, [format] if format else written)
         if self._copy is not None:
             self._copy.bring_index(range(_shard_count(path, manifest)))
         self._files = _index_files(path, manifest)
@@ -96,7 +95,9 @@ class Dataset(Sequence[LabelledCrop]):
             DatasetError: one cannot be read there, or is not what was written.
         """
         if self._copy is not None:
-            self._copy.bring_entry(shard, self._format.entry(shard))
+            entry = self._format.entry(shard)
+            assert entry is not None, "what has a reader has something to read"
+            self._copy.bring_entry(shard, entry)
 
     @property
     def shards(self) -> list[int]:

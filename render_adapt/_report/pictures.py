@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.crop_reader import CropReader
-from render_adapt._formats.registry import formats, formats_of
+from render_adapt._formats.registry import formats_of, reader_of
 from render_adapt._report.index import ReportedDataset
 from render_adapt._runs.description import config_of
 from render_adapt._runs.manifest import MANIFEST
@@ -27,10 +27,9 @@ def open_crops(dataset: ReportedDataset) -> CropReader:
     """What reads a dataset's crops.
 
     Raises:
-        DatasetError: the manifest names no format of ours.
+        DatasetError: the manifest names no format of ours, or none that crops are read of.
     """
-    first, *_ = formats_of(dataset.manifest, dataset.folder)
-    return formats()[first].reader(dataset.folder)
+    return reader_of(dataset.folder, formats_of(dataset.manifest, dataset.folder))[1]
 
 
 def brought_background(dataset: ReportedDataset) -> str | None:

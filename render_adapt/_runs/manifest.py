@@ -348,7 +348,7 @@ def parts_of(shard: int) -> tuple[str, ...]:
         f"index/{shard:06d}.parquet",
         f"shards/{shard:06d}.json",
         f"shards/{shard:06d}.sha256",
-        *(format_.entry(shard) for format_ in formats().values()),
+        *filter(None, (format_.entry(shard) for format_ in formats().values())),
     )
 
 

@@ -189,6 +189,8 @@ class ShardChecker:
         for name in self._facts.formats if self._labels is not None else ():
             format_ = formats()[name]
             reader, coco = format_.reader(self._folder), format_.annotations(shard)
+            if reader is None:
+                continue
             annotations = None if coco is None else _read_annotations(self._folder, coco)
             for first in range(0, count, self._at_once):
                 images = range(first, min(first + self._at_once, count))
