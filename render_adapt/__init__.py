@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from render_adapt._readers.load import Dataset, load
     from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
     from render_adapt._report.page import write_report
+    from render_adapt._runs.estimate import Estimate, estimate
     from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
     from render_adapt._runs.pipeline import RunSummary, generate, make_only
     from render_adapt._runs.ray_executor import RayExecutor
@@ -78,6 +79,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "Decisions",
+    "Estimate",
     "Executor",
     "FaithfulCrops",
     "FakeShardWriter",
@@ -120,6 +122,7 @@ __all__ = [
     "crop_target",
     "decode_mask",
     "encode_mask",
+    "estimate",
     "find_target",
     "fit",
     "formats",
@@ -154,6 +157,7 @@ _WHERE = {
     "Dataset": "_readers.load",
     "DatasetError": "_exceptions",
     "Decisions": "_fidelity.faithful",
+    "Estimate": "_runs.estimate",
     "Executor": "_runs.executor",
     "FaithfulCrops": "_fidelity.faithful",
     "FakeShardWriter": "_formats.shard_writer",
@@ -192,6 +196,7 @@ _WHERE = {
     "crop_dataset": "_existing.crop",
     "decode_mask": "_formats.coco",
     "encode_mask": "_formats.coco",
+    "estimate": "_runs.estimate",
     "find_target": "_train",
     "fit": "_fit.run",
     "formats": "_formats.registry",

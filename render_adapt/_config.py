@@ -344,17 +344,8 @@ class RunConfig:
 
     @property
     def shards(self) -> int:
-        """Number of shards."""
+        """Number of shards, of a run that did not grow."""
         return -(-self.n // SHARD_SIZE)
-
-    def shard_range(self, shard: int) -> tuple[int, int]:
-        """First crop of a shard, and the first one after it."""
-        start = shard * SHARD_SIZE
-        return start, min(start + SHARD_SIZE, self.n)
-
-    def shard_of(self, index: int) -> int:
-        """The shard that a crop is in."""
-        return index // SHARD_SIZE
 
 
 def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,25 @@ def test_this_machine_is_found_as_it_is(
     assert findings["torch"] == Finding("training", "works", torch.__version__)
     assert (findings["CUDA"].mark == "works") == torch.cuda.is_available()
     assert code == 0
+
+
+def test_parts_are_looked_at_side_by_side(
+    engines: dict[str, EngineCheck],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each check of an engine waits until all are under way."""
+    all_under_way = threading.Barrier(len(ENGINES))
+
+    def check(name: str) -> EngineCheck:
+        all_under_way.wait(timeout=600)
+        return engines[name]
+
+    monkeypatch.setattr("render_adapt._cli.doctor.check_engine", check)
+    findings, _ = examine(capsys)
+    assert [findings[name].found for name in ENGINES] == [
+        f"{name} on something" for name in ENGINES
+    ]
 
 
 def test_what_is_broken_is_told_of(

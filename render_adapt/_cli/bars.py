@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +21,9 @@ from rich.progress import (
 output = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
+_SECONDS_A_LINE = 10.0
+"""Between two lines of progress in a log file."""
+
 
 def steps_bar() -> Progress:
     """A bar of training steps, or several."""
@@ -31,34 +34,56 @@ def steps_bar() -> Progress:
 
 
 class CropsBar:
-    """A progress bar of crops, with their rate."""
+    """A progress bar of crops, with their rate; in a log file a line every ten seconds.
 
-    def __init__(self) -> None:
-        self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
-            MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-            console=errors, transient=True,
-        )  # fmt: skip
-        self._task = self._progress.add_task("starting", total=None, rate="")
+    Args:
+        quiet: show nothing.
+        clock: seconds, from any moment on.
+    """
+
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bar = None if quiet or not errors.is_terminal else _crops_bar()
+        self._task = self._bar.add_task("starting", total=None, rate="") if self._bar else None
+        self._quiet, self._clock = quiet, clock
+        self._started = self._said = clock()
         self._at_start: int | None = None
 
     def __enter__(self) -> CropsBar:
-        self._progress.start()
+        if self._bar:
+            self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        if self._bar:
+            self._bar.stop()
 
     def __call__(self, crops_done: int, total: int) -> None:
         """Show that so many crops of all are done."""
         if self._at_start is None:
-            self._at_start = crops_done
-        elapsed = self._progress.tasks[0].elapsed or 0.0
+            self._at_start, self._said = crops_done, self._clock()
+        time_spent = self._clock() - self._started
         crops_made = crops_done - self._at_start
-        rate = f"{crops_made / elapsed:.0f} crops/s" if crops_made and elapsed else ""
-        self._progress.update(
-            self._task, description="crops", completed=crops_done, total=total, rate=rate
-        )
+        rate = crops_made / time_spent if crops_made and time_spent else 0.0
+        rate_text = f"{rate:.0f} crops/s" if rate else ""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task, description="crops", completed=crops_done, total=total, rate=rate_text
+            )
+        elif not self._quiet and crops_done < total and self._is_due():
+            self._said = self._clock()
+            left = f", {rate_text}, {(total - crops_done) / rate:.0f} s left" if rate else ""
+            errors.print(f"{crops_done} of {total} crops{left}", soft_wrap=True)
+
+    def _is_due(self) -> bool:
+        return self._clock() - self._said >= _SECONDS_A_LINE
+
+
+def _crops_bar() -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+        MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+        console=errors, transient=True,
+    )  # fmt: skip
 
 
 class ExperimentLines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -46,17 +47,20 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at one part after the other; each is tried in a process of its own.
+    """Look at all parts side by side; each is tried in a process of its own.
 
     Yields:
         The engines, then the runtimes of adapters and trainings.
     """
-    for name in ENGINES:
-        yield _examine_engine(name)
-    yield _examine_onnx_runtime()
-    torch, gpu = _examine_torch()
-    yield torch
-    yield gpu
+    with ThreadPoolExecutor(len(ENGINES) + 2) as threads:
+        # What takes longest first.
+        torch_and_gpu = threads.submit(_examine_torch)
+        engines = [threads.submit(_examine_engine, name) for name in ENGINES]
+        onnx_runtime = threads.submit(_examine_onnx_runtime)
+        for engine in engines:
+            yield engine.result()
+        yield onnx_runtime.result()
+        yield from torch_and_gpu.result()
 
 
 def show(findings: list[Finding]) -> Table:

@@ -16,7 +16,7 @@ from cyclopts import (
 )
 from cyclopts.argument import Argument
 
-from checked_settings import WrongValue, alternatives
+from checked_settings import WrongValue, alternatives, worded
 from render_adapt._printable import printable
 
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -29,8 +29,9 @@ def sentence(error: CycloptsError) -> str:
     unknown = _unknown_option(error)
     if unknown is not None:
         return _no_such("option", unknown, _options(error.app))
-    if isinstance(error, CoercionError) and error.token is not None and error.token.keyword:
-        return _wrong_value(error.token.keyword, error.token.value, error.target_type)
+    if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
+        name = error.token.keyword or _shown(error.argument)
+        return _wrong_value(name, error.token.value, error.target_type)
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         return _missing(error, error.argument)
     if error.unused_tokens:
@@ -64,19 +65,23 @@ def _no_such(kind: str, given: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {printable(given)}: {advice}"
 
 
-def _wrong_value(option: str, value: str, kind: Any) -> str:
+def _shown(argument: Argument) -> str:
+    """What an argument is called: `--option`, or `PLACE` where it has no option."""
+    return argument.name if argument.index is None else argument.name.lstrip("-").upper()
+
+
+def _wrong_value(name: str, value: str, kind: Any) -> str:
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     rule = alternatives(choices) if choices else _KINDS.get(kind, "of another kind")
     meant = difflib.get_close_matches(value, [str(choice) for choice in choices], 1, _ALIKE)
     advice = f"; did you mean {meant[0]}?" if meant else ""
-    return f"{WrongValue(option.lstrip('-').replace('-', '_'), value, rule)}{advice}"
+    return worded(f"{WrongValue('value', value, rule)}{advice}", lambda _: name)
 
 
 def _missing(error: MissingArgumentError, argument: Argument) -> str:
     command = _command(error)
     if error.keyword is None:
-        name = argument.name if argument.index is None else argument.name.lstrip("-").upper()
-        return f"{command} needs {name}: {command} --help says what it is"
+        return f"{command} needs {_shown(argument)}: {command} --help says what it is"
     count, _ = argument.token_count()
     values = "a value" if count == 1 else f"{count} values"
     got = f" and got {len(error.tokens_so_far)}" if error.tokens_so_far else ""

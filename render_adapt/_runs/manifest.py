@@ -1,6 +1,7 @@
 """The run's folder: what run it belongs to, which shards are done, and how a shard is committed.
 
-manifest.json            the run: config, seed, versions, hashes; written first, never changed
+manifest.json            the run: config, seed, versions, hashes; written first, and anew only where
+                         the run grows
 shards/000000.json       one entry per finished shard; written last, so it means "whole"
 shards/000000.sha256     a hash for each of the shard's files, for `sha256sum --check` too
 train/000000/            the shard's scene
@@ -38,6 +39,7 @@ from render_adapt._files import (
 )
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import formats
+from render_adapt._runs.layout import GROWN_FROM, OLD_SHARD_SIZE, ShardLayout
 from render_adapt._stores.address import StoreAddress
 from safe_files import (
     FolderLock,
@@ -58,13 +60,11 @@ MOST_MANIFEST = 2**24
 MOST_ENTRY = 2**16
 """Bytes of a manifest, and of a shard's entry."""
 CONTINUE = "what is finished is kept: mend that and give the same command to continue"
-OLD_SHARD_SIZE = 250
-"""Crops in a shard where a manifest does not say it, as was so before it did."""
 _NOT_DECISIVE = ("settings", "versions")
 """Of a manifest: where things lay, and with what it was made."""
 _FOLLOWING = ("config_sha256", "conventions", "shards")
 """Of a manifest: what says nothing that its other entries do not."""
-_LAYOUT = ("shard_size",)
+_LAYOUT = ("shard_size", GROWN_FROM)
 """Of a manifest: how crops are put into files, which changes no crop."""
 _WHOLE = ".whole-"
 held: set[RunFolder] = set()
@@ -114,8 +114,17 @@ class RunFolder:
         self.path = path
         self._lock: FolderLock | None = None
 
-    def open(self, run: Mapping[str, Any]) -> None:
+    def open(self, run: Mapping[str, Any], grows: bool = False) -> Mapping[str, Any]:
         """Start a run here, or continue it.
+
+        A run that began here and has finished no shard gives way to another.
+
+        Args:
+            run: what it is, as its manifest says it.
+            grows: whether one that is here may be a shorter one, which goes on as this.
+
+        Returns:
+            Its manifest, which also says how the run grew.
 
         Raises:
             DatasetError: the folder holds another run or other files, its manifest is not what was
@@ -123,22 +132,65 @@ class RunFolder:
         """
         manifest = self.path / MANIFEST
         with writing(self.path, "give `out` a folder that can be written"):
-            if manifest.exists():
-                refuse_other_run(read_manifest(self.path), run, self.path)
-            else:
+            if not manifest.exists():
                 self._refuse_other_files()
                 self.path.mkdir(parents=True, exist_ok=True)
-            interrupted = (self.path / INCOMPLETE).exists()
+            elif not self._is_bare():
+                self._as_here(run, grows)
+            interrupted, bare = (self.path / INCOMPLETE).exists(), self._is_bare()
             self._lock = FolderLock(self.path / INCOMPLETE, self._in_use())
             held.add(self)
+            if bare and manifest.exists():
+                self._clear_unless_of(run)
+            shorter = None
             if manifest.exists():
                 refuse_changed_manifest(self.path)
                 # Another run may have begun meanwhile.
-                refuse_other_run(read_manifest(self.path), run, self.path)
+                present, run = read_manifest(self.path), self._as_here(run, grows)
+                shorter = present if present["n"] < run["n"] else None
             else:
-                write_file(manifest, json.dumps(run, indent=2, sort_keys=True) + "\n")
+                write_file(manifest, manifest_text(run))
             self._lock.write(NOTE)
             self._take_up(interrupted)
+            if shorter is not None:
+                self._grow(shorter, run)
+        return run
+
+    def _as_here(self, run: Mapping[str, Any], grows: bool) -> Mapping[str, Any]:
+        """The manifest of a run that began here, as it is or grown.
+
+        Raises:
+            DatasetError: it is another run, or has no manifest that can be read.
+        """
+        present = read_manifest(self.path)
+        if grows and _is_longer(run, present):
+            return _grown(present, run["n"])
+        refuse_other_run(present, run, self.path)
+        return as_it_grew(run, present)
+
+    def _grow(self, present: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+        """Let a run be longer. What is not as its list says is taken out before the list goes."""
+        sound, _ = self.sound(present)
+        for shard in present_shards(self.path / "shards", ".json", present["shards"]):
+            if shard not in sound:
+                entry_of(self.path, shard).unlink()
+        (self.path / LISTING).unlink(missing_ok=True)
+        flush_folder(self.path)
+        write_file(self.path / MANIFEST, manifest_text(run))
+
+    def _is_bare(self) -> bool:
+        """Whether a run began here and has finished nothing."""
+        finished = (self.path / LISTING).exists() or any(self.path.glob("shards/*.json"))
+        under_way = any(self.path.glob(f"{_WHOLE}*"))
+        return (self.path / INCOMPLETE).exists() and not (finished or under_way)
+
+    def _clear_unless_of(self, run: Mapping[str, Any]) -> None:
+        """Remove what another run wrote before its first shard."""
+        if _settings(read_manifest(self.path)) == _settings(run):
+            return
+        shutil.rmtree(self.path / "models", ignore_errors=True)
+        for name in ("camera.json", MANIFEST):
+            (self.path / name).unlink(missing_ok=True)
 
     def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
         """Entries of the shards that are done, and how many more were done once.
@@ -338,8 +390,52 @@ def sweep_held() -> None:
 
 def shard_range(shard: int, run: Mapping[str, Any]) -> tuple[int, int]:
     """First crop of a shard, and the first one after it, by a run's manifest."""
-    size: int = run.get("shard_size", OLD_SHARD_SIZE)
-    return shard * size, min((shard + 1) * size, run["n"])
+    return ShardLayout.of_run(run).range_of(shard)
+
+
+def made_as(shard: int, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's manifest as it was when the run had as many crops as when the shard was made.
+
+    Its `config_sha256` is what the shard's rows of the index have.
+    """
+    layout = ShardLayout.of_run(run)
+    return run_of_length(layout.lengths[layout.part_of(shard)], run)
+
+
+def run_of_length(n: int, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's manifest, in what decides its crops, as it was when the run had n crops."""
+    if n == run["n"]:
+        return run
+    earlier = {**run, "n": n}
+    return earlier | {"config_sha256": config_hash(earlier)}
+
+
+def as_it_grew(run: Mapping[str, Any], present: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run with what the manifest in its folder says of how it grew."""
+    if GROWN_FROM not in present:
+        return run
+    grown = {**run, GROWN_FROM: present[GROWN_FROM]}
+    return grown | {"shards": ShardLayout.of_run(grown).count}
+
+
+def _is_longer(run: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Whether a run is that which is present, but for more crops."""
+    same = {**_settings(run), "n": 0} == {**_settings(present), "n": 0}
+    return same and run["n"] > present.get("n", 0) > 0
+
+
+def _grown(present: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    """The manifest of a run that goes on to have more crops."""
+    grown = {**present, GROWN_FROM: [*present.get(GROWN_FROM, ()), present["n"]], "n": n}
+    if isinstance(present.get("settings"), dict):
+        grown["settings"] = {**present["settings"], "n": n}
+    layout = ShardLayout.of_run(grown)
+    return grown | {"shards": layout.count, "config_sha256": config_hash(grown)}
+
+
+def manifest_text(run: Mapping[str, Any]) -> str:
+    """What a manifest's file holds."""
+    return json.dumps(run, indent=2, sort_keys=True) + "\n"
 
 
 def parts_of(shard: int) -> tuple[str, ...]:
@@ -437,6 +533,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         crops = manifest.get("n", 0)
         if type(crops) is not int or not 0 <= crops <= MOST_CROPS:
             raise ValueError("it has a number of crops that no run has")
+        if GROWN_FROM in manifest:
+            ShardLayout.of_run(manifest)  # which says what makes no sense
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(
             f"{folder} is no dataset of render-adapt: it has no {MANIFEST}"
@@ -511,7 +609,7 @@ def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's bytes, one level deep."""
     settings: dict[str, Any] = {}
     for key, value in {"shard_size": OLD_SHARD_SIZE, **manifest}.items():
-        if key in _FOLLOWING or key in _NOT_DECISIVE:
+        if key in _FOLLOWING or key in _NOT_DECISIVE or key == GROWN_FROM:
             continue
         nested = value if isinstance(value, dict) else {}
         settings |= {f"{key}.{name}": entry for name, entry in nested.items()}

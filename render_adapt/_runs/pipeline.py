@@ -20,15 +20,19 @@ from render_adapt._formats.bop_scenes import write_dataset_files
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset
 from render_adapt._runs.description import describe_run
+from render_adapt._runs.estimate import refuse_without_room
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
+from render_adapt._runs.layout import ShardLayout
 from render_adapt._runs.manifest import (
     CONTINUE,
     MANIFEST,
     RunFolder,
     ShardEntry,
+    as_it_grew,
     read_manifest,
     refuse_changed_manifest,
     refuse_other_run,
+    shard_range,
 )
 from render_adapt._runs.parcels import Parcel, ParcelMaker, commit_parcel
 from render_adapt._runs.ray_executor import RayExecutor
@@ -96,8 +100,9 @@ def make_dataset(
     studio = Studio(config, models)
     config = studio.config
     run = describe_run(studio)
+    refuse_without_room(studio)
     with contextlib.closing(run_folder(config.out)) as folder:
-        folder.open(run)
+        run = {**folder.open(run, grows=True)}
         began = read_manifest(folder.path)
         with writing(config.out, CONTINUE):
             shared = write_dataset_files(
@@ -109,7 +114,7 @@ def make_dataset(
         crops_done = sum(_crops(entry) for entry in finished.values())
         if on_progress:
             on_progress(crops_done, config.n)
-        todo = [shard for shard in range(config.shards) if shard not in finished]
+        todo = [shard for shard in range(run["shards"]) if shard not in finished]
 
         def show_batch(of_shard: int) -> None:
             if on_progress:
@@ -180,11 +185,13 @@ def make_only(config: RunConfig, index: int, models: Sequence[CadModel] | None =
     beside = Path(config.out.name) if isinstance(config.out, StoreAddress) else config.out
     if beside is config.out and (beside / MANIFEST).exists():
         refuse_changed_manifest(beside)
-        refuse_other_run(read_manifest(beside), run, beside)
+        present = read_manifest(beside)
+        refuse_other_run(present, run, beside)
+        run = {**as_it_grew(run, present)}
     folder = RunFolder(beside.with_name(f"{beside.name}-only-{index}"))
     with writing(folder.path, "make room for it beside the dataset"):
         folder.path.mkdir(parents=True, exist_ok=True)
-        shard = config.shard_of(index)
+        shard = ShardLayout.of_run(run).shard_of(index)
         prepared = folder.begin_shard(shard)
         ShardMaker(config, run, folder, studio).write(prepared, shard, index, index + 1)
         folder.place(prepared.path)
@@ -262,7 +269,7 @@ def _blame(
     message: str,
 ) -> WorkerError:
     """Find the crop that ends the workers: make each of a shard's alone, and see what dies."""
-    start, stop = config.shard_range(shard)
+    start, stop = shard_range(shard, run)
     trial = functools.partial(_CropTrial, config, run, models)
     try:
         for _ in ProcessExecutor[None](1, attempts=1).map(trial, range(start, stop)):
@@ -290,10 +297,10 @@ class _CropTrial:
         self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
     ) -> None:
         self._maker = ShardMaker(config, run, run_folder(config.out), models=models)
-        self._config = config
+        self._layout = ShardLayout.of_run(run)
 
     def __call__(self, index: int) -> None:
-        shard = self._config.shard_of(index)
+        shard = self._layout.shard_of(index)
         with tempfile.TemporaryDirectory() as folder:
             self._maker.write(PreparedShard(Path(folder)), shard, index, index + 1)
 

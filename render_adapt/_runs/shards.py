@@ -21,7 +21,14 @@ from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import make_writers
 from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._runs.description import describe_run
-from render_adapt._runs.manifest import CONTINUE, RunFolder, ShardEntry, refuse_other_run
+from render_adapt._runs.manifest import (
+    CONTINUE,
+    RunFolder,
+    ShardEntry,
+    made_as,
+    refuse_other_run,
+    shard_range,
+)
 from render_adapt._runs.studio import Studio
 from renderer import ENGINES, CropBatch
 
@@ -75,7 +82,7 @@ class ShardMaker:
         self._config = config
         self._on_crops = on_crops
         self._folder = folder
-        self._provenance = Provenance.of_run(run)
+        self._run = run
         if studio is None:
             studio = Studio(config, models)
             # Also a worker that starts late, in place of one that died, must make the same crops.
@@ -86,7 +93,7 @@ class ShardMaker:
 
     def __call__(self, shard: int) -> ShardResult:
         """Make and commit one shard."""
-        start, stop = self._config.shard_range(shard)
+        start, stop = shard_range(shard, self._run)
         with writing(self._config.out, CONTINUE):
             prepared = self._folder.begin_shard(shard)
             tally = self.write(prepared, shard, start, stop)
@@ -160,7 +167,7 @@ class ShardMaker:
             crops,
             labels,
             models,
-            self._provenance,
+            Provenance.of_run(made_as(shard, self._run)),
             adapted.scores,
             adapted.attempt,
             shard=shard,

@@ -9,7 +9,6 @@ shards, and what is of no shard.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -29,11 +28,13 @@ from render_adapt._runs.manifest import (
     NOTE,
     RunFolder,
     ShardEntry,
+    as_it_grew,
     enter_shard,
     entry_of,
     held,
     index_of,
     is_part,
+    manifest_text,
     parts_of,
     read_manifest,
     refuse_changed_manifest,
@@ -62,8 +63,8 @@ class StoredRun(RunFolder):
         self.address = address
         self._store = Store(address, CONTINUE)
 
-    def open(self, run: Mapping[str, Any]) -> None:
-        """Start a run there, or continue it.
+    def open(self, run: Mapping[str, Any], grows: bool = False) -> Mapping[str, Any]:
+        """Start a run there, or continue it; none grows there.
 
         Raises:
             DatasetError: another run or other objects are there, its manifest is not what was
@@ -75,7 +76,7 @@ class StoredRun(RunFolder):
         text = self._store.read(MANIFEST, MOST_MANIFEST)
         if text is None:
             self._refuse_other_objects()
-            written = json.dumps(run, indent=2, sort_keys=True) + "\n"
+            written = manifest_text(run)
             if self._store.create(MANIFEST, written):
                 text = written.encode()
             else:
@@ -85,9 +86,11 @@ class StoredRun(RunFolder):
             write_file(self.path / MANIFEST, text)
             if listing is not None:
                 write_file(self.path / LISTING, listing)
-            refuse_other_run(read_manifest(self.path), run, self.path)
+            present = read_manifest(self.path)
+            refuse_other_run(present, run, self.path)
             refuse_changed_manifest(self.path)
         self._store.write(INCOMPLETE, NOTE)
+        return as_it_grew(run, present)
 
     def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
         """Entries of the shards that are done, and how many more were done once."""

@@ -20,16 +20,17 @@ from render_adapt._formats.index import Provenance
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
 from render_adapt._formats.registry import formats
+from render_adapt._runs.layout import ShardLayout
 from render_adapt._runs.manifest import (
     LISTING,
     MANIFEST,
-    OLD_SHARD_SIZE,
     ShardEntry,
     entry_of,
     listing_of,
     parts_of,
     read_entry,
     read_manifest,
+    run_of_length,
 )
 from render_adapt._stores.address import StoreAddress
 from render_adapt._verify.labels import (
@@ -68,12 +69,12 @@ class BadFile:
 class RunFacts:
     """What a manifest says that checks rely on."""
 
-    crops: int
+    layout: ShardLayout
     shards: int
-    shard_size: int
     formats: list[str]
     object_ids: list[int]
-    provenance: Provenance
+    provenances: list[Provenance]
+    """Of each of the layout's lengths."""
     rules: LabelRules
 
     @staticmethod
@@ -85,11 +86,12 @@ class RunFacts:
         """
         manifest = read_manifest(folder)
         try:
+            layout = ShardLayout.of_run(manifest)
             facts = RunFacts(
-                int(manifest["n"]), int(manifest["shards"]),
-                int(manifest.get("shard_size", OLD_SHARD_SIZE)), list(manifest["format"]),
+                layout, int(manifest["shards"]), list(manifest["format"]),
                 [int(entry["obj_id"]) for entry in manifest["objects"].values()],
-                Provenance.of_run(manifest), LabelRules.of_run(manifest),
+                [Provenance.of_run(run_of_length(n, manifest)) for n in layout.lengths],
+                LabelRules.of_run(manifest),
             )  # fmt: skip
             if not facts._make_sense():
                 raise ValueError("its numbers do not fit together")
@@ -101,15 +103,19 @@ class RunFacts:
 
     def _make_sense(self) -> bool:
         return (
-            self.shard_size > 0
-            and self.shards == -(-self.crops // self.shard_size) > 0
+            self.shards == self.layout.count > 0
             and set() < set(self.formats) <= formats().keys()
             and min(self.rules.shape) > 0 < len(self.object_ids)
         )
 
-    def range_of(self, shard: int) -> tuple[int, int]:
-        """First crop of a shard, and the first one after it."""
-        return shard * self.shard_size, min((shard + 1) * self.shard_size, self.crops)
+    @property
+    def crops(self) -> int:
+        """All of the run's."""
+        return self.layout.lengths[-1]
+
+    def provenance_of(self, shard: int) -> Provenance:
+        """What the rows of a shard's index say of where they came from."""
+        return self.provenances[self.layout.part_of(shard)]
 
 
 class ShardChecker:
@@ -161,7 +167,7 @@ class ShardChecker:
             entry = read_entry(entry_file)
         except DatasetError:
             raise BadFileError(entry_name, "is no entry of a shard") from None
-        if (entry.shard, entry.start, entry.stop) != (shard, *self._facts.range_of(shard)):
+        if (entry.shard, entry.start, entry.stop) != (shard, *self._facts.layout.range_of(shard)):
             raise BadFileError(entry_name, "is the entry of another shard")
         for name in (entry_name, list_name) if self._vouched else ():
             if name not in self._vouched:
@@ -180,12 +186,12 @@ class ShardChecker:
         """Returns the number of crops, which are checked in each of the formats."""
         index_name = f"index/{shard:06d}.parquet"
         index = _read_index(self._folder, index_name)
-        start, stop = self._facts.range_of(shard)
+        start, stop = self._facts.layout.range_of(shard)
         count = len(index["index"])
         in_order = np.diff(index["index"], prepend=start - 1, append=stop) > 0
         if count != crop_count or not (in_order.all() and are_of_shard(index, shard)):
             raise BadFileError(index_name, "does not have the numbers of this shard's crops")
-        self._check_provenance(index_name)
+        self._check_provenance(index_name, self._facts.provenance_of(shard))
         for name in self._facts.formats if self._labels is not None else ():
             format_ = formats()[name]
             reader, coco = format_.reader(self._folder), format_.annotations(shard)
@@ -230,9 +236,9 @@ class ShardChecker:
             where = f"(image {crop.im_id}, object {wrong.instance})"
             raise BadFileError(file, f"{wrong.problem} {where}") from None
 
-    def _check_provenance(self, name: str) -> None:
+    def _check_provenance(self, name: str, provenance: Provenance) -> None:
         """A shard that another run made may be in order in itself."""
-        expected = asdict(self._facts.provenance)
+        expected = asdict(provenance)
         try:
             read = read_columns(self._folder / name, list(expected), inside=self._folder)
         except (OSError, ValueError) as error:

@@ -140,7 +140,7 @@ def _check_shards(
             else:
                 crops += result
             if on_progress:
-                on_progress(min(shards_done * facts.shard_size, facts.crops), facts.crops)
+                on_progress(min(shards_done * facts.layout.size, facts.crops), facts.crops)
     return bad, crops
 
 

@@ -1,0 +1,129 @@
+"""`render-adapt verify`: whether a dataset is what was written, and its labels true."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from checked_settings import WrongValue
+from render_adapt._cli.bars import CropsBar, errors, output
+from render_adapt._cli.settings import in_flags
+from render_adapt._exceptions import DatasetError
+from render_adapt._runs.manifest import LISTING
+from render_adapt._stores.address import StoreAddress, place_of
+from render_adapt._verify.verify import Verification
+from render_adapt._verify.verify import repair as repair_dataset
+from render_adapt._verify.verify import verify as verify_dataset
+
+
+def verify(
+    dataset: str,
+    /,
+    *,
+    repair: Annotated[bool, Parameter(negative=())] = False,
+    sha256: str | None = None,
+    adapter: str | None = None,
+    workers: int | None = None,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Check that a dataset is what was written, file by file, and that its labels are true.
+
+    Exit code 1 where they are not, with the first bad file.
+
+    Parameters
+    ----------
+    dataset
+        Its folder, or its address in an object store.
+    repair
+        Make bad shards anew, with the same bytes, of the dataset's own models; other files that the
+        run was made of are looked for by their names here and beside the dataset.
+    sha256
+        What the dataset's run printed under this name: proves that it is that very dataset.
+    adapter
+        Where the run's adapter is now, for --repair.
+    workers
+        Processes side by side [default: all cores].
+    quiet
+        Print nothing but what is wrong.
+    json
+        Print what was found as one line of JSON.
+    """
+    if workers is not None and workers < 1:
+        raise WrongValue("workers", workers, "at least 1")
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise WrongValue("sha256", sha256, "the 64 hexadecimal digits that the run printed")
+    expected = sha256 and sha256.lower()
+    folder = place_of(dataset)
+    verification = _verified(folder, expected, workers, quiet)
+    if verification.bad and repair:
+        _repair(verification, adapter, workers, quiet or json)
+        verification = _verified(folder, expected, workers, quiet)
+    if json:
+        _print_json(verification)
+    if verification.bad:
+        can_mend = not (
+            repair or verification.carried_over or all(f.unlisted for f in verification.bad)
+        )
+        mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
+        raise DatasetError(f"{_bad_files(verification)}{mend}")
+    if not (quiet or json):
+        output.print(_found(verification), soft_wrap=True)
+        output.print(f"sha256: {verification.sha256}", style="dim")
+
+
+def _found(verification: Verification) -> str:
+    """What is in order."""
+    crops, shards = verification.crops, verification.shards
+    if verification.carried_over:
+        return f"{crops} images in {shards} scenes are as they were written"
+    rate = crops / verification.seconds
+    return (
+        f"{crops} crops in {shards} shards are as they were written, and their labels true "
+        f"({rate:.0f} crops/s)"
+    )
+
+
+def _verified(
+    folder: Path | StoreAddress, sha256: str | None, workers: int | None, quiet: bool
+) -> Verification:
+    with CropsBar(quiet) as show:
+        return verify_dataset(folder, sha256=sha256, workers=workers, on_progress=show)
+
+
+def _repair(
+    verification: Verification, adapter: str | None, workers: int | None, quiet: bool
+) -> None:
+    """Mend a dataset, and say what its hash has to say of that."""
+    if not quiet:
+        errors.print(f"mending {_bad_files(verification)}", soft_wrap=True)
+    with CropsBar(quiet) as show:
+        summary = repair_dataset(verification, adapter=adapter, workers=workers, on_progress=show)
+    if quiet:
+        return
+    for note in summary.notes:
+        output.print(in_flags(f"note: {note}"), soft_wrap=True)
+    listing = verification.folder / LISTING
+    listed = all(file.path != listing for file in verification.bad)
+    if listed and verification.sha256 != summary.sha256:
+        output.print(
+            "note: what was made anew is not to the bit what was there, as with another "
+            "version of render-adapt or its libraries: the dataset has another hash now",
+            soft_wrap=True,
+        )
+
+
+def _print_json(verification: Verification) -> None:
+    facts = vars(verification) | {"bad": [vars(file) for file in verification.bad]}
+    output.print(json.dumps(facts, default=str), soft_wrap=True)
+
+
+def _bad_files(verification: Verification) -> str:
+    """The first bad file, and how many shards are bad."""
+    first = verification.bad[0]
+    shards = sum(file.shard is not None for file in verification.bad)
+    return f"{first.path} {first.problem}; {shards} of {verification.shards} shards are bad"
