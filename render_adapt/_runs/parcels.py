@@ -16,7 +16,7 @@ from cad_models import CadModel
 from render_adapt._config import RunConfig
 from render_adapt._files import MOST_BYTES, writing
 from render_adapt._formats.prepared_shard import PreparedShard
-from render_adapt._runs.manifest import CONTINUE, RunFolder
+from render_adapt._runs.manifest import CONTINUE, RunFolder, shard_range
 from render_adapt._runs.shards import ShardMaker, ShardResult, ShardTally
 from safe_files import read_file
 
@@ -38,7 +38,7 @@ class ParcelMaker:
         self, config: RunConfig, run: dict[str, Any], models: Sequence[CadModel] | None
     ) -> None:
         self._maker = ShardMaker(config, run, RunFolder(Path()), models=models)
-        self._config = config
+        self._run = run
 
     def __call__(self, shard: int) -> Parcel:
         """Make one shard."""
@@ -47,7 +47,7 @@ class ParcelMaker:
             tempfile.TemporaryDirectory(prefix="render-adapt-") as folder,
         ):
             prepared = PreparedShard(Path(folder))
-            tally = self._maker.write(prepared, shard, *self._config.shard_range(shard))
+            tally = self._maker.write(prepared, shard, *shard_range(shard, self._run))
             paths = [path for path in prepared.path.rglob("*") if path.is_file()]
             return Parcel(
                 shard,
@@ -59,13 +59,15 @@ class ParcelMaker:
             )
 
 
-def commit_parcel(parcel: Parcel, config: RunConfig, folder: RunFolder) -> ShardResult:
+def commit_parcel(
+    parcel: Parcel, config: RunConfig, run: dict[str, Any], folder: RunFolder
+) -> ShardResult:
     """Write and commit a shard that was made elsewhere.
 
     Raises:
         DatasetError: it cannot be written.
     """
-    tally, (start, stop) = parcel.tally, config.shard_range(parcel.shard)
+    tally, (start, stop) = parcel.tally, shard_range(parcel.shard, run)
     with writing(config.out, CONTINUE):
         prepared = folder.begin_shard(parcel.shard)
         for name, content in parcel.files.items():

@@ -258,7 +258,7 @@ def _results_of_cluster(
     made = RayExecutor[Parcel](config.address).map(make_parcels, shards)
     with contextlib.closing(made) as parcels:
         for parcel in parcels:
-            yield commit_parcel(parcel, config, folder)
+            yield commit_parcel(parcel, config, run, folder)
 
 
 def _blame(
