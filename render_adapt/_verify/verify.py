@@ -192,23 +192,22 @@ def repair(
         RenderAdaptError: as for `generate`; also where a mesh or the adapter is not what it was.
     """
     place = verification.folder
-    folder = verification.folder
     if verification.carried_over:
         raise DatasetError(
-            f"{folder} was made by render-adapt adapt, from a dataset that is not in it: delete "
+            f"{place} was made by render-adapt adapt, from a dataset that is not in it: delete "
             "the scenes that are bad and give that command again"
         )
     _refuse_what_is_no_damage(verification)
     with looked_at(place) as dataset:
         refuse_changed_manifest(dataset.folder)
         manifest = read_manifest(dataset.folder)
+        for key, source in (("alignment", "align, from crops"), ("cut", "crop, from frames")):
+            if key in manifest:
+                raise DatasetError(
+                    f"{place} was made by render-adapt {source} that are not in it: delete the "
+                    "files that are bad and give that command again"
+                )
         models = own_models(dataset.folder, manifest)
-    for key, source in (("alignment", "align, from crops"), ("cut", "crop, from frames")):
-        if key in manifest:
-            raise DatasetError(
-                f"{place} was made by render-adapt {source} that are not in it: delete the files "
-                "that are bad and give that command again"
-            )
     changes = {"workers": workers, "adapter": adapter}
     changed = {name: value for name, value in changes.items() if value is not None}
     config = where_files_are(config_of(manifest, place, **changed), place)
