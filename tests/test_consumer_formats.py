@@ -24,6 +24,7 @@ from render_adapt import (
     DatasetError,
     RunConfig,
     SettingError,
+    StoreAddress,
     formats,
     generate,
     load,
@@ -383,3 +384,9 @@ def test_densefusions_clouds_lie_on_the_posed_models(tmp_path: Path) -> None:
 def test_crops_are_no_frames_of_one_camera(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="crops have a K each: give `frames` too"):
         RunConfig(("ape",), n=1, out=tmp_path / "d", format=("bop", "linemod-preprocessed"))
+
+
+def test_what_is_made_of_scenes_is_not_written_to_a_store() -> None:
+    """Scenes go there as they are made."""
+    with pytest.raises(SettingError, match="give `out` a folder, and copy that there"):
+        RunConfig(("ape",), n=1, out=StoreAddress("s3", "bucket/run"), format=("bop", "coco"))
