@@ -85,6 +85,7 @@ def test_the_objects_are_the_files_of_a_folder(
     assert str(summary.contact_sheet) == f"{bucket}/deep/run/contact_sheet.png"
 
 
+@pytest.mark.several_seconds
 def test_only_what_is_gone_is_made_again(
     server: StoreServer, bucket: str, undisturbed: dict[str, bytes], capsys: Any
 ) -> None:
@@ -169,6 +170,7 @@ def test_many_kills_in_mid_upload_change_nothing(
     kill_and_continue(server, bucket, undisturbed, kills=20, workers=2)
 
 
+@pytest.mark.several_seconds
 def test_a_full_store(server: StoreServer, bucket: str, undisturbed: dict[str, bytes]) -> None:
     """At its very start, in its first shard, in its second."""
     of_first = ("manifest.json", "train_web/shard-000000", "index/000000", "shards/000000")
@@ -183,6 +185,7 @@ def test_a_full_store(server: StoreServer, bucket: str, undisturbed: dict[str, b
     assert server.objects("run") == undisturbed
 
 
+@pytest.mark.several_seconds
 def test_what_cannot_be_used_is_named(
     server: StoreServer, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
