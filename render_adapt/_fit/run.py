@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from render_adapt._fit.statistics import TOLD, Statistics, summarise
 from render_adapt._fit.text import FIRST_LINE, file_text, setting_parts
 from render_adapt._fit.views import AlignedViews, read_views
 from render_adapt._run_models import load_run_models, source_renderer
-from renderer import Randomization, read_randomization
+from renderer import read_randomization
 from safe_files import read_file, write_file
 
 _ADVICE = "choose another file with `out`"
@@ -97,8 +96,7 @@ def _write(
         config.out.parent.mkdir(parents=True, exist_ok=True)
         write_file(config.out, text)
         randomization = read_randomization(config.out)
-        renders = views.render(_alone(randomization), config.seed)
-        write_fit_sheet(config.contact_sheet, views, renders)
+        write_fit_sheet(config.contact_sheet, views, randomization, config.seed)
     return FitSummary(
         file=config.out, contact_sheet=config.contact_sheet, randomization=randomization,
         by_object=by_object, colors=by_name, likeness=likeness, distance=frame.distance,
@@ -127,14 +125,6 @@ def _told(config: FitConfig, seen: Measures) -> dict[str, int]:
             "measure their light: align crops in which they are larger"
         )
     return told
-
-
-def _alone(randomization: Randomization) -> Randomization:
-    """What the file says of a crop's own object and of the camera."""
-    return replace(
-        randomization, background=("black",), occluders=(0, 0), neighbours=(0, 0), zoom=(1.0, 1.0),
-        off_centre=0.0, depth_sensor="exact",
-    )  # fmt: skip
 
 
 def _likeness(crops: Statistics, renders: Statistics) -> tuple[Likeness, ...]:
