@@ -166,8 +166,9 @@ def test_what_is_no_finished_dataset_is_refused(copy: Path, tmp_path: Path) -> N
     [
         *(
             ({"format": names}, "names no format that can be read")
-            for names in (None, "bop", [], ["coco"], ["bop", "coco"], [["bop"]], ["bop", {}])
+            for names in (None, "bop", [], ["kitti"], ["bop", "kitti"], [["bop"]], ["bop", {}])
         ),
+        ({"format": ["coco"]}, "was written as coco, which others read"),
         *(
             ({"shards": count}, "does not say how many shards there are")
             for count in (None, 0, -1, True, 6.0, "6")

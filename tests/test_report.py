@@ -391,7 +391,7 @@ class TestDamage:
         (copied / "manifest.json").write_text(json.dumps({**manifest, **change}))
         self.refused(copied, r"manifest.json is damaged")
 
-    @pytest.mark.parametrize("names", [None, "bop", [], ["coco"], [["bop"]], [{}]])
+    @pytest.mark.parametrize("names", [None, "bop", [], ["nuscenes"], [["bop"]], [{}]])
     def test_a_manifest_of_no_known_format(self, copied: Path, names: object) -> None:
         manifest = json.loads((copied / "manifest.json").read_text())
         (copied / "manifest.json").write_text(json.dumps({**manifest, "format": names}))
