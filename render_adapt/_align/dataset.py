@@ -20,15 +20,16 @@ from render_adapt._align.sheet import SHEET, write_aligned_sheet
 from render_adapt._align.table import TABLE, table_text
 from render_adapt._config import SHARD_SIZE
 from render_adapt._exceptions import DatasetError
-from render_adapt._fidelity.judge import FidelityScores
+from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._files import writing
 from render_adapt._formats.bop_scenes import write_dataset_files
-from render_adapt._formats.index import Provenance, index_file, index_rows
-from render_adapt._formats.labels import label_crops
+from render_adapt._formats.index import Provenance
 from render_adapt._formats.pixel_centre import KEY
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset, make_writers
+from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.manifest import (
+    CONTINUE,
     INCOMPLETE,
     LISTING,
     MANIFEST,
@@ -44,7 +45,6 @@ from safe_files import write_file
 _FORMATS = ("bop",)
 _PIXEL_CENTRE = 0.0
 _AT_ONCE = 64
-_CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 _DEPTH_NOISE = 10.0
 """Millimetres at 1 m: a fifth of how far half of a real object's depth may be off its pose."""
 
@@ -109,7 +109,7 @@ def write_alignment(
     with contextlib.closing(RunFolder(out)) as folder:
         folder.open(run)
         done, _ = folder.sound(run)
-        with writing(out, _CONTINUE):
+        with writing(out, CONTINUE):
             camera = result.view.camera_matrix.mean(axis=0)
             shared = write_dataset_files(out, models, camera, plan.size, plan.size, _PIXEL_CENTRE)
             for shard in range(run["shards"]):
@@ -138,22 +138,14 @@ class _Shards:
         rows = np.flatnonzero(self.result.kept)
         start, stop = shard_range(shard, self.run)
         writers = make_writers(_FORMATS, prepared, shard, self.models, _PIXEL_CENTRE, "png")
-        index: list[dict[str, Any]] = []
+        labelled = LabelledShard(
+            prepared, shard, self.models, self.search.renderer, writers,
+            Provenance.of_run(self.run), _PIXEL_CENTRE,
+        )  # fmt: skip
         for first in range(start, stop, _AT_ONCE):
             some = rows[first : min(first + _AT_ONCE, stop)]
-            crops = self._labelled(some, first)
-            labels = label_crops(crops, self.search.renderer, self.models)
-            for writer in writers:
-                writer.add(crops, labels)
-            index += index_rows(
-                crops, labels, self.models, Provenance.of_run(self.run),
-                FidelityScores.unknown(len(crops)), np.zeros(len(crops), np.int32),
-                shard=shard, first_image=len(index), pixel_centre=_PIXEL_CENTRE,
-            )  # fmt: skip
-        for writer in writers:
-            writer.close()
-        (prepared.path / "index").mkdir()
-        prepared.write(f"index/{shard:06d}.parquet", index_file(index))
+            labelled.add(FaithfulCrops.of_renders(self._labelled(some, first)))
+        labelled.close()
         return start, stop
 
     def _labelled(self, rows: NDArray[np.int64], first: int) -> CropBatch:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,6 @@ from adapter import Adapter, load_adapter
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._existing.folder import (
-    CONTINUE,
     FORMAT,
     PROVENANCE,
     AdaptedFolder,
@@ -34,7 +33,7 @@ from render_adapt._fidelity.calibration import write_calibration
 from render_adapt._fidelity.judge import make_judge
 from render_adapt._files import MOST_BYTES, MOST_TEXT, hash_file, writing
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
-from render_adapt._runs.manifest import config_hash
+from render_adapt._runs.manifest import CONTINUE, config_hash
 from safe_files import parse_json, read_file
 
 _ADAPTED = ("rgb", "depth")
@@ -106,7 +105,7 @@ class _Work:
             if not waiting[scene.name]:
                 self._commit(scene, pieces)
         made = 0
-        with contextlib.closing(self._map(pieces, todo)) as numbers:
+        with contextlib.closing(self._made(pieces, todo)) as numbers:
             for number in numbers:
                 piece = pieces[number]
                 made += piece.stop - piece.start
@@ -116,7 +115,10 @@ class _Work:
                     self._commit(piece.scene, pieces)
         return made
 
-    def _map(self, pieces: Sequence[Piece], todo: Sequence[int]) -> Any:
+    def _made(self, pieces: Sequence[Piece], todo: Sequence[int]) -> Generator[int, None, None]:
+        """Numbers of pieces, as they are made; where there are none, nothing is loaded either."""
+        if not todo:
+            return
         workers = min(self.config.workers, len(todo))
         executor: Executor[int] = ProcessExecutor(workers) if workers > 1 else SerialExecutor()
         provenance = {
@@ -126,8 +128,8 @@ class _Work:
             "version": self.description["version"],
         }
         make_worker = functools.partial(PieceMaker, self.config, self.models, pieces, provenance)
-        # Where nothing is left to do, nothing is loaded either.
-        return executor.map(make_worker, todo) if todo else iter_none()
+        with contextlib.closing(executor.map(make_worker, todo)) as numbers:
+            yield from numbers
 
     def _commit(self, scene: SourceScene, pieces: Sequence[Piece]) -> None:
         """Put a scene whose images are all made together, and in its place."""
@@ -151,11 +153,6 @@ class _Work:
             text = "{\n" + ",\n".join(lines) + "\n}\n"
             hashes[PROVENANCE] = put_file(prepared / PROVENANCE, text.encode())
             self.folder.commit(scene, hashes)
-
-
-def iter_none() -> Iterator[int]:
-    """Nothing."""
-    yield from ()
 
 
 def _describe(

@@ -20,20 +20,20 @@ from cad_models import CadModel
 from render_adapt._config import SHARD_SIZE
 from render_adapt._exceptions import DatasetError
 from render_adapt._existing.cutting import Cut, Cuts, Cutter, find_cuts, without_unseen
-from render_adapt._existing.folder import CONTINUE, refuse_overlap
+from render_adapt._existing.folder import refuse_overlap
 from render_adapt._existing.frames import dataset_models
 from render_adapt._existing.scenes import read_scenes
 from render_adapt._existing.settings import CropConfig, CropSummary
-from render_adapt._fidelity.judge import FidelityScores
+from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._files import hash_file, writing
 from render_adapt._formats.bop_scenes import write_dataset_files
-from render_adapt._formats.index import Provenance, index_file, index_rows
-from render_adapt._formats.labels import label_crops
+from render_adapt._formats.index import Provenance
 from render_adapt._formats.pixel_centre import KEY
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset, make_writers
 from render_adapt._readers.load import load
-from render_adapt._runs.manifest import RunFolder, config_hash, shard_range
+from render_adapt._runs.labelled_shard import LabelledShard
+from render_adapt._runs.manifest import CONTINUE, RunFolder, config_hash, shard_range
 from render_adapt._runs.sheet import enlarge, save_sheet
 from renderer import cut_camera
 from safe_files import write_file
@@ -142,22 +142,14 @@ class _Work:
         writers = make_writers(
             self.config.format, prepared, shard, self.models, _PIXEL_CENTRE, "png"
         )
-        index: list[dict[str, Any]] = []
+        labelled = LabelledShard(
+            prepared, shard, self.models, cutter.renderer, writers, Provenance.of_run(self.run),
+            _PIXEL_CENTRE,
+        )  # fmt: skip
         for crops in cutter.cut(self.cuts[start:stop], start):
-            listed = without_unseen(crops)
-            labels = label_crops(listed, cutter.renderer, self.models)
-            for writer in writers:
-                writer.add(listed, labels)
-            index += index_rows(
-                listed, labels, self.models, Provenance.of_run(self.run),
-                FidelityScores.unknown(len(crops)), np.zeros(len(crops), np.int32),
-                shard=shard, first_image=len(index), pixel_centre=_PIXEL_CENTRE,
-            )  # fmt: skip
-        for writer in writers:
-            writer.close()
-        (prepared.path / "index").mkdir()
-        prepared.write(f"index/{shard:06d}.parquet", index_file(index))
-        return stop - start - len(index)
+            labelled.add(FaithfulCrops.of_renders(without_unseen(crops)))
+        labelled.close()
+        return stop - start - labelled.crops
 
 
 def _describe(

@@ -39,7 +39,6 @@ FORMAT = "render-adapt adaptation 1"
 LISTS = "adapted"
 PROVENANCE = "scene_adapted.json"
 WORKING = ".adapting"
-CONTINUE = "what is finished is kept: mend that and give the same command to continue"
 
 
 class AdaptedFolder:

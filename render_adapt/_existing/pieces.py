@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from adapter import load_adapter
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
-from render_adapt._existing.folder import CONTINUE, AdaptedFolder, put_file
+from render_adapt._existing.folder import AdaptedFolder, put_file
 from render_adapt._existing.frames import FrameReader, StoredImage
 from render_adapt._existing.scenes import SourceScene
 from render_adapt._existing.settings import AdaptConfig
@@ -23,12 +23,12 @@ from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._fidelity.judge import make_judge
 from render_adapt._files import MOST_TEXT, flush_all, writing
 from render_adapt._frames.adapting import adapt_frames
+from render_adapt._runs.manifest import CONTINUE
 from safe_files import parse_json, read_file, write_file
 
 SIZE = 32
 """Images of a piece: what a run that is killed does anew at most, for each worker."""
 _JPEG_QUALITY = 95
-_RECORD = ("files", "images")
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,8 @@ class RunFolder:
         """Remove what another run wrote before its first shard."""
         if _settings(read_manifest(self.path)) == _settings(run):
             return
-        shutil.rmtree(self.path / "models", ignore_errors=True)
+        if (self.path / "models").is_dir():
+            shutil.rmtree(self.path / "models")
         for name in ("camera.json", MANIFEST):
             (self.path / name).unlink(missing_ok=True)
 

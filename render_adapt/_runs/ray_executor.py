@@ -76,7 +76,7 @@ class RayExecutor(Executor[Result]):
         # Ray raises no class of its own here, and ends the process of a driver that gave up.
         except (Exception, SystemExit) as error:
             self._ray.shutdown()
-            raise _no_cluster(self._address, str(error).partition("\n")[0]) from None
+            raise _no_cluster(self._address, str(error).partition("\n")[0]) from error
         try:
             yield
         finally:

@@ -15,12 +15,11 @@ from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._files import writing
-from render_adapt._formats.index import Provenance, index_file, index_rows
-from render_adapt._formats.labels import label_crops
+from render_adapt._formats.index import Provenance
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import make_writers
-from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._runs.description import describe_run
+from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.manifest import (
     CONTINUE,
     RunFolder,
@@ -110,19 +109,20 @@ class ShardMaker:
             self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre,
             self._config.rgb,
         )  # fmt: skip
-        rows: list[dict[str, Any]] = []
+        provenance = Provenance.of_run(made_as(shard, self._run))
+        labelled = LabelledShard(
+            prepared, shard, self._studio.models, self._studio.renderer, writers, provenance,
+            self._config.pixel_centre,
+        )  # fmt: skip
         for last, adapted in self._adapted(start, stop, tally):
             tally.redrawn += adapted.redrawn
             tally.dropped += adapted.dropped
             with _timed(tally.seconds, "write"):
-                rows += self._write_batch(writers, adapted.without_dropped(), shard, len(rows))
+                labelled.add(adapted)
             if self._on_crops:
                 self._on_crops(last - start)
         with _timed(tally.seconds, "write"):
-            for writer in writers:
-                writer.close()
-            (prepared.path / "index").mkdir()
-            prepared.write(f"index/{shard:06d}.parquet", index_file(rows))
+            labelled.close()
         return tally
 
     def _adapted(
@@ -149,32 +149,6 @@ class ShardMaker:
                 waiting = ahead
             if waiting:
                 yield waiting[0], waiting[1].result()
-
-    def _write_batch(
-        self,
-        writers: Sequence[ShardWriter],
-        adapted: FaithfulCrops,
-        shard: int,
-        first_image: int,
-    ) -> list[dict[str, Any]]:
-        crops, models = adapted.crops, self._studio.models
-        if not len(crops):
-            return []
-        labels = label_crops(crops, self._studio.renderer, models)
-        for writer in writers:
-            writer.add(crops, labels)
-        return index_rows(
-            crops,
-            labels,
-            models,
-            Provenance.of_run(made_as(shard, self._run)),
-            adapted.scores,
-            adapted.attempt,
-            shard=shard,
-            first_image=first_image,
-            pixel_centre=self._config.pixel_centre,
-            others=adapted.others,
-        )
 
 
 def _refuse_other_versions(of_run: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -65,6 +65,7 @@ class BagFrames(FrameSource):
             store = get_typestore(Stores.LATEST)
             with self._reader([path], default_typestore=store) as bag:
                 yield from self._frames(bag, tally)
+        # Of some damage rosbags has no more than assertions.
         except (rosbags.highlevel.AnyReaderError, AssertionError) as error:
             raise SettingError(
                 f"`frames` {self._path} is no bag that can be read ({error})"

@@ -50,7 +50,8 @@ class Surroundings:
         known = {model.name: self._low[k] for k, model in enumerate(models)}
         middle: NDArray[np.float64] = self._low.mean(axis=0)
         self._picture_low = np.stack([known.get(name, middle) for name in poses.object])
-        self._of = {name: np.flatnonzero(np.array(poses.object) == name) for name in self._names}
+        shown = np.array(poses.object)
+        self._of = {name: np.flatnonzero(shown == name) for name in self._names}
 
     def behind(self, plans: Plans, row: int, draw: float) -> NDArray[np.uint8]:
         """(H, W, 3), what is behind and around one crop's target.
