@@ -94,13 +94,18 @@ def partials_of(path: Path) -> list[Path]:
     return [file for file, match in matches if match and match[1] == path.name]
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file's name is one that a `write_file` that was killed leaves."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
 def remove_partials(folder: Path) -> None:
     """Remove what was left in a folder by each `write_file` that was killed.
 
     Nobody else may be writing there.
     """
     for path in folder.iterdir():
-        if _PARTIAL.fullmatch(path.name):
+        if is_partial(path.name):
             path.unlink(missing_ok=True)
 
 

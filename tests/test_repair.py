@@ -363,6 +363,18 @@ def test_only_what_a_killed_run_left_is_taken_up(dataset: Path, in_fours: None) 
     assert tree_hash(dataset) == before
 
 
+def test_what_a_killed_run_left_is_a_fault_of_finished_datasets_alone(
+    dataset: Path, in_fours: None
+) -> None:
+    partial = dataset / "models/.obj_000001.ply.0123456789abcdef.partial"
+    partial.write_bytes(b"half")
+    assert [file.path for file in check(dataset).bad] == [partial]
+    (dataset / "INCOMPLETE").write_text("")
+    assert check(dataset).bad == ()
+    again(dataset)
+    assert not partial.exists()
+
+
 def test_what_another_run_is_at_is_left_alone(tmp_path: Path) -> None:
     config = RunConfig(objects=("ape",), n=4, adapter="none", workers=1, out=tmp_path / "d")
     theirs = tmp_path / "d/.shard-000000"

@@ -305,7 +305,10 @@ class RunFolder:
             entries: of all shards.
             shared: names of the files beside the manifest that are of no shard.
         """
+        shared = list(shared)
         self._sweep()
+        for folder in {(self.path / name).parent for name in shared}:
+            remove_partials(folder)
         flush_all()
         listing = self.hash_list(entries, shared)
         write_file(self.path / LISTING, listing)

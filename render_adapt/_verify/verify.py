@@ -39,6 +39,7 @@ from render_adapt._verify.shards import (
     check_hashes,
     read_hashes,
 )
+from safe_files import is_partial
 
 _NEVER_LISTED = (LISTING, INCOMPLETE, "report.html")
 _SHARED = (MANIFEST, SHEET, "camera.json", "models")
@@ -257,7 +258,7 @@ def _unlisted(dataset: DatasetInFolder, facts: RunFacts) -> list[BadFile]:
             or is_part(name, facts.shards)
             or name.rpartition("/")[2] in OF_SYSTEMS
             # What a run that was killed leaves, it removes as it goes on.
-            or (unfinished and name.startswith("."))
+            or (unfinished and (name.startswith(".") or is_partial(name.rpartition("/")[2])))
             # It was said already that the list is not there.
             or (not listed and (name in shared or PurePosixPath(name).parts[0] in shared))
         )
