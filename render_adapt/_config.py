@@ -20,7 +20,7 @@ from checked_settings import (
     check,
     known_as,
 )
-from render_adapt._coupling import before_backgrounds
+from render_adapt._coupling import before_backgrounds, left_to_adapter
 from render_adapt._files import MOST_CROPS
 from render_adapt._formats.image import RgbKind
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
@@ -307,12 +307,16 @@ class RunConfig:
         What is behind the objects of frames is left as it is rendered; where that is nothing, and
         there is an adapter, they stand on the board.
         """
-        if self.planner.what == "frame":
-            on_black = adapter is not None and self.randomization.background == ("black",)
-            on_board = replace(self.randomization, background=("board",))
-            return replace(self, randomize=on_board) if on_black else self
-        cut = None if adapter is None else adapter.cut
         changes: dict[str, Any] = {}
+        randomization = self.randomization
+        if adapter is not None:
+            randomization = left_to_adapter(randomization, adapter_folder(self.adapter))
+            changes["randomize"] = randomization
+        if self.planner.what == "frame":
+            if adapter is not None and randomization.background == ("black",):
+                changes["randomize"] = replace(randomization, background=("board",))
+            return replace(self, **changes)
+        cut = None if adapter is None else adapter.cut
         if self.window is None:
             changes["window"] = WINDOW if adapter is None else adapter.window_mm
         if self.centre is None:
@@ -321,7 +325,7 @@ class RunConfig:
             changes["off_axis"] = 0.0 if cut is None else cut.off_axis_degrees
         if adapter is not None:
             changes["randomize"] = before_backgrounds(
-                self.randomization, adapter, adapter_folder(self.adapter)
+                randomization, adapter, adapter_folder(self.adapter)
             )
         return replace(self, **changes)
 

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adapter import BACKGROUNDS, Adapter, AdapterError, AdapterInfo, decode, draw_noise, encode
-from renderer import POSES, CropBatch, Randomization
+from renderer import POSES, RANDOMIZATIONS, CropBatch, Randomization, read_randomization
+
+OWN_SETTINGS = "randomize.toml"
+"""In an adapter's folder: what its crops differ in where a run's settings say nothing."""
 
 
 def adapt_crops(
@@ -60,6 +63,28 @@ def adapt_crops(
     return replace(crops, rgb=rgb, depth=np.where(beyond, crops.depth, new_depth))
 
 
+def left_to_adapter(randomization: Randomization, folder: Path) -> Randomization:
+    """Settings, or those that an adapter brings, where they are the default ones.
+
+    Args:
+        randomization: as given.
+        folder: where the adapter is.
+
+    Raises:
+        AdapterError: what it brings leads out of its folder.
+        SettingError: it cannot be used.
+    """
+    own = folder / OWN_SETTINGS
+    if randomization != RANDOMIZATIONS["linemod"] or not own.exists():
+        return randomization
+    _refuse_outside(own, folder)
+    brought = read_randomization(own)
+    for place in (brought.environments, brought.photographs, brought.textures):
+        if place is not None:
+            _refuse_outside(place, folder)
+    return brought
+
+
 def before_backgrounds(
     randomization: Randomization, adapter: AdapterInfo, folder: Path
 ) -> Randomization:
@@ -76,14 +101,23 @@ def before_backgrounds(
     backgrounds = folder / BACKGROUNDS
     if not adapter.keeps_background or randomization.background != ("black",):
         return randomization
-    if not backgrounds.resolve().is_relative_to(folder.resolve()):
-        # Whoever made the adapter would choose which of the user's pictures go into datasets.
-        raise AdapterError(f"{backgrounds} leads out of the adapter's folder: remove it")
+    _refuse_outside(backgrounds, folder)
     if (backgrounds / POSES).exists():
         return replace(randomization, background=("surroundings",), photographs=backgrounds)
     if backgrounds.is_dir():
         return replace(randomization, background=("photographs",), photographs=backgrounds)
     return replace(randomization, background=("board",))
+
+
+def _refuse_outside(place: Path, folder: Path) -> None:
+    """Refuse what lies outside of an adapter's folder: whoever made the adapter would choose which
+    of the user's files go into datasets.
+
+    Raises:
+        AdapterError: it does.
+    """
+    if not place.resolve().is_relative_to(folder.resolve()):
+        raise AdapterError(f"{place} leads out of the adapter's folder: remove it")
 
 
 def carry_over(

@@ -128,6 +128,24 @@ def test_a_continued_run_gives_the_bits_of_an_unbroken_one(
     assert {name for name, one in expected.items() if not torch.equal(one, found[name])} == set()
 
 
+def test_colors_of_a_pair_change_alike(tmp_path: Path) -> None:
+    """A camera that shows objects as they are rendered teaches a generator, which begins as the
+    render itself, nothing: whatever the colours."""
+    renders = 0.5 * PAIRS.renders
+    renders[:, :, 3:] = PAIRS.renders[:, :, 3:]
+    same = replace(PAIRS, renders=renders[:, :1], real=renders[:, 0, :3])
+    differences = []
+
+    def note(progress: Progress) -> None:
+        differences.append(progress.losses["pairs"])
+
+    config = replace(TOY, steps=1, pair_hue=180.0, pair_color=0.9)
+    train_on_pairs(SOURCE, same, config, tmp_path / "alike", on_progress=note)
+    other = replace(same, real=same.real[:, [1, 2, 0]])
+    train_on_pairs(SOURCE, other, config, tmp_path / "apart", on_progress=note)
+    assert differences[0] < 0.1 * differences[1]
+
+
 def test_a_run_depends_on_its_seed_alone(tmp_path: Path) -> None:
     def weights(name: str, callers_seed: int, **changes: Any) -> dict[str, Any]:
         torch.manual_seed(callers_seed)
@@ -323,7 +341,8 @@ READ: dict[str, Any] = {
     "batch": 6, "blocks": 2, "clip_norm": 0.001, "discriminator_color": 0.0,
     "discriminator_learning_rate": 1e-3, "discriminator_shift": 0, "discriminator_width": 4,
     "ema": 0.05, "gan_loss": "minimax", "generator_weight": 0.5, "learning_rate": 1e-3,
-    "noise_dimension": 3, "pair_hue": 90.0, "pair_weight": 1.0, "precision": "bf16", "seed": 1,
+    "noise_dimension": 3, "pair_color": 0.5, "pair_hue": 90.0, "pair_weight": 1.0,
+    "precision": "bf16", "seed": 1,
     "weight_decay": 1.0, "width": 16,
 }  # fmt: skip
 WITHOUT_EFFECT = {

@@ -11,7 +11,12 @@ import torch
 from adapter import BaselineConfig, TrainingCollapsed
 from adapter._batches import Rows
 from adapter._training.aligning import ramp_after
-from adapter._training.augmentation import augment, turned_hues
+from adapter._training.augmentation import (
+    augment,
+    recoloured_alike,
+    towards_one_color,
+    turned_hues,
+)
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, variation
 from adapter._training.schedule import rate_factor
 from tests.pixelda_toy import toy_source, toy_target
@@ -133,3 +138,24 @@ def test_hues_are_turned_about_grey() -> None:
     torch.testing.assert_close(turned.mean(dim=1), colors.mean(dim=1))
     torch.testing.assert_close(turned_hues(turned, -degrees), colors)
     assert turned_hues(4 * colors, third).abs().max() == 1.0
+
+
+def test_colors_keep_their_hue_where_saturation_and_brightness_change() -> None:
+    torch.manual_seed(0)
+    colors = 2 * torch.rand(4, 3, 5, 7) - 1
+    ones = torch.ones(4)
+    torch.testing.assert_close(recoloured_alike(colors, ones, ones), colors)
+    grey = recoloured_alike(colors, torch.zeros(4), ones)
+    torch.testing.assert_close(grey, colors.mean(dim=1, keepdim=True).expand_as(colors))
+    dark = recoloured_alike(colors, ones, 0.5 * ones)
+    torch.testing.assert_close((dark + 1) * 2, colors + 1)
+    assert recoloured_alike(colors, ones, 3 * ones).max() == 1.0
+
+
+def test_crops_go_towards_one_color() -> None:
+    torch.manual_seed(0)
+    colors, color = 2 * torch.rand(3, 3, 5, 7) - 1, 2 * torch.rand(3, 3) - 1
+    mixed = towards_one_color(colors, color, torch.tensor([0.0, 0.25, 1.0]))
+    torch.testing.assert_close(mixed[0], colors[0])
+    torch.testing.assert_close(mixed[1], 0.75 * colors[1] + 0.25 * color[1, :, None, None])
+    torch.testing.assert_close(mixed[2], color[2, :, None, None].expand(3, 5, 7))

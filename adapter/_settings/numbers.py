@@ -17,3 +17,4 @@ Angle = Annotated[float, Between(0, 180)]
 """Degrees, to either side."""
 Batch = Annotated[int, AtLeast(2)]
 """Batch normalisation, and covariances, need two of each."""
+Share = Annotated[float, Between(0, 1)]

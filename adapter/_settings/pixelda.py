@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._errors import AdapterError
-from adapter._settings.numbers import Angle, Average, Batch, Count, Factor, Positive, Weight, Whole
+from adapter._settings.numbers import (
+    Angle,
+    Average,
+    Batch,
+    Count,
+    Factor,
+    Positive,
+    Share,
+    Weight,
+    Whole,
+)
 from checked_settings import SettingError, check
 
 
@@ -109,8 +119,12 @@ class TrainConfig:
     pair_weight: Weight = 0.0
     """Weight of the difference from the camera's own crop, where that is aligned (preset best)."""
     pair_hue: Angle = 0.0
-    """Turn the hues of a crop, its render and what is behind together, by up to this many degrees,
-    so that an adapter is good for objects of other colours, too (preset best)."""
+    """Turn the hues of an object, in the render and in the camera's crop alike, by up to this many
+    degrees, and of what is behind apart from it, so that an adapter is good for objects of other
+    colours, too (preset best)."""
+    pair_color: Share = 0.0
+    """How much the saturation and brightness of objects change likewise, and how much what is
+    behind is mixed with any one colour: 0 to 1 (preset best)."""
 
     learning_rate: Positive = 2e-4
     """Adam's learning rate."""

@@ -37,6 +37,22 @@ def turned_hues(colors: Tensor, degrees: Tensor) -> Tensor:
     return torch.einsum("nij,njhw->nihw", turn, colors).clamp(-1.0, 1.0)
 
 
+def recoloured_alike(colors: Tensor, saturation: Tensor, brightness: Tensor) -> Tensor:
+    """Colours (N, 3, H, W) in [-1, 1] whose distance from grey and whose brightness are multiplied
+    by (N,) factors; those that leave the range end at its border."""
+    light = (colors + 1.0) / 2.0
+    grey = light.mean(dim=1, keepdim=True)
+    light = (grey + saturation[:, None, None, None] * (light - grey)) * brightness[
+        :, None, None, None
+    ]
+    return (2.0 * light - 1.0).clamp(-1.0, 1.0)
+
+
+def towards_one_color(colors: Tensor, color: Tensor, share: Tensor) -> Tensor:
+    """Crops (N, 3, H, W), each mixed with (N, 3) one colour by (N,) a share of it."""
+    return torch.lerp(colors, color[:, :, None, None], share[:, None, None, None])
+
+
 def _recoloured(x: Tensor, amount: float) -> Tensor:
     factors = 1.0 + amount * (2.0 * torch.rand(2, len(x), 1, 1, 1) - 1.0)
     contrast, brightness = to_device(factors, x.device.type)

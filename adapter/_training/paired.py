@@ -24,7 +24,12 @@ from adapter._settings.pairs import AlignedPairs, refuse_unread_settings
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
 from adapter._training.arithmetic import autocast
-from adapter._training.augmentation import augment, turned_hues
+from adapter._training.augmentation import (
+    augment,
+    recoloured_alike,
+    towards_one_color,
+    turned_hues,
+)
 from adapter._training.averages import MovingAverage
 from adapter._training.checkpoint import CHECKPOINT
 from adapter._training.descent import descend
@@ -223,7 +228,7 @@ class _Batches:
     def __init__(self, source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
         device, seed, n = config.device, config.seed, config.batch
         self._device, self._variants = device, pairs.renders.shape[1]
-        self._hue = config.pair_hue
+        self._hue, self._color = config.pair_hue, config.pair_color
         self._sources = Images(source.images, device)
         flat = pairs.renders.reshape(-1, *pairs.renders.shape[2:])
         self._renders = Images(flat, device)
@@ -244,26 +249,42 @@ class _Batches:
         behind = self._behind.at(self._behind_rows.draw(draw))
         mirrored = torch.rand(len(behind), 1, 1, 1) < 0.5
         behind = torch.where(to_device(mirrored, self._device), behind.flip(3), behind)
-        x = before(self._sources.at(self._source_rows.draw(draw)), behind)
-        return self._turned(x)[0]
+        (renders,) = self._recoloured(self._sources.at(self._source_rows.draw(draw)))
+        return before(renders, self._apart(behind))
 
     def pairs(self, draw: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 4, H, W) renders before their own backgrounds, (B, 3, H, W) what the camera saw, and
         (B, 1, H, W) masks."""
         rows = self._pair_rows.draw(draw)
         renders = self._renders.at(rows * self._variants + self._light_rows.draw(draw))
-        x = before(renders, self._behind.at(rows))
-        mask = _mask(x)
-        x, real = self._turned(x, self._real.at(rows))
-        return x, real, mask
+        renders, real = self._recoloured(renders, self._real.at(rows))
+        x = before(renders, self._apart(self._behind.at(rows)))
+        return x, real, _mask(x)
 
-    def _turned(self, *crops: Tensor) -> tuple[Tensor, ...]:
-        """Crops (N, 3 or 4, H, W), those in the same place with their hues turned alike."""
-        if self._hue == 0:
-            return crops
-        draws = self._hue * (2.0 * torch.rand(len(crops[0])) - 1.0)
-        degrees = to_device(draws, self._device)
-        return tuple(torch.cat([turned_hues(x[:, :3], degrees), x[:, 3:]], dim=1) for x in crops)
+    def _recoloured(self, *crops: Tensor) -> tuple[Tensor, ...]:
+        """Crops (N, 3 or 4, H, W), those in the same place with their colours changed alike."""
+        colors = [x[:, :3] for x in crops]
+        if self._hue:
+            degrees = self._hue * self._draws(len(crops[0]))
+            colors = [turned_hues(x, degrees) for x in colors]
+        if self._color:
+            saturation, brightness = 1.0 + self._color * self._draws(2, len(crops[0]))
+            colors = [recoloured_alike(x, saturation, brightness) for x in colors]
+        return tuple(
+            torch.cat([color, x[:, 3:]], dim=1) for color, x in zip(colors, crops, strict=True)
+        )
+
+    def _apart(self, behind: Tensor) -> Tensor:
+        """What is behind, in colours that have nothing to do with the object's."""
+        if self._hue:
+            behind = turned_hues(behind, self._hue * self._draws(len(behind)))
+        if self._color:
+            share = self._color * (self._draws(len(behind)) + 1.0) / 2.0
+            behind = towards_one_color(behind, self._draws(len(behind), 3), share)
+        return behind
+
+    def _draws(self, *shape: int) -> Tensor:
+        return to_device(2.0 * torch.rand(*shape) - 1.0, self._device)
 
 
 def before(renders: Tensor, behind: Tensor) -> Tensor:
@@ -272,7 +293,7 @@ def before(renders: Tensor, behind: Tensor) -> Tensor:
 
 
 def pair_difference(adapted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference on the inside of objects, of pixels and of squares of pixels.
+    """Mean absolute difference on objects, of pixels and of squares of pixels.
 
     Poses of pairs are off by a pixel or so: squares see past that.
 
@@ -280,9 +301,8 @@ def pair_difference(adapted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         adapted, real: (N, 3, H, W).
         mask: (N, 1, H, W).
     """
-    inside = inner(mask, 1)
-    off = (adapted - real) * inside
-    total = inside.sum().clamp(min=1.0)
+    off = (adapted - real) * mask
+    total = mask.sum().clamp(min=1.0)
     squares = F.avg_pool2d(off, _COARSE).abs().sum() * _COARSE**2
     return (off.abs().sum() + squares) / (6.0 * total)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, adapter_folder, load_adapter
 from cad_models import CadModel
-from render_adapt._coupling import adapt_crops, before_backgrounds
+from render_adapt._coupling import adapt_crops, before_backgrounds, left_to_adapter
 from render_adapt._fidelity.calibration import CALIBRATION, Calibration, measure, write_calibration
 from render_adapt._fidelity.judge import JUDGE, hash_of_judge, measure_parts, open_judge
 from render_adapt._files import writing
@@ -60,7 +60,8 @@ def calibrate_adapter(
 
     folder = adapter_folder(path)
     # Before what a run's renders are, too.
-    randomization = before_backgrounds(RANDOMIZATIONS["linemod"], adapter.info, folder)
+    randomization = left_to_adapter(RANDOMIZATIONS["linemod"], folder)
+    randomization = before_backgrounds(randomization, adapter.info, folder)
     photographs = load_photographs(randomization.photographs) if randomization.photographs else ()
 
     def adapt(renders: CropBatch) -> CropBatch:
