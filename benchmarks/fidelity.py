@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from adapter import Adapter, load_adapter
 from cad_models import CadModel, load_models
-from render_adapt._config import plan_as_learnt
+from render_adapt._config import RunConfig, plan_as_learnt
 from render_adapt._coupling import adapt_crops
 from render_adapt._fidelity.faithful import adapt_faithfully
 from render_adapt._fidelity.judge import FidelityScores, Judge, make_judge
 from render_adapt._fidelity.training.faults import erased, shifted, swapped, turned
-from renderer import CropBatch, Plans, Renderer, make_plans, make_renderer
+from renderer import CropBatch, Plans, Renderer, capture, make_plans, make_renderer
 
 SEED = 4321
 FALSE_ALARMS = 0.01
@@ -61,13 +61,15 @@ class Bench:
         self.judge: Judge = make_judge(adapter, self.adapter)
         self.models = load_models(self.adapter.info.class_names)
         self.plan = plan_as_learnt(self.adapter.info)
+        run = RunConfig(("any",), n=1, adapter=adapter).fitted_to(self.adapter.info)
+        self.randomization = run.randomization
         self.renderer: Renderer = make_renderer("raster", self.models, levels=False)
 
     def plans(self, start: int, stop: int) -> Plans:
         return make_plans(self.plan, self.models, SEED, start, stop)
 
     def render(self, plans: Plans) -> CropBatch:
-        return self.renderer.render(plans)
+        return capture(self.renderer.render(plans), self.randomization, SEED, self.models)
 
     def adapt(self, renders: CropBatch) -> CropBatch:
         return adapt_crops(renders, self.adapter, SEED, self.plan.window)

@@ -601,6 +601,12 @@ def command(folder: Path, *arguments: object, **options: Any) -> subprocess.Comp
     )  # fmt: skip
 
 
+def but_for_progress(errors: str) -> list[str]:
+    """Lines but those that say every ten seconds how far a run is: a busy machine takes long."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return [line for line in lines if not re.match(r"\d+ of \d+ crops", line)]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [("models", "list"), ("--help",)])
 def test_a_full_standard_output_is_said(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -627,7 +633,7 @@ def test_without_standard_streams_no_file_takes_their_place(tmp_path: Path) -> N
     """The next file that is opened would be what every library prints to."""
     arguments = ("--objects", "ape", "--n", 2, "--adapter", "none", "--workers", 1, "--out", "d")
     found = command(tmp_path, *arguments, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.close(1))
-    assert (found.returncode, found.stderr.strip()) == (0, "")
+    assert (found.returncode, but_for_progress(found.stderr)) == (0, [])
     sound = command(tmp_path, "verify", "d", stdout=subprocess.DEVNULL)
     assert sound.returncode == 0, sound.stderr
 
@@ -654,7 +660,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, encoding: str) -> None:
         [sys.executable, "-c", MADE_CHECKED_AND_SHOWN, *FOLDER_NAMES],
         cwd=tmp_path, env=environment, capture_output=True, text=True,
     )  # fmt: skip
-    assert (found.returncode, found.stderr.strip()) == (0, "")
+    assert (found.returncode, but_for_progress(found.stderr)) == (0, [])
     reports = [line for line in found.stdout.splitlines() if line.startswith("report: ")]
     shown = [
         name if encoding == "utf-8" and name.isprintable() else ascii(name)[1:-1]

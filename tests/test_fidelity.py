@@ -29,6 +29,7 @@ from render_adapt import (
     Calibration,
     FidelityScores,
     Judge,
+    RunConfig,
     SettingError,
     adapt_crops,
     adapt_faithfully,
@@ -39,7 +40,15 @@ from render_adapt._fidelity.calibrate import calibrate
 from render_adapt._fidelity.calibration import CALIBRATION, SHARES, measure, write_calibration
 from render_adapt._fidelity.judge import JUDGE
 from render_adapt._fidelity.training.faults import erased, shifted, swapped, turned
-from renderer import CropBatch, PlanConfig, Plans, angle_between, make_plans, make_renderer
+from renderer import (
+    CropBatch,
+    PlanConfig,
+    Plans,
+    angle_between,
+    capture,
+    make_plans,
+    make_renderer,
+)
 from tests.damage import DAMAGES
 
 OBJECTS = ("ape", "benchvise", "cam", "cat", "duck")
@@ -252,8 +261,13 @@ def adapted(fault: str) -> FidelityScores:
         "swapped": lambda: swapped(plans, models(), random),
     }[fault]()
     adapter = load_adapter("shipped")
-    crops = adapt_crops(render(faulty), adapter, 11, 200.0)
-    return make_judge("shipped", adapter).score(crops, render(plans))
+    randomization = RunConfig(("any",), n=1).fitted_to(adapter.info).randomization
+
+    def seen(plans: Plans) -> CropBatch:
+        return capture(render(plans), randomization, 11, models())
+
+    crops = adapt_crops(seen(faulty), adapter, 11, 200.0)
+    return make_judge("shipped", adapter).score(crops, seen(plans))
 
 
 def test_the_shipped_adapters_crops_are_faithful() -> None:

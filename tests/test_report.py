@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pyarrow import parquet
 
-from adapter import AdapterError
+from adapter import SHIPPED_ADAPTER, AdapterError
 from render_adapt import DatasetError, LabelledCrop, RunConfig, generate, write_report
 from render_adapt._report.adapter import adapter_card
 from render_adapt._report.examples import MOST_SHOWN
@@ -189,8 +189,8 @@ class TestPage:
 
     def test_the_shipped_adapter_is_recognised(self, page: Path) -> None:
         card = data_of(page)["adapter"]
-        assert card["name"] == "linemod-rgbd-fast"
-        assert ["noise", "10 numbers"] in card["rows"]
+        assert card["name"] == SHIPPED_ADAPTER.name
+        assert ["noise", "16 numbers"] in card["rows"]
         assert "<h2>Limits</h2>" in card["html"]
         assert "style=" not in card["html"]
 
@@ -458,7 +458,7 @@ class TestDamage:
             write_report(plain, tmp_path / "file/report.html")
 
     def test_a_card_that_is_no_file(self, adapted: Path, tmp_path: Path) -> None:
-        other = Path(shutil.copytree("adapter/shipped/linemod-rgbd-fast", tmp_path / "other"))
+        other = Path(shutil.copytree(SHIPPED_ADAPTER, tmp_path / "other"))
         (other / "MODEL_CARD.md").unlink()
         assert adapter_card(read_dataset(adapted), other)["html"] == ""
         (other / "MODEL_CARD.md").mkdir()
@@ -466,7 +466,7 @@ class TestDamage:
             adapter_card(read_dataset(adapted), other)
 
     def test_an_adapter_that_did_not_make_it(self, adapted: Path, tmp_path: Path) -> None:
-        other = Path(shutil.copytree("adapter/shipped/linemod-rgbd-fast", tmp_path / "other"))
+        other = Path(shutil.copytree(SHIPPED_ADAPTER, tmp_path / "other"))
         (other / "MODEL_CARD.md").write_text("# <script>alert(1)</script>\n\n[a](javascript:b)\n")
         dataset = read_dataset(adapted)
         html = adapter_card(dataset, other)["html"]

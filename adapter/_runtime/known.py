@@ -11,7 +11,7 @@ from plug_ins import PlugIns
 
 _SHIPPED = Path(__file__).parents[1] / "shipped"
 
-SHIPPED_ADAPTER = _SHIPPED / "linemod-rgbd-fast"
+SHIPPED_ADAPTER = _SHIPPED / "linemod-rgbd"
 """The adapter that is used where none is named."""
 
 ADAPTERS: Mapping[str, Path] = PlugIns(

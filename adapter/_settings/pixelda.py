@@ -123,8 +123,8 @@ class TrainConfig:
     degrees, and of what is behind apart from it, so that an adapter is good for objects of other
     colours, too (preset best)."""
     pair_color: Share = 0.0
-    """How much the saturation and brightness of objects change likewise, and how much what is
-    behind is mixed with any one colour: 0 to 1 (preset best)."""
+    """How much the saturation and brightness of objects change likewise, and how much they, and
+    what is behind, are each mixed with any one colour: 0 to 1 (preset best)."""
 
     learning_rate: Positive = 2e-4
     """Adam's learning rate."""

@@ -269,7 +269,9 @@ class _Batches:
             colors = [turned_hues(x, degrees) for x in colors]
         if self._color:
             saturation, brightness = 1.0 + self._color * self._draws(2, len(crops[0]))
+            color, share = self._one_color(len(crops[0]))
             colors = [recoloured_alike(x, saturation, brightness) for x in colors]
+            colors = [towards_one_color(x, color, share) for x in colors]
         return tuple(
             torch.cat([color, x[:, 3:]], dim=1) for color, x in zip(colors, crops, strict=True)
         )
@@ -279,9 +281,12 @@ class _Batches:
         if self._hue:
             behind = turned_hues(behind, self._hue * self._draws(len(behind)))
         if self._color:
-            share = self._color * (self._draws(len(behind)) + 1.0) / 2.0
-            behind = towards_one_color(behind, self._draws(len(behind), 3), share)
+            behind = towards_one_color(behind, *self._one_color(len(behind)))
         return behind
+
+    def _one_color(self, count: int) -> tuple[Tensor, Tensor]:
+        """(N, 3) colours, and (N,) shares of them."""
+        return self._draws(count, 3), self._color * (self._draws(count) + 1.0) / 2.0
 
     def _draws(self, *shape: int) -> Tensor:
         return to_device(2.0 * torch.rand(*shape) - 1.0, self._device)

@@ -17,7 +17,7 @@ from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._report.index import Index, ReportedDataset
 from render_adapt._report.pictures import (
     as_data_uri,
-    brought_background,
+    brought_pictures,
     open_crops,
     outline,
     redraw_sources,
@@ -47,7 +47,7 @@ def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, 
     if dataset.is_adapted:
         try:
             sources = redraw_sources(dataset, rows)
-            if brought_background(dataset) == "photographs":
+            if brought_pictures(dataset):
                 notes = [_ON_BLACK]
         except RenderAdaptError as error:
             notes = [f"The renders are not shown, for they cannot be drawn again: {error}"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,6 +20,8 @@ from render_adapt._runs.studio import Studio
 from renderer import quaternion_from_matrix
 
 _QUALITY = 90
+_FOLDERS = ("environments", "photographs", "textures")
+"""Of a randomization."""
 
 
 def open_crops(dataset: ReportedDataset) -> CropReader:
@@ -32,13 +33,11 @@ def open_crops(dataset: ReportedDataset) -> CropReader:
     return reader_of(dataset.folder, formats_of(dataset.manifest, dataset.folder))[1]
 
 
-def brought_background(dataset: ReportedDataset) -> str | None:
-    """What an adapter has put behind its renders of itself, `board` or `photographs`, if any."""
-    groups = (dataset.manifest.get("randomization"), _randomize(dataset))
-    taken, given = (group.get("background") if isinstance(group, dict) else 0 for group in groups)
-    if given == ["black"] and taken in (["board"], ["photographs"]):
-        return str(taken[0])
-    return None
+def brought_pictures(dataset: ReportedDataset) -> bool:
+    """Whether an adapter has put pictures of its own behind its renders."""
+    drawn, given = dataset.manifest.get("randomization"), _randomize(dataset)
+    pictures = (isinstance(group, dict) and group.get("photographs") for group in (drawn, given))
+    return list(map(bool, pictures)) == [True, False]
 
 
 def redraw_sources(dataset: ReportedDataset, rows: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -70,11 +69,16 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
     randomize = _randomize(dataset)
     if not isinstance(randomize, dict):
         raise DatasetError(f"{MANIFEST} does not have the run's settings")
-    folders = [name for name in ("environments", "photographs", "textures") if randomize.get(name)]
+    folders = [name for name in _FOLDERS if randomize.get(name)]
     if folders:
         raise DatasetError(f"the run took {' and '.join(folders)} from a folder of its own")
-    config = config_of(
-        dataset.manifest,
+    drawn = dataset.manifest.get("randomization")
+    if isinstance(drawn, dict) and not brought_pictures(dataset):
+        # What an adapter brought, too.
+        randomize = randomize | {name: drawn[name] for name in drawn if name not in _FOLDERS}
+    settings = {**dataset.manifest["settings"], "randomize": randomize}
+    return config_of(
+        {**dataset.manifest, "settings": settings},
         dataset.folder,
         objects=tuple(model.name for model in dataset.models),
         models=dataset.folder / "models",
@@ -83,9 +87,6 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
         min_fidelity=0.0,  # which judges adapters
         workers=1,
     )
-    if brought_background(dataset) == "board":
-        return replace(config, randomize=replace(config.randomization, background=("board",)))
-    return config
 
 
 def _randomize(dataset: ReportedDataset) -> object:
