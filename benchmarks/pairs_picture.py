@@ -1,6 +1,6 @@
-"""The picture at the top of the README: renders above, the same crops adapted below.
+"""The picture at the top of the README: renders above, the same crops as a run writes them below.
 
-    python -m benchmarks.pairs_picture --out docs/images/pairs.png
+    python -m benchmarks.pairs_picture --seed 3 --out docs/images/pairs.png
     python -m benchmarks.pairs_picture --models DIR --real DIR --out sheet.png
 
 With `--real` (a folder of object/frame.png), a third row shows real crops of the same objects.
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from adapter import load_adapter
 from cad_models import load_models
 from render_adapt import adapt_crops
-from render_adapt._config import plan_as_learnt
-from renderer import RasterRenderer, make_plans
+from render_adapt._config import RunConfig, plan_as_learnt
+from renderer import RasterRenderer, capture, make_plans
 
 SCALE, GAP = 2, 4
 
@@ -39,9 +39,11 @@ def main() -> None:
     models = load_models(names, models=arguments.models)
     adapter = load_adapter(arguments.adapter)
     plan = plan_as_learnt(adapter.info)
+    run = RunConfig(("any",), n=1, adapter=arguments.adapter).fitted_to(adapter.info)
     plans = make_plans(plan, models, arguments.seed, 0, arguments.columns)
     renders = RasterRenderer(models).render(plans)
-    adapted = adapt_crops(renders, adapter, arguments.seed, plan.window)
+    taken = capture(renders, run.randomization, arguments.seed, models)
+    adapted = adapt_crops(taken, adapter, arguments.seed, plan.window)
     rows = [row_of(renders.rgb), row_of(adapted.rgb)]
     if arguments.real:
         order = np.random.default_rng(arguments.seed)
