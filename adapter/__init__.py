@@ -27,6 +27,8 @@ from adapter._runtime.adapters import (
 )
 from adapter._runtime.bf16 import Precision, precision_here
 from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info
+from adapter._runtime.device_check import check_device
+from adapter._runtime.devices import device_here
 from adapter._runtime.known import ADAPTERS, SHIPPED_ADAPTER, adapter_folder
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from adapter._networks.export import export_onnx
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
+    from adapter._runtime.torch_network import TorchNetwork
     from adapter._training.artifact import save_adapter
     from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
@@ -104,6 +107,7 @@ __all__ = [
     "TargetReport",
     "TaskProgress",
     "TaskTower",
+    "TorchNetwork",
     "TrainConfig",
     "TrainedGenerator",
     "Training",
@@ -114,9 +118,11 @@ __all__ = [
     "angle_degrees",
     "architecture_of",
     "architectures",
+    "check_device",
     "checkpoint_step",
     "choose",
     "decode",
+    "device_here",
     "draw_noise",
     "draw_pairs",
     "encode",
@@ -160,6 +166,7 @@ _NEEDS_TORCH = {
     "Predict": "adapter._measures.evaluation",
     "Snapshot": "adapter._training.engine",
     "TaskTower": "adapter._networks.pixelda",
+    "TorchNetwork": "adapter._runtime.torch_network",
     "TrainedGenerator": "adapter._training.trained",
     "Training": "adapter._training.engine",
     "TrainingSettings": "adapter._training.engine",

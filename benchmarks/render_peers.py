@@ -78,15 +78,18 @@ class Pyrender:
 
     def render(self, plans: Plans) -> NDArray[Any]:
         depth = np.empty((len(plans), plans.height, plans.width), np.float32)
-        pose = np.eye(4)
         for row in range(len(plans)):
-            pose[:3, :3], pose[:3, 3] = plans.rotation[row], plans.translation[row]
-            self._scene.set_pose(self._object, pose)
-            k = plans.camera_matrix[row]
-            self._camera.fx, self._camera.fy = k[0, 0], k[1, 1]
-            self._camera.cx, self._camera.cy = k[0, 2], k[1, 2]
-            _, depth[row] = self._renderer.render(self._scene)
+            _, depth[row] = self.picture(plans, row)
         return depth
+
+    def picture(self, plans: Plans, row: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """(H, W, 3) colours and (H, W) depth in millimetres of one crop."""
+        self._scene.set_pose(self._object, pose(plans, row))
+        k = plans.camera_matrix[row]
+        self._camera.fx, self._camera.fy = k[0, 0], k[1, 1]
+        self._camera.cx, self._camera.cy = k[0, 2], k[1, 2]
+        colors, depth = self._renderer.render(self._scene)
+        return colors, depth
 
 
 def _turn_multisampling_off() -> None:

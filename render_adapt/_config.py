@@ -97,6 +97,9 @@ _MISFIT = {
 }
 _ENGINE = OneOf(lambda: ENGINES)
 _PIXEL_CENTRE = OneOf(lambda: CENTRES)
+_DEVICE = Matching(
+    re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?"), "auto, cpu, cuda, or one GPU as in cuda:1"
+)
 _SIDES = Matching(re.compile(r"[0-9]{1,6}x[0-9]{1,6}"), "width x height, as in 640x480")
 
 
@@ -133,8 +136,12 @@ class RunConfig:
     plain renders."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """What adapter and judge compute in: fp32, whose bytes are the same on all processors; bf16,
-    several times as fast where the processor has AMX (docs/adapters.md); or auto, bf16 there and
-    fp32 elsewhere."""
+    several times as fast where the processor has AMX, and on GPUs (docs/adapters.md); or auto, bf16
+    there and fp32 elsewhere."""
+    device: Annotated[str, _DEVICE] = "cpu"
+    """What adapter and judge run on: cpu; cuda, a GPU, and of several another for each worker;
+    cuda:1, that one; or auto, cuda where there is a GPU that works, and cpu elsewhere
+    (docs/gpu.md). Pictures are the same but for rounding, and bytes are not."""
     min_fidelity: Annotated[float, Between(0, 1)] = 0.0
     """The least label fidelity of a crop, 0 to 1 (docs/fidelity.md): one below it is adapted anew,
     and left out if it stays below. About so large a share of an adapter's crops is; 0 keeps all."""
@@ -240,6 +247,8 @@ class RunConfig:
                 "`precision` is what an adapter computes in, and there is none: leave it out, or "
                 "leave out `adapter` none"
             )
+        if self.device.startswith("cuda"):
+            self._refuse_idle_gpu()
         for name in self.format:
             if formats()[name].reads_shards and isinstance(self.out, StoreAddress):
                 raise SettingError(
@@ -259,6 +268,18 @@ class RunConfig:
             left_out = defaults[name], WINDOW if name == "window" else None
             if pictures != planner.what and getattr(self, name) not in left_out:
                 raise SettingError(f"`{name}` {_MISFIT[pictures]}")
+
+    def _refuse_idle_gpu(self) -> None:
+        if self.adapter == "none":
+            raise SettingError(
+                "`device` is what an adapter runs on, and there is none: leave it out, or leave "
+                "out `adapter` none"
+            )
+        if self.executor == "ray":
+            raise SettingError(
+                f"`device` is {self.device}, and actors of a cluster have processors alone: leave "
+                "it out, or leave out `executor` ray"
+            )
 
     @property
     def randomization(self) -> Randomization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 from renderer import ENGINES, EngineCheck
 from tests.command import run_command
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -101,6 +104,26 @@ def test_what_is_broken_is_told_of(
     assert "libcudart.so.99 is not there" in told["torch"]
     assert {finding.mark for finding in findings.values()} == {"works", "missing"}
     assert code == 1
+
+
+def test_a_gpu_that_fails_is_told_of_and_torch_is_not_blamed(
+    engines: dict[str, EngineCheck],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "torch.py").write_text(
+        "from types import SimpleNamespace\n"
+        "def init(): raise RuntimeError('the driver is too old')\n"
+        "cuda = SimpleNamespace(is_available=lambda: True, init=init)\n"
+        "backends = SimpleNamespace(cuda=SimpleNamespace(is_built=lambda: True))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    findings, code = examine(capsys)
+    assert findings["torch"].mark == "works"
+    assert findings["CUDA"].mark == "missing"
+    assert findings["CUDA"].found.startswith("--device is cuda, and torch can use no GPU here (the")
+    assert code == 0
 
 
 def test_no_word_is_lost_on_a_narrow_terminal(

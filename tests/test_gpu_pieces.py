@@ -351,11 +351,12 @@ def test_folded_batch_norms_change_nothing_and_shares_are_of_the_nearer_ceiling(
     from adapter import load_adapter
 
     adapter: Any = load_adapter("shipped", runtime="torch")
-    x, z = torch.rand(2, 4, 64, 64) * 2 - 1, torch.rand(2, 10) * 2 - 1
+    x, z = torch.rand(2, 4, 64, 64) * 2 - 1, torch.rand(2, adapter.info.noise_dimension) * 2 - 1
     folded = generator.fold(adapter._generator)
     with torch.inference_mode():
         assert torch.allclose(folded(x, z), adapter._generator(x, z), atol=1e-5)
-    operations, values = generator.work_of(folded, 4, 64, 10)
+    assert not any(isinstance(module, generator.BatchNorm) for module in folded.modules())
+    operations, values = generator.work_of(folded, 4, 64, adapter.info.noise_dimension)
     ceilings = {"tflops": {"bf16": operations / 1e12}, "copy_gb_per_s": values * 2 / 1e9}
     # Both ceilings are one crop a second, and half of that is half of each.
     figures = generator.shares({"crops_per_s": 0.5}, "bf16", (operations, values), ceilings)

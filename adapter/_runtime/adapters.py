@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from adapter._errors import AdapterError, brief
 from adapter._runtime.bf16 import Precision
 from adapter._runtime.description import DESCRIPTION, ONNX, WEIGHTS, AdapterInfo, read_info
+from adapter._runtime.devices import PROCESSOR, device_name
 from adapter._runtime.known import adapter_folder
 from adapter._runtime.onnx import MOST_BYTES, network_errors, open_network
 from safe_files import read_file
@@ -38,6 +39,13 @@ class Adapter(abc.ABC):
     """The seam between the pipeline and whatever makes crops look real."""
 
     info: AdapterInfo
+    runs_on: str = "the processor"
+    """What people call the device that it computes on."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it ran, a sentence each."""
+        return ()
 
     @abc.abstractmethod
     def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,64 +153,68 @@ class OnnxAdapter(Adapter):
 
 
 class TorchAdapter(Adapter):
-    """Runs `generator.safetensors` with torch on the processor."""
+    """Runs `generator.safetensors` with torch, on any of its devices."""
 
-    def __init__(self, folder: Path, info: AdapterInfo, content: bytes, threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        info: AdapterInfo,
+        content: bytes,
+        threads: int,
+        device: str = PROCESSOR,
+        precision: Precision = "fp32",
+    ) -> None:
+        from adapter._runtime.torch_network import TorchNetwork
+
         self.info = info
         self._file = folder / WEIGHTS
-        self._threads = threads
         self._generator = _read_generator(self._file, content, info)
+        self._network = TorchNetwork(self._generator, device, precision, threads)
+        self.runs_on = device_name(self._network.device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it ran, a sentence each."""
+        return self._network.notes
 
     def adapt(self, crops: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        import torch
-
         self._check(crops, noise)
-        adapted = np.empty(crops.shape, dtype=np.float32)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with torch.inference_mode():
-                for start in range(0, len(crops), CHUNK):
-                    chunk = slice(start, start + CHUNK)
-                    x = torch.from_numpy(_filled(crops[chunk]))
-                    z = torch.from_numpy(_filled(noise[chunk]))
-                    outputs = _checked(self._generator(x, z).numpy(), x.shape, self._file)
-                    adapted[chunk] = outputs[: len(crops) - start]
-        finally:
-            torch.set_num_threads(threads)
-        return adapted
+        return _checked(self._network(crops, noise), crops.shape, self._file)
 
 
 def load_adapter(
     path: Path | str,
-    runtime: Literal["onnx", "torch"] = "onnx",
+    runtime: Literal["onnx", "torch"] | None = None,
     threads: int = 1,
     precision: Precision = "fp32",
+    device: str = PROCESSOR,
 ) -> Adapter:
     """The adapter in a folder, ready to run.
 
     Args:
         path: folder that holds adapter.json, "shipped" for the one that is used by default, or a
             name in `ADAPTERS`.
-        runtime: "onnx" (needs onnxruntime only) or "torch".
+        runtime: "onnx" (needs onnxruntime only), for processors, or "torch", for any device; by
+            default what suits the device.
         threads: processor threads.
-        precision: of "onnx"; bf16 is for processors that compute in it (`precision_here`).
+        precision: bf16 is for what computes in it (`precision_here`).
+        device: "cpu", or a GPU by torch's name, as "cuda:1" (`device_here`).
 
     Raises:
-        MissingDependency: bf16 without OpenVINO.
-        AdapterError: no adapter there, one that is damaged or of another version, or one without
-            weights for torch.
+        MissingDependency: bf16 on a processor without OpenVINO.
+        AdapterError: no adapter there, one that is damaged or of another version, one without
+            weights for torch, or a device that has no room for it.
     """
     folder = adapter_folder(path)
     info = read_info(folder)
     contents = {name: _read_part(folder, name, info) for name in sorted(info.sha256)}
-    if runtime == "torch":
+    if runtime == "torch" or (runtime is None and device != PROCESSOR):
         if WEIGHTS not in contents:
             raise AdapterError(
-                f"the adapter {folder} has no weights for torch ({WEIGHTS}), only {ONNX}: load it "
-                'with runtime="onnx"'
+                f"the adapter {folder} has no weights for torch ({WEIGHTS}), only {ONNX}: give "
+                '`device` cpu, or load it with runtime="onnx"'
             )
-        return TorchAdapter(folder, info, contents[WEIGHTS], threads)
+        return TorchAdapter(folder, info, contents[WEIGHTS], threads, device, precision)
     return OnnxAdapter(folder, info, contents[ONNX], threads, precision)
 
 
@@ -303,7 +315,8 @@ def _read_generator(file: Path, content: bytes, info: AdapterInfo) -> nn.Module:
     if config.architecture not in architectures():
         raise AdapterError(
             f"{file} is of the architecture {config.architecture!r:.40}, which no package here "
-            'brings: install the one that does, or load the adapter with runtime="onnx"'
+            "brings: install the one that does, give `device` cpu, or load the adapter with "
+            'runtime="onnx"'
         )
     build = architectures()[config.architecture].build
     try:
@@ -346,6 +359,8 @@ def _checked(adapted: Any, shape: tuple[int, ...], file: Path) -> NDArray[np.flo
         raise AdapterError(
             f"{file} gives values that are not finite numbers; make the adapter anew"
         )
+    if not adapted.size:
+        return adapted  # type: ignore[no-any-return]
     least, greatest = float(adapted.min()), float(adapted.max())
     if least < -1 - _BEYOND or greatest > 1 + _BEYOND:
         raise AdapterError(

@@ -16,26 +16,33 @@ from safe_files import open_file
 Precision = Literal["fp32", "bf16"]
 
 _AMX = "amx_bf16"
+_FIRST_GPU = (8, 0)
+"""Compute capability of the first GPUs with bf16."""
 _PROCESSOR, _MOST_BYTES = Path("/proc/cpuinfo"), 2**24
 _WHAT, _INSTALL = "`precision` bf16", "'render-adapt[fast]'"
 
 
 def precision_here(
-    asked: Literal["auto", "fp32", "bf16"], flags: Collection[str] | None = None
+    asked: Literal["auto", "fp32", "bf16"],
+    flags: Collection[str] | None = None,
+    device: str = "cpu",
 ) -> Precision:
     """What networks compute in on this machine.
 
     Args:
-        asked: auto is bf16 where that is faster, which takes OpenVINO and a processor with AMX:
-            AVX-512 alone computes in bf16 too, but no faster than in fp32.
+        asked: auto is bf16 where that is faster. On processors it takes OpenVINO and AMX: AVX-512
+            alone computes in bf16 too, but no faster than in fp32. GPUs have it from Ampere on.
         flags: the processor's, as Linux calls them; this one's, if not given.
+        device: from `device_here`.
 
     Raises:
-        MissingDependency: bf16 is asked for, and OpenVINO is not there.
-        SettingError: bf16 is asked for, and the processor has none.
+        MissingDependency: bf16 is asked for on the processor, and OpenVINO is not there.
+        SettingError: bf16 is asked for, and the processor or GPU has none.
     """
     if asked == "fp32":
         return "fp32"
+    if device != "cpu":
+        return _precision_of_gpu(asked, device)
     if asked == "auto":
         has_amx = _AMX in (_processor_flags() if flags is None else flags)
         return "bf16" if has_amx and importlib.util.find_spec("openvino") else "fp32"
@@ -46,6 +53,19 @@ def precision_here(
             "or make it on one with AMX or AVX-512 bf16"
         )
     return "bf16"
+
+
+def _precision_of_gpu(asked: Literal["auto", "bf16"], device: str) -> Precision:
+    import torch
+
+    if torch.cuda.get_device_capability(device) >= _FIRST_GPU:
+        return "bf16"
+    if asked == "bf16":
+        raise SettingError(
+            "`precision` is bf16, which this GPU does not compute in: give `precision` fp32, or "
+            "make it on one of NVIDIA's Ampere generation or a later one"
+        )
+    return "fp32"
 
 
 class Bf16Network:

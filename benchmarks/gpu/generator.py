@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import statistics
 import sys
@@ -79,6 +80,11 @@ def fold(generator: nn.Module) -> nn.Module:
             for conv, norm in zip(module.convs, module.norms, strict=True):
                 _fold_pair(conv, norm)
             module.norms = nn.ModuleList(nn.Identity() for _ in module.norms)
+        elif isinstance(module, nn.Sequential):
+            for place, (conv, norm) in enumerate(itertools.pairwise(module)):
+                if isinstance(norm, BatchNorm):
+                    _fold_pair(conv, norm)
+                    module[place + 1] = nn.Identity()
     return folded
 
 

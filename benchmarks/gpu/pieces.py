@@ -63,7 +63,10 @@ class Piece:
     """Steps beside each other, at most."""
 
 
-TESTS = ("-m", "pytest", "tests/test_cuda.py", "tests/test_renderer_cuda.py", "--color=no", "-v")
+TESTS = (
+    "-m", "pytest", "tests/test_cuda.py", "tests/test_renderer_cuda.py", "tests/test_device.py",
+    "--color=no", "-v",
+)  # fmt: skip
 """Of the code that needs a GPU. Where packages are of other versions than ours, what they warn of
 is no failure."""
 
@@ -84,6 +87,18 @@ MEASURED = Piece(
             (*TESTS, "-W", "default", "-n", "{processes}", "-k", "not emulated and not compile"),
             minutes=1.2,
             sizes={"processes": ("8", "1")},
+        ),
+        Step(
+            "throughput",
+            ("-m", "benchmarks.throughput", "--device", "{throughput}", "--precision", "auto",
+             "--no-peers", "--n", "{crops}", "--growth", "{few}", "{many}", "--side", "{side}",
+             "--copy-gib", "{copy}", "--json", "{figures}/throughput.json"),
+            minutes=1.5,
+            sizes={
+                "throughput": ("cuda", "cpu"), "crops": ("1000", "16"), "few": ("1000", "4"),
+                "many": ("10000", "8"), "side": ("8192", "256"), "copy": ("4", "0.02"),
+            },
+            alone=True,
         ),
         Step(
             "rasteriser",

@@ -21,10 +21,16 @@ _NEEDED = ("raster", "onnxruntime")
 
 _TORCH_CHECK = """
 import torch
-name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-if name:
-    torch.ones(8, device="cuda").sum().item()
-print(name)
+print(torch.cuda.is_available())
+"""
+_GPU_CHECK = """
+import sys
+from adapter import check_device, device_here
+from checked_settings import RenderAdaptError
+try:
+    print(check_device(device_here("cuda")))
+except RenderAdaptError as error:
+    sys.exit(str(error))
 """
 _ONNX_RUNTIME_CHECK = """
 from adapter._runtime.onnx import import_onnx_runtime
@@ -97,7 +103,7 @@ def _examine_onnx_runtime() -> Finding:
 
 
 def _examine_torch() -> tuple[Finding, Finding]:
-    torch_use, gpu_use = "training", "doing so faster"
+    torch_use, gpu_use = "training", "training and adapting"
     if _version("torch") is None:
         install = "it is not installed: pip install 'render-adapt[train]'"
         return (
@@ -111,14 +117,15 @@ def _examine_torch() -> tuple[Finding, Finding]:
             Finding("torch", torch_use, False, broken),
             Finding("CUDA", gpu_use, False, "torch, through which a GPU is used, fails"),
         )
-    no_gpu = (
-        "torch sees no GPU: nothing needs one; where there is one, install its driver and a torch "
-        "built for CUDA"
-    )
-    return (
-        Finding("torch", torch_use, True, str(_version("torch"))),
-        Finding("CUDA", gpu_use, bool(words), words or no_gpu),
-    )
+    torch = Finding("torch", torch_use, True, str(_version("torch")))
+    if words == str(False):
+        no_gpu = (
+            "torch sees no GPU: nothing needs one; where there is one, install its driver and a "
+            "torch built for CUDA"
+        )
+        return torch, Finding("CUDA", gpu_use, False, no_gpu)
+    code, words = _try_in_python(_GPU_CHECK)
+    return torch, Finding("CUDA", gpu_use, code == 0, words)
 
 
 def _try_in_python(code: str) -> tuple[int, str]:

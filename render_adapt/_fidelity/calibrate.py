@@ -96,12 +96,12 @@ def calibrate(
     """
     judge_sha256 = hash_of_judge(network)
     renderer = renderer or make_renderer("raster", models, levels=False)
-    session = open_judge(network)
+    judge = open_judge(network)
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, crops, _AT_ONCE):
         stop = min(start + _AT_ONCE, crops)
         renders = renderer.render(make_plans(plan, models, _SEED, start, stop))
-        for part, values in measure_parts(adapt(renders), renders, session).items():
+        for part, values in measure_parts(adapt(renders), renders, judge).items():
             parts.setdefault(part, []).append(values)
     if adapter is not None and adapter.info.channels == 3:
         del parts["depth"]

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,13 +91,18 @@ class Judge:
         calibration: of the adapter whose crops are judged, or the general one.
         network: an ONNX file; the package's own by default.
         precision: what it computes in.
+        device: "cpu", or another by torch's name of it.
 
     Raises:
         AdapterError: the calibration is of another network, or the package's own is damaged.
     """
 
     def __init__(
-        self, calibration: Calibration, network: Path = JUDGE, precision: Precision = "fp32"
+        self,
+        calibration: Calibration,
+        network: Path = JUDGE,
+        precision: Precision = "fp32",
+        device: str = "cpu",
     ) -> None:
         if calibration.judge_sha256 != hash_of_judge(network):
             raise AdapterError(
@@ -105,7 +110,12 @@ class Judge:
                 "calibrate the adapter anew with render-adapt calibrate"
             )
         self.calibration = calibration
-        self._session = open_judge(network, precision)
+        self._network = open_judge(network, precision, device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it ran, a sentence each."""
+        return self._network.notes
 
     def score(self, crops: CropBatch, renders: CropBatch) -> FidelityScores:
         """Score N square crops, in any order and company: each depends on itself alone.
@@ -114,7 +124,7 @@ class Judge:
             crops: as adapted.
             renders: the same crops as rendered from their plans, with their labels.
         """
-        values = measure_parts(crops, renders, self._session)
+        values = measure_parts(crops, renders, self._network)
         calibrated = self.calibration.quantiles
         nothing = np.full(len(crops), np.nan)
         return FidelityScores(
@@ -132,7 +142,9 @@ def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def make_judge(path: Path | str, adapter: Adapter, precision: Precision = "fp32") -> Judge:
+def make_judge(
+    path: Path | str, adapter: Adapter, precision: Precision = "fp32", device: str = "cpu"
+) -> Judge:
     """A judge of an adapter's crops.
 
     It goes by the calibration in the adapter's folder, of crops that this adapter made. An adapter
@@ -144,6 +156,7 @@ def make_judge(path: Path | str, adapter: Adapter, precision: Precision = "fp32"
         path: the adapter's, as `load_adapter` takes it.
         adapter: what was loaded from there.
         precision: what the judge computes in.
+        device: "cpu", or another by torch's name of it.
 
     Raises:
         AdapterError: the calibration is damaged, or of another adapter.
@@ -153,14 +166,14 @@ def make_judge(path: Path | str, adapter: Adapter, precision: Precision = "fp32"
     if not file.exists():
         general = read_calibration(JUDGE.with_name(CALIBRATION))
         calibration = _without_depth(general) if adapter.info.channels == 3 else general
-        return Judge(calibration, precision=precision)
+        return Judge(calibration, precision=precision, device=device)
     calibration = read_calibration(file)
     if calibration.adapter_sha256 != adapter.info.sha256.get("generator.onnx"):
         raise AdapterError(
             f"{file} was made for another adapter than the one beside it: "
             f"calibrate it anew with render-adapt calibrate --adapter {folder}"
         )
-    return Judge(calibration, precision=precision)
+    return Judge(calibration, precision=precision, device=device)
 
 
 def _without_depth(calibration: Calibration) -> Calibration:
@@ -169,7 +182,7 @@ def _without_depth(calibration: Calibration) -> Calibration:
 
 
 def measure_parts(
-    crops: CropBatch, renders: CropBatch, session: Any
+    crops: CropBatch, renders: CropBatch, network: Verdicts
 ) -> dict[str, NDArray[np.float64]]:
     """The parts' plain numbers, (N,) each, the greater the better; NaN for hidden targets."""
     label = label_view_of(renders)
@@ -177,23 +190,17 @@ def measure_parts(
     values = {
         "edges": edge_agreement(rgb, label),
         "depth": depth_agreement(values_at_side(crops.depth), label),
-        "judge": _verdicts(rgb, label, session),
+        "judge": _verdicts(rgb, label, network),
     }
     hidden = label.visible.sum(axis=(1, 2)) < FEWEST_PIXELS
     return {part: np.where(hidden, np.nan, value) for part, value in values.items()}
 
 
-def _verdicts(rgb: NDArray[np.uint8], label: LabelView, session: Any) -> NDArray[np.float64]:
+def _verdicts(rgb: NDArray[np.uint8], label: LabelView, network: Verdicts) -> NDArray[np.float64]:
     """(N,), the network's log-odds that the label's pose is true, plus those that its object is."""
     planes = np.concatenate([picture_planes(rgb), label_planes(label)], axis=1)
-    result = np.empty(len(planes))
-    chunk = np.zeros((_CHUNK, *planes.shape[1:]), np.float32)
-    for start in range(0, len(planes), _CHUNK):
-        part = planes[start : start + _CHUNK]
-        chunk[: len(part)] = part
-        (verdict,) = session.run(["verdict"], {"planes": chunk})
-        result[start : start + _CHUNK] = verdict[: len(part), :2].sum(axis=1)
-    return result
+    verdicts: NDArray[np.float64] = network(planes)[:, :2].sum(axis=1).astype(np.float64)
+    return verdicts
 
 
 def hash_of_judge(network: Path) -> str:
@@ -211,6 +218,41 @@ def hash_of_judge(network: Path) -> str:
     return sha256
 
 
-def open_judge(network: Path, precision: Precision = "fp32") -> Any:
-    """The judge's network, as `open_network` gives it."""
-    return open_network(read_file(network, most=MOST_JUDGE_BYTES), precision=precision)
+class Verdicts(Protocol):
+    """The judge's network at work."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how it ran, a sentence each."""
+
+    def __call__(self, planes: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """(N, 7) of (N, 8, 64, 64), each depending on its own planes alone."""
+
+
+class _OnnxVerdicts:
+    """By what `open_network` gives."""
+
+    notes = ()
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __call__(self, planes: NDArray[np.float32], /) -> NDArray[np.float32]:
+        results = []
+        chunk = np.zeros((_CHUNK, *planes.shape[1:]), np.float32)
+        for start in range(0, max(len(planes), 1), _CHUNK):
+            part = planes[start : start + _CHUNK]
+            chunk[: len(part)] = part
+            (verdict,) = self._session.run(["verdict"], {"planes": chunk})
+            results.append(verdict[: len(part)].copy())
+        return np.concatenate(results)
+
+
+def open_judge(network: Path, precision: Precision = "fp32", device: str = "cpu") -> Verdicts:
+    """The judge's network: by ONNX Runtime or OpenVINO on the processor, else by torch."""
+    content = read_file(network, most=MOST_JUDGE_BYTES)
+    if device == "cpu":
+        return _OnnxVerdicts(open_network(content, precision=precision))
+    from render_adapt._fidelity.judge_in_torch import judge_in_torch
+
+    return judge_in_torch(content, device, precision)

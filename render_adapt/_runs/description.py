@@ -46,6 +46,7 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "cut_from": (None,),
     "picture": (None,),
     "pixel_centre": (INSIDE,),
+    "device": ("auto", "cpu"),
     "precision": ("auto", "fp32"),
     "repeat_objects": (True,),
     "light_from": ("camera",),
@@ -79,6 +80,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "version": version("render-adapt"),
         **_without_defaults(
             {
+                "device": config.device.partition(":")[0],
                 "pixel_centre": config.pixel_centre,
                 "precision": config.precision,
                 "rgb": config.rgb,
@@ -98,7 +100,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "settings": _describe_settings(studio),
         "shard_size": config.shard_size,
         "shards": config.shards,
-        "versions": _versions(config.precision),
+        "versions": _versions(studio),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return as_json
@@ -219,6 +221,10 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
     settings["models"] = config.models and _last_name(config.models)
     if config.adapter not in ("none", "shipped"):
         settings["adapter"] = _last_name(config.adapter)
+    # Which of a machine's GPUs it is says nothing.
+    settings["device"] = config.device.partition(":")[0]
+    if settings["device"] == "cpu":
+        del settings["device"]
     if settings["window"] is None:
         settings["window"] = WINDOW
     if studio.adapter is None or studio.adapter.info.cut is None:
@@ -268,9 +274,16 @@ def _untangled(value: Any) -> Any:
     return value
 
 
-def _versions(precision: str) -> dict[str, str | None]:
+def _versions(studio: Studio) -> dict[str, str | None]:
+    config = studio.config
     versions: dict[str, str | None] = {"opencv": cv2.__version__}
-    for name in (*_LIBRARIES, "openvino") if precision == "bf16" else _LIBRARIES:
+    further: tuple[str, ...] = ()
+    if studio.adapter is not None and config.device not in ("auto", "cpu"):
+        versions["gpu"] = studio.adapter.runs_on
+        further = ("torch",)
+    elif config.precision == "bf16":
+        further = ("openvino",)
+    for name in (*_LIBRARIES, *further):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -21,6 +21,8 @@ from render_adapt._exceptions import WorkerError
 
 Result = TypeVar("Result")
 
+_number = 0
+
 ATTEMPTS = 3
 """How many workers a shard may end before the run gives up."""
 
@@ -79,7 +81,9 @@ class ProcessExecutor(Executor[Result]):
             while waiting or crew:
                 starting = sum(worker.shard is None for worker in crew.values())
                 for _ in range(min(self._workers - len(crew), len(waiting) - starting)):
-                    worker = _Worker.start(make_worker)
+                    taken = {worker.number for worker in crew.values()}
+                    number = min(set(range(self._workers)) - taken)
+                    worker = _Worker.start(make_worker, number)
                     crew[worker.connection] = worker
                 for connection in wait(list(crew)):
                     worker = crew[connection]
@@ -115,18 +119,20 @@ class _Worker:
 
     process: BaseProcess
     connection: Connection
+    number: int
+    """From 0 on; none of those at work has another's."""
     shard: int | None = None
     """What it is at; None while it starts."""
 
     @staticmethod
-    def start(make_worker: Callable[[], Callable[[int], Any]]) -> _Worker:
+    def start(make_worker: Callable[[], Callable[[int], Any]], number: int) -> _Worker:
         context = multiprocessing.get_context("spawn")
         connection, far_end = context.Pipe()
-        process = context.Process(target=_work, args=(make_worker, far_end), daemon=True)
+        process = context.Process(target=_work, args=(make_worker, far_end, number), daemon=True)
         process.start()
         # Only the worker holds the far end now: its death is the end of the stream.
         far_end.close()
-        return _Worker(process, connection)
+        return _Worker(process, connection, number)
 
     def take(self, shard: int) -> None:
         self.shard = shard
@@ -153,8 +159,17 @@ def _death(shard: int | None, exit_code: int | None, attempts: int) -> WorkerErr
     )
 
 
-def _work(make_worker: Callable[[], Callable[[int], Any]], connection: Connection) -> None:
+def worker_number() -> int:
+    """Which of a run's workers this process is, from 0 on; 0 in the run's own."""
+    return _number
+
+
+def _work(
+    make_worker: Callable[[], Callable[[int], Any]], connection: Connection, number: int
+) -> None:
     """What a worker process does: says that it is ready, then makes what it is given."""
+    global _number
+    _number = number
     # An interrupt goes to the whole group: the run decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -102,7 +102,8 @@ def make_dataset(
     run = describe_run(studio)
     refuse_without_room(studio)
     with contextlib.closing(run_folder(config.out)) as folder:
-        run = {**folder.open(run, grows=True)}
+        # A run that goes on has the versions of its beginning there, and is made with these.
+        run = {**folder.open(run, grows=True), "versions": run["versions"]}
         began = read_manifest(folder.path)
         with writing(config.out, CONTINUE):
             shared = write_dataset_files(
@@ -148,6 +149,7 @@ def make_dataset(
         stage_seconds=_total_stages(results),
         notes=(
             *run_notes(studio),
+            *sorted({note for result in results for note in result.notes}),
             *_lost_shards(0 if remade else lost),
             *_other_versions(began, run),
         ),

@@ -41,6 +41,8 @@ class ShardResult:
 
     entry: ShardEntry
     stage_seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """What is worth knowing of how it was made, a sentence each."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class ShardMaker:
                 entry = self._folder.commit_shard(
                     prepared, shard, start, stop, tally.redrawn, tally.dropped
                 )
-        return ShardResult(entry, tally.seconds)
+        return ShardResult(entry, tally.seconds, self._studio.notes)
 
     def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
         """Write crops `start` to `stop` of a shard, but for the dropped."""

@@ -9,12 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from adapter import Adapter, Precision, load_adapter, precision_here
+from adapter import (
+    Adapter,
+    Precision,
+    adapter_folder,
+    device_here,
+    load_adapter,
+    precision_here,
+    read_info,
+)
 from cad_models import CadModel
 from render_adapt._config import RunConfig, available_cores
 from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._fidelity.judge import Judge, make_judge
 from render_adapt._run_models import blend_file, load_run_models
+from render_adapt._runs.executor import worker_number
 from render_adapt._runs.sheet import write_contact_sheet
 from renderer import (
     ENGINES,
@@ -26,6 +35,19 @@ from renderer import (
     load_textures,
     make_renderer,
 )
+
+
+def device_of(config: RunConfig) -> str:
+    """What this process runs a run's adapter on: "cpu", or torch's name of a GPU."""
+    if config.executor == "ray":
+        return "cpu"  # actors are asked for with processors alone
+    info = read_info(adapter_folder(config.adapter)) if config.device == "auto" else None
+    return device_here(config.device, info, worker_number())
+
+
+def _kept(asked: str, device: str) -> str:
+    """What a run's settings go on to say: all workers run on that kind of device."""
+    return "cpu" if device == "cpu" else asked.replace("auto", "cuda")
 
 
 class Studio:
@@ -42,10 +64,14 @@ class Studio:
         cv2.setNumThreads(1)
         self.adapter: Adapter | None = None
         precision: Precision = "fp32"
+        device = "cpu"
         if config.adapter != "none":
-            precision = precision_here(config.precision)
-            config = replace(config, precision=precision)
-            self.adapter = load_adapter(config.adapter, threads=1, precision=precision)
+            device = device_of(config)
+            precision = precision_here(config.precision, device=device)
+            config = replace(config, precision=precision, device=_kept(config.device, device))
+            self.adapter = load_adapter(
+                config.adapter, threads=1, precision=precision, device=device
+            )
         info = None if self.adapter is None else self.adapter.info
         self.randomization_as_given = config.randomization
         """Without the backgrounds that an adapter brings."""
@@ -60,7 +86,9 @@ class Studio:
         self.planner = config.planner.shown_to(info)
         self.planner.refuse_too_near(self.models)
         self.judge: Judge | None = (
-            None if self.adapter is None else make_judge(config.adapter, self.adapter, precision)
+            None
+            if self.adapter is None
+            else make_judge(config.adapter, self.adapter, precision, device)
         )
         randomization = config.randomization
         self.textures = load_textures(randomization.textures) if randomization.texture_swap else []
@@ -72,7 +100,15 @@ class Studio:
             environments=randomization.environments, seed=config.seed,
             blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
             threads=available_cores() if config.alone and ENGINES[config.renderer].slow else 1,
+            device="cuda" if device == "cpu" else device,
         )  # fmt: skip
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of how adapter and judge ran, a sentence each."""
+        if self.adapter is None or self.judge is None:
+            return ()
+        return (*self.adapter.notes, *self.judge.notes)
 
     def render(self, start: int, stop: int) -> CropBatch:
         """Plan and render crops `start` to `stop`, and take them as the camera would."""

@@ -31,6 +31,8 @@ class EngineOptions:
     there; an engine that does not take it draws plain colours."""
     samples: int = 4
     """Rays per pixel for each light."""
+    device: str = "cuda"
+    """Torch's name of the GPU that it draws on, as "cuda:1"."""
     levels: bool = True
     """Whether it may draw objects with fewer faces, as `RasterRenderer` says."""
 

@@ -43,6 +43,7 @@ def make_renderer(
     seed: int = EngineOptions.seed,
     blend: BlendFile | None = None,
     samples: int = EngineOptions.samples,
+    device: str = EngineOptions.device,
     levels: bool = EngineOptions.levels,
 ) -> Renderer:
     """A renderer of the engine of a name. Each engine draws the same plan as the others do.
@@ -50,7 +51,8 @@ def make_renderer(
     Args:
         name: one of `ENGINES`.
         models: what `Plans.object_index` counts.
-        threads, textures, environments, seed, blend, samples, levels: as of `EngineOptions`.
+        threads, textures, environments, seed, blend, samples, device, levels: as of
+            `EngineOptions`.
 
     Raises:
         RenderError: the engine is missing on this machine, or cannot do what is asked.
@@ -60,7 +62,7 @@ def make_renderer(
         raise WrongValue("renderer", name, alternatives(ENGINES))
     options = EngineOptions(
         threads=threads, textures=textures, environments=environments, seed=seed, blend=blend,
-        samples=samples, levels=levels,
+        samples=samples, device=device, levels=levels,
     )  # fmt: skip
     engine = ENGINES[name]
     for option, asked, lack in _demands(options):

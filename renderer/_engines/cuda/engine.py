@@ -12,12 +12,14 @@ from renderer._engines.engine import Engine, EngineOptions
 def _make(models: Sequence[CadModel], options: EngineOptions) -> Renderer:
     from renderer._engines.cuda.renderer import CudaRasterRenderer
 
-    return CudaRasterRenderer(models, options.textures, levels=options.levels)
+    return CudaRasterRenderer(
+        models, options.textures, levels=options.levels, device=options.device
+    )
 
 
 CUDA = Engine(
     name="cuda",
     use="drawing on a GPU",
     make=_make,
-    options=frozenset({"textures", "levels"}),
+    options=frozenset({"textures", "levels", "device"}),
 )

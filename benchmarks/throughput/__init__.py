@@ -1,0 +1,1 @@
+"""How fast crops are made: by stage, as a whole, as runs grow, and beside others."""
