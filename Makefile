@@ -4,7 +4,7 @@ BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models
+.PHONY: help setup blender blenderproc addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -21,6 +21,20 @@ blender: .venv-blender/installed  ## Make .venv-blender, a Python with Blender i
 .venv-blender/installed: constraints-blender.txt
 	$(PYTHON) -m venv .venv-blender
 	.venv-blender/$(SCRIPTS)/python -m pip install --quiet -c constraints-blender.txt bpy opencv-python-headless
+	@touch $@
+
+# What BlenderProc 2.8.0 installs into Blender's Python, and ONNX Runtime.
+BLENDERPROC_PACKAGES := bpy onnxruntime gitpython h5py imageio matplotlib opencv-contrib-python \
+	Pillow progressbar pypng pyrender python-dateutil pytz pyyaml requests rich scikit-image \
+	scikit-learn scipy trimesh wheel
+
+blenderproc: .venv-blenderproc/installed  ## Make .venv-blenderproc, BlenderProc on Blender's wheel; tests use it where it is.
+
+# BlenderProc removes the folder that it is in from where modules are found: it has one of its own.
+.venv-blenderproc/installed: constraints-blenderproc.txt
+	$(PYTHON) -m venv .venv-blenderproc
+	.venv-blenderproc/$(SCRIPTS)/python -m pip install --quiet -c constraints-blenderproc.txt $(BLENDERPROC_PACKAGES)
+	.venv-blenderproc/$(SCRIPTS)/python -m pip install --quiet -c constraints-blenderproc.txt --no-deps --target .venv-blenderproc/blenderproc blenderproc
 	@touch $@
 
 ifneq ($(wildcard .venv-blender/installed),)

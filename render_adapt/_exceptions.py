@@ -10,6 +10,7 @@ RenderAdaptError           one sentence for the person who gave the command
 │   ├── TrainingDiverged   a loss is no longer a finite number
 │   ├── TrainingCollapsed  adapted crops have become alike
 │   └── OtherTraining      a folder holds the training of other settings or crops
+├── blenderproc.SceneError what BlenderProc has or gave cannot be worked with as it is
 ├── DatasetError           the output folder cannot be written, read or continued
 └── WorkerError            worker processes keep dying
 """

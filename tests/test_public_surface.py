@@ -11,7 +11,7 @@ import pytest
 
 PACKAGES = [
     "adapter", "adapter.losses", "cad_models", "checked_settings", "plug_ins", "render_adapt",
-    "renderer", "safe_files",
+    "render_adapt.blenderproc", "renderer", "safe_files",
 ]  # fmt: skip
 
 

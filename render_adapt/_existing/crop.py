@@ -131,9 +131,9 @@ class _Work:
         """A K that stands for the crops' own."""
         first = self.cuts[0]
         k = first.image.camera_matrix
-        middle = np.array([first.corner]) + first.side / 2
         camera = (float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
-        return np.asarray(cut_camera(camera, middle, [first.side], self.config.size)[0])
+        window = first.window
+        return np.asarray(cut_camera(camera, [window.middle], [window.side], self.config.size)[0])
 
     def _write(
         self, cutter: Cutter, prepared: PreparedShard, shard: int, start: int, stop: int
@@ -204,8 +204,9 @@ def _table(cuts: Sequence[Cut]) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["index", "scene", "im_id", "instance", "left", "top", "side"])
     for number, cut in enumerate(cuts):
-        row = [number, cut.scene.name, cut.image.im_id, cut.instance, *cut.corner, cut.side]
-        table.writerow(row)
+        window = cut.window
+        frame = cut.scene.name, cut.image.im_id, cut.instance
+        table.writerow([number, *frame, window.left, window.top, window.side])
     return text.getvalue()
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from render_adapt._existing.frames import FrameReader
 from render_adapt._existing.scenes import SceneImage, SourceScene
 from render_adapt._existing.settings import CropConfig
 from render_adapt._files import MOST_PICTURE
+from render_adapt._frames.whole_windows import WholeWindow, whole_window
 from renderer import (
     CropBatch,
     Instances,
@@ -24,7 +23,6 @@ from renderer import (
     Surfaces,
     centre_points,
     cut_camera,
-    window_pixels,
 )
 from safe_files import picture_size, read_file
 
@@ -40,10 +38,8 @@ class Cut:
     image: SceneImage
     instance: int
     """Which of the image's objects."""
-    corner: tuple[int, int]
-    """The window's first column and line, pixels of the frame."""
-    side: int
-    """Of the window, an even number of pixels."""
+    window: WholeWindow
+    """Of the frame."""
     centre_depth: float
     """z of what is in its middle, millimetres."""
 
@@ -64,10 +60,6 @@ def find_cuts(
 ) -> Cuts:
     """The crops that lie wholly within their frames, image by image; no picture is decoded.
 
-    Convention:
-        As LINEMOD's crops are cut: a square of 2 floor(window / 2 * f / z) pixels around where the
-        middle is seen, to the nearest pixel.
-
     Raises:
         DatasetError: an image shows an object that is not among the models, or is no picture.
     """
@@ -83,18 +75,12 @@ def find_cuts(
                 if posed.visib_fract is not None and posed.visib_fract < config.min_visible:
                     hidden += 1
                     continue
-                x, y, z = posed.rotation @ points[posed.object_id] + posed.translation
-                k = image.camera_matrix
-                if z <= 0 or not math.isfinite(x / z) or not math.isfinite(y / z):
+                place = posed.rotation @ points[posed.object_id] + posed.translation
+                window = whole_window(image.camera_matrix, place, config.window, width, height)
+                if window is None:
                     beyond += 1
                     continue
-                side = int(window_pixels(float(k[0, 0]), config.window, z))
-                left = round(k[0, 0] * x / z + k[0, 2]) - side // 2
-                top = round(k[1, 1] * y / z + k[1, 2]) - side // 2
-                if min(left, top) < 0 or left + side > width or top + side > height:
-                    beyond += 1
-                    continue
-                cuts.append(Cut(scene, image, instance, (left, top), side, float(z)))
+                cuts.append(Cut(scene, image, instance, window, float(place[2])))
     return Cuts(tuple(cuts), beyond, hidden)
 
 
@@ -164,22 +150,17 @@ class Cutter:
         depth = np.zeros_like(drawn.depth)
         visible = np.concatenate([drawn.mask_visib[:, None], drawn.others_mask_visib], axis=1)
         for row, cut in enumerate(cuts):
-            (left, top), size = cut.corner, (self._size, self._size)
-            window = np.s_[top : top + cut.side, left : left + cut.side]
-            if frame.rgb[0][window].shape[:2] != (cut.side, cut.side):
+            window, size = cut.window, self._size
+            if window.left + window.side > frame.plans.width or (
+                window.top + window.side > frame.plans.height
+            ):
                 raise DatasetError(f"{cut.image.rgb} is of another size than its scene's others")
-            method = cv2.INTER_AREA if cut.side > self._size else cv2.INTER_LINEAR
-            rgb[row] = cv2.resize(frame.rgb[0][window], size, interpolation=method)
+            rgb[row] = window.colors(frame.rgb[0], size)
             if has_depth:
-                # By the nearest pixel: a mean over an edge is on neither side.
-                exact = cv2.INTER_NEAREST_EXACT
-                depth[row] = cv2.resize(frame.depth[0][window], size, interpolation=exact)
+                depth[row] = window.depth(frame.depth[0], size)
             order = [places[row], *(p for p in range(len(masks)) if p != places[row])]
             for number, place in enumerate(order):
-                share = cv2.resize(
-                    masks[place][window].astype(np.float32), size, interpolation=method
-                )
-                visible[row, number] &= share >= 0.5
+                visible[row, number] &= window.mask(masks[place], size)
         return replace(
             drawn, rgb=rgb, depth=depth, mask_visib=visible[:, 0], others_mask_visib=visible[:, 1:]
         )
@@ -208,8 +189,8 @@ def _plans(
         [[p for p in range(len(object_index)) if p != place] for place in places], np.int64
     ).reshape(count, -1)
     k = frame.camera_matrix[0]
-    side = np.array([cut.side for cut in cuts])
-    middle = np.array([cut.corner for cut in cuts]) + side[:, None] / 2
+    side = np.array([cut.window.side for cut in cuts])
+    middle = np.array([cut.window.middle for cut in cuts])
     camera = (float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
     return Plans(
         index=numbers,
