@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from render_adapt._formats.labels import InstanceLabel, box_corners, label_crops
     from render_adapt._formats.prepared_shard import PreparedShard
     from render_adapt._formats.registry import formats
+    from render_adapt._formats.shard import Shard
     from render_adapt._formats.shard_writer import FakeShardWriter, ShardWriter
     from render_adapt._frames.adapting import adapt_frames
+    from render_adapt._merge.merge import MergeSummary, merge
     from render_adapt._readers.load import Dataset, load
     from render_adapt._readers.optional import torch_dataset, webdataset_pipeline
     from render_adapt._report.page import write_report
@@ -92,6 +94,7 @@ __all__ = [
     "Judge",
     "LabelledCrop",
     "Likeness",
+    "MergeSummary",
     "MissingDependency",
     "PreparedShard",
     "ProcessExecutor",
@@ -102,6 +105,7 @@ __all__ = [
     "RunSummary",
     "SerialExecutor",
     "SettingError",
+    "Shard",
     "ShardWriter",
     "StoreAddress",
     "TrainRun",
@@ -131,6 +135,7 @@ __all__ = [
     "load",
     "make_judge",
     "make_only",
+    "merge",
     "read_calibration",
     "repair",
     "torch_dataset",
@@ -170,6 +175,7 @@ _WHERE = {
     "Judge": "_fidelity.judge",
     "LabelledCrop": "_formats.labelled_crop",
     "Likeness": "_fit.settings",
+    "MergeSummary": "_merge.merge",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
     "RayExecutor": "_runs.ray_executor",
@@ -177,6 +183,7 @@ _WHERE = {
     "RunConfig": "_config",
     "RunSummary": "_runs.pipeline",
     "SerialExecutor": "_runs.executor",
+    "Shard": "_formats.shard",
     "ShardWriter": "_formats.shard_writer",
     "StoreAddress": "_stores.address",
     "TrainRun": "_train",
@@ -205,6 +212,7 @@ _WHERE = {
     "load": "_readers.load",
     "make_judge": "_fidelity.judge",
     "make_only": "_runs.pipeline",
+    "merge": "_merge.merge",
     "read_calibration": "_fidelity.calibration",
     "repair": "_verify.verify",
     "torch_dataset": "_readers.optional",

@@ -25,6 +25,7 @@ from render_adapt._files import MOST_CROPS
 from render_adapt._formats.image import RgbKind
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
+from render_adapt._formats.shard import SPLITS
 from render_adapt._planner import CropPlanner, FramePlanner, Planner
 from render_adapt._stores.address import StoreAddress, place_of
 from renderer import (
@@ -44,6 +45,11 @@ Units = Literal["m", "cm", "mm", "in"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
+
+LEAST_SHARE = 0.01
+"""Of a split."""
+MOST_FIRST_SCENE = 900_000
+"""BOP's numbers of scenes have six digits."""
 
 MOST_REDRAWS = 100
 MOST_SAMPLES = 4096
@@ -122,11 +128,16 @@ class RunConfig:
     format: tuple[str, ...] = ("bop",)
     """What to write: `bop`, a folder of PNG and JSON files for each scene; `bop-webdataset`, a tar
     file in its place; or both, as in bop,bop-webdataset. Beside them, or alone, `coco`, `yolo`,
-    `yolo-pose`, `bop-targets`, `huggingface`, `dope` and `linemod-preprocessed`
-    (docs/datasets.md)."""
+    `yolo-pose`, `bop-targets`, `huggingface`, `dope`, `linemod-preprocessed`, `pvnet` and
+    `xyz-crop` (docs/datasets.md)."""
     rgb: RgbKind = "png"
     """What colour pictures are written as: png, or jpg (quality 95), which many readers of BOP's
     datasets look for (docs/datasets.md). Depth and masks are PNG."""
+    split: str | None = None
+    """Splits with their shares, as in train:0.9,val:0.1 (train, val and test): of every 250 crops
+    the first are of the first split, and so on (docs/datasets.md)."""
+    first_scene: Annotated[int, Between(0, MOST_FIRST_SCENE)] = 0
+    """The number of the first BOP scene, so that datasets can be put side by side."""
     seed: Annotated[int, AtLeast(0)] = 0
     """The same seed gives the same bytes, whatever the number of workers."""
     size: Size = 64
@@ -232,6 +243,7 @@ class RunConfig:
                 f"`n` is {self.n}: a dataset has at most {MOST_CROPS} crops, a million scenes of "
                 "them; make several, each with a `seed` of its own"
             )
+        object.__setattr__(self, "split", _split_text(self.splits) if self.split else None)
         self._refuse_misfits(planner)
 
     def _refuse_misfits(self, planner: Planner) -> None:
@@ -368,9 +380,9 @@ class RunConfig:
         return SHARD_SIZE
 
     @property
-    def shards(self) -> int:
-        """Number of shards, of a run that did not grow."""
-        return -(-self.n // SHARD_SIZE)
+    def splits(self) -> tuple[tuple[str, float], ...]:
+        """Names and shares of `split`, in the order of train, val and test; none without it."""
+        return () if self.split is None else _read_splits(self.split)
 
 
 def plan_as_learnt(adapter: AdapterInfo, **changes: Any) -> PlanConfig:
@@ -407,6 +419,32 @@ def chosen_formats(texts: tuple[str, ...]) -> tuple[str, ...]:
                 f"`format` {name} is made of {needed}'s files: give `format` {needed},{name}"
             )
     return tuple(name for name in all_formats if name in names)
+
+
+def _read_splits(text: str) -> tuple[tuple[str, float], ...]:
+    """Names and shares of `train:0.9,val:0.1`, in BOP's order.
+
+    Raises:
+        SettingError: it is not of that form.
+    """
+    parts = [part.partition(":") for part in text.replace(" ", "").split(",")]
+    try:
+        shares = {name: float(share) for name, _, share in parts}
+    except ValueError:
+        shares = {}
+    named = len(shares) == len(parts) > 1 and "train" in shares and shares.keys() <= set(SPLITS)
+    values = list(shares.values())
+    if not (named and min(values) >= LEAST_SHARE and abs(sum(values) - 1) < 1e-9):
+        raise WrongValue(
+            "split", text,
+            "train and val, or test, each with a share of 0.01 or more that make 1 together, as in "
+            "train:0.9,val:0.1",
+        )  # fmt: skip
+    return tuple((name, shares[name]) for name in SPLITS if name in shares)
+
+
+def _split_text(splits: tuple[tuple[str, float], ...]) -> str:
+    return ",".join(f"{name}:{share!r}" for name, share in splits)
 
 
 def available_cores() -> int:

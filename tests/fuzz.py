@@ -44,6 +44,11 @@ TARGETS = {
     "target-scenes": "tests.test_fuzz_scenes:test_damaged_target_scenes",
     "dataset-scenes": "tests.test_fuzz_scenes:test_damaged_dataset_scenes",
     "tar-files": "tests.test_fuzz_scenes:test_damaged_tar_files",
+    "run-files": "tests.test_fuzz_settings:test_damaged_run_files",
+    "boxes": "tests.test_fuzz_inputs:test_damaged_boxes",
+    "picture-poses": "tests.test_fuzz_inputs:test_damaged_picture_poses",
+    "adaptations": "tests.test_fuzz_inputs:test_damaged_adaptations",
+    "merged-manifests": "tests.test_fuzz_settings:test_damaged_merged_manifests",
 }
 
 

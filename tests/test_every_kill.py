@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from render_adapt import RunConfig, generate, repair, verify
+from render_adapt import DatasetError, RunConfig, generate, load, merge, repair, verify
 from tests.test_dataset import tree_hash
 
 pytestmark = [
@@ -41,6 +41,10 @@ def mend(out: Path) -> None:
     repair(verify(out, workers=1), workers=1)
 
 
+def combine(out: Path) -> None:
+    merge([out.parent / "one", out.parent / "two"], out)
+
+
 def killed(job: Callable[[Path], None], out: Path, calls: int) -> None:
     """Do a job and die before a call, of which there have been so many."""
     left = [calls]
@@ -62,6 +66,10 @@ def killed(job: Callable[[Path], None], out: Path, calls: int) -> None:
 def begun(job: Callable[[Path], None], folder: Path) -> Path:
     """What the job finds."""
     out = folder / "begun"
+    if job is combine:
+        for name, seed in (("one", 1), ("two", 2)):
+            generate(dataclasses.replace(CONFIG, out=folder / name, seed=seed))
+        return out
     if job is not make:
         make(out)
     if job is mend:
@@ -70,9 +78,23 @@ def begun(job: Callable[[Path], None], folder: Path) -> Path:
     return out
 
 
+def refuses_or_is_whole(out: Path, expected: Path) -> None:
+    """What a kill leaves is read only where nothing of it is missing."""
+    try:
+        crops = load(out)
+    except DatasetError:
+        return
+    assert len(crops) == len(load(expected))
+    assert verify(out, workers=1).bad == ()
+
+
 @pytest.mark.parametrize(
     ("job", "step"),
-    [(make, 5), *(pytest.param(job, 1, marks=pytest.mark.slow) for job in (make, grow, mend))],
+    [
+        (make, 5),
+        (combine, 7),
+        *(pytest.param(job, 1, marks=pytest.mark.slow) for job in (make, grow, mend, combine)),
+    ],
 )
 def test_a_kill_before_any_change_changes_nothing(
     job: Callable[[Path], None], step: int, tmp_path: Path
@@ -95,6 +117,8 @@ def test_a_kill_before_any_change_changes_nothing(
         assert process.exitcode in (0, -signal.SIGKILL)
         if process.exitcode == 0:
             break
+        if job in (make, combine):
+            refuses_or_is_whole(out, expected)
         job(out)
         assert tree_hash(out) == tree_hash(expected), calls
         shutil.rmtree(out)

@@ -25,6 +25,7 @@ from render_adapt import (
     PreparedShard,
     RunConfig,
     SettingError,
+    Shard,
     decode_mask,
     encode_mask,
     formats,
@@ -145,7 +146,7 @@ def test_finishing_again_writes_the_same_bytes(both: Path) -> None:
     path = both / "train_web/key_to_shard.json"
     before = path.read_bytes()
     path.unlink()
-    formats()["bop-webdataset"].finish(both, {2: 2, 0: 4, 1: 4})
+    formats()["bop-webdataset"].finish(both, {Shard(2): 2, Shard(0): 4, Shard(1): 4})
     assert path.read_bytes() == before
 
 
@@ -174,8 +175,8 @@ def test_what_is_written_does_not_depend_on_batches(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         prepared = PreparedShard(tmp_path / name)
         for format in (formats()["bop"], formats()["bop-webdataset"]):
-            (prepared.path / format.entry(5)).parent.mkdir()
-            writer = format.writer(prepared, 5, models, 0.0, "png")
+            (prepared.path / format.entry(Shard(5))).parent.mkdir()
+            writer = format.writer(prepared, Shard(5), models, 0.0, "png")
             for first, last in itertools.pairwise(bounds):
                 writer.add(crops[first:last], labels[first:last])
             writer.close()
@@ -248,7 +249,7 @@ def test_the_order_in_which_formats_are_given_does_not_matter(given: tuple[str, 
 @pytest.mark.parametrize("given", [("tfrecord",), ("bop,tfds",), (), ("",)])
 def test_other_formats_are_refused(given: tuple[str, ...]) -> None:
     with pytest.raises(
-        SettingError, match=r"`format` is .* must be bop, bop-webdataset, coco, .* or linemod"
+        SettingError, match=r"`format` is .* must be bop, bop-webdataset, coco, .* or xyz-crop"
     ):
         RunConfig(objects=("ape",), n=1, format=given)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import AdapterError, read_target
-from render_adapt import CropReader, DatasetError, formats
+from render_adapt import CropReader, DatasetError, Shard, formats
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json
 
 QUICK = settings(max_examples=40, deadline=None)
@@ -109,7 +109,7 @@ def test_damaged_dataset_scenes(files: dict[str, bytes]) -> None:
 def reads_or_refuses(reader: CropReader, folder: Path) -> None:
     for image in (0, 1):
         try:
-            crop = reader.read(0, image)
+            crop = reader.read(Shard(0), image)
         except DatasetError as error:
             check_refusal(error, folder)
         else:

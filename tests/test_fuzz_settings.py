@@ -6,21 +6,30 @@ import functools
 import io
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from cad_models import load_models, write_models
-from render_adapt import RenderAdaptError, RunConfig, SettingError
+from render_adapt import DatasetError, RenderAdaptError, RunConfig, SettingError
+from render_adapt._cli.config_files import read_config
 from render_adapt._report.index import read_dataset
 from render_adapt._runs.description import config_of, describe_run
-from render_adapt._runs.manifest import ShardEntry, read_entry, read_manifest, refuse_other_run
+from render_adapt._runs.manifest import (
+    ShardEntry,
+    layout_in,
+    read_entry,
+    read_manifest,
+    refuse_other_run,
+)
 from render_adapt._runs.studio import Studio
+from render_adapt._verify.shards import RunFacts
 from renderer import RANDOMIZATIONS, Randomization, read_randomization
 from tests.fuzzing import check_refusal, damaged_bytes, damaged_json, json_values
 
@@ -70,6 +79,49 @@ def test_damaged_toml(content: bytes) -> None:
             assert Randomization(**asdict(randomization)) == randomization
 
 
+CONFIG = b"""preset = "linemod"
+objects = ["ape", "cat"]
+n = 100
+out = "dataset"
+seed = 3
+distance = [300.0, 900.0]
+format = ["bop", "bop-webdataset"]
+split = "train:0.9,val:0.1"
+adapter = "none"
+"""
+
+
+@st.composite
+def any_config(draw: st.DrawFn) -> bytes:
+    """Known settings of a run with values of any kind."""
+    # Which others open files that they name.
+    names = [field.name for field in fields(RunConfig) if field.name != "randomize"]
+    values = json_values.filter(lambda value: value is not None)
+    entries = draw(st.dictionaries(st.sampled_from([*names, "preset", "other"]), values))
+    text = "".join(f"{name} = {_as_toml(value)}\n" for name, value in entries.items())
+    return text.encode("utf-8", "surrogatepass")
+
+
+@QUICK
+@given(damaged_bytes(CONFIG) | any_config())
+def test_damaged_run_files(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "run.toml"
+        path.write_bytes(content)
+        try:
+            given_settings = read_config(path)
+        except SettingError as error:
+            check_refusal(error, path)
+            return
+        given_settings.pop("preset", None)
+        try:
+            config = RunConfig(**{"objects": ("ape",), "n": 1, **given_settings})
+        except RenderAdaptError as error:
+            check_refusal(error, "")
+        else:
+            assert config.n >= 1
+
+
 @functools.cache
 def run() -> tuple[RunConfig, dict[str, Any]]:
     """A small run and its manifest."""
@@ -106,11 +158,74 @@ def test_damaged_manifests(data: st.DataObject) -> None:
         folder = Path(name)
         (folder / "manifest.json").write_bytes(data.draw(damaged_json(manifest)))
         (folder / "shards").mkdir()
-        for read in (_continue, _report, _give_again):
+        for read in (_continue, _report, _give_again, _facts):
             try:
                 read(folder)
             except RenderAdaptError as error:
                 check_refusal(error, "")
+
+
+@functools.cache
+def merged() -> dict[str, Any]:
+    """The manifest of a dataset that was merged of two runs, one of them with splits."""
+    _, first = run()
+    second = {**first, "seed": 1, "n": 300, "split": [["train", 0.9], ["val", 0.1]], "shards": 3}
+    return {
+        "config_sha256": "0" * 64, "conventions": first["conventions"], "format": ["bop"],
+        "merged": [
+            {"dataset": "a", "run": first, "sha256": "0" * 64},
+            {"dataset": "b", "run": second, "sha256": "1" * 64},
+        ],
+        "n": 303, "objects": first["objects"], "order": ["ape"], "shard_size": 250, "shards": 4,
+        "version": first["version"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [("randomization", "depth_noise", [1.0]), ("plan", "size", 10**400), ("plan", "size", [64])],
+)
+def test_settings_that_checks_cannot_go_by(
+    group: str, name: str, value: object, tmp_path: Path
+) -> None:
+    manifest = json.loads(json.dumps(run()[1]))
+    manifest[group][name] = value
+    manifest["adapter"] = {"generator.onnx": "0" * 64}
+    manifest["plan"]["window"] = manifest["plan"]["size"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged"):
+        _facts(tmp_path)
+
+
+def test_a_merged_manifest_is_one(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(merged()))
+    assert _facts(tmp_path).crops == 303
+
+
+@QUICK
+@given(damaged_json(merged()))
+def test_damaged_merged_manifests(content: bytes) -> None:
+    """Whoever reads how crops of several runs lie in shards, and what their labels are held to."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "manifest.json").write_bytes(content)
+        (folder / "shards").mkdir()
+        for read in (_facts, _continue, _report):
+            try:
+                read(folder)
+            except RenderAdaptError as error:
+                check_refusal(error, "")
+
+
+def _facts(folder: Path) -> RunFacts:
+    facts = RunFacts.of(folder)
+    layout = layout_in(folder, read_manifest(folder))
+    for number in (layout.numbers[0], layout.numbers[-1]):
+        start, stop = layout.range_of(number)
+        assert start < stop
+        assert layout.shard(number).number == number
+        assert facts.provenance_of(number).seed is not None
+    return facts
 
 
 def _continue(folder: Path) -> None:

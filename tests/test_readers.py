@@ -171,9 +171,9 @@ def test_what_is_no_finished_dataset_is_refused(copy: Path, tmp_path: Path) -> N
         ({"format": ["coco"]}, "was written as coco, which others read"),
         *(
             ({"shards": count}, "does not say how many shards there are")
-            for count in (None, 0, -1, True, 6.0, "6")
+            for count in (None, 0, -1, True, 6.0, "6", 7)
         ),
-        ({"shards": 7}, "has no index of shard 6: .* --repair makes it"),
+        ({"shards": 7, "n": CROPS + 4}, "has no index of shard 6: .* --repair makes it"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(

@@ -33,8 +33,8 @@ ROOMS = {
     "render_adapt": (
         "_exceptions", "_printable", "_files", "_stores", "_coupling", "_fidelity", "_frames",
         "_formats", "_planner", "_config", "_run_models", "_runs", "_readers", "_pairs",
-        "blenderproc", "_existing", "_verify", "_report", "_train", "_target_crops", "_align",
-        "_fit", "_paper", "_jobs", "jobs", "_cli", "_start", "__main__",
+        "blenderproc", "_existing", "_merge", "_verify", "_report", "_train", "_target_crops",
+        "_align", "_fit", "_paper", "_jobs", "jobs", "_cli", "_start", "__main__",
     ),
 }  # fmt: skip
 """Each may import those before it."""

@@ -344,6 +344,7 @@ ALLOWED = {
     "render_adapt/_runs/pipeline.py: open": "`RunFolder.open`",
     "render_adapt/_align/dataset.py: open": "`RunFolder.open`",
     "render_adapt/_existing/crop.py: open": "`RunFolder.open`",
+    "render_adapt/_merge/merge.py: open": "`RunFolder.open`",
     "render_adapt/_report/page.py: read_text": "the package's own page",
     "blender_addon/job_operators.py: open": "a browser",
     "blender_addon/job_process.py: open": "the log, in the session's own temporary folder",

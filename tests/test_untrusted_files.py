@@ -25,7 +25,7 @@ from pyarrow import parquet
 from adapter import AdapterError, load_adapter, read_target
 from cad_models import ModelError, load_models
 from checked_settings import SettingError
-from render_adapt import DatasetError, RunConfig, formats, generate, write_report
+from render_adapt import DatasetError, RunConfig, Shard, formats, generate, write_report
 from renderer import RenderError, load_photographs, read_randomization
 from tests.command import run_command
 from tests.test_fuzz_adapters import description, toy
@@ -459,7 +459,7 @@ class TestDatasets:
     def test_a_tar_file_without_the_crop(self, tmp_path: Path) -> None:
         write({"train_web/shard-000000.tar": bytes(10240)}, tmp_path)
         with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
-            formats()["bop-webdataset"].reader(tmp_path).read(0, 0)
+            formats()["bop-webdataset"].reader(tmp_path).read(Shard(0), 0)
 
     @pytest.mark.parametrize("change", [{"shard": 1}, {"start": 4}, {"start": -1, "stop": -1}])
     def test_an_entry_of_another_shard(self, made: Path, change: dict[str, int]) -> None:
@@ -505,18 +505,18 @@ class TestDatasets:
         """numpy takes null for NaN."""
         self.write_scene(tmp_path, file, field, value)
         with pytest.raises(DatasetError, match="not of finite numbers"):
-            formats()["bop"].reader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(Shard(0), 0)
 
     @pytest.mark.parametrize("value", [0.3, float("nan"), [0], None, 10**400, "0"])
     def test_a_way_to_count_pixels_that_there_is_not(self, tmp_path: Path, value: object) -> None:
         self.write_scene(tmp_path, "scene_camera", "pixel_center", value)
         with pytest.raises(DatasetError, match=r"its pixel_center is .*, not 0 or 0\.5"):
-            formats()["bop"].reader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(Shard(0), 0)
 
     def test_a_pose_beyond_all_numbers(self, tmp_path: Path) -> None:
         self.write_scene(tmp_path, "scene_gt", "cam_t_m2c", [0, 0, 10**400])
         with pytest.raises(DatasetError, match=r"image 0 of scene 0 .* is damaged"):
-            formats()["bop"].reader(tmp_path).read(0, 0)
+            formats()["bop"].reader(tmp_path).read(Shard(0), 0)
 
     def write_scene(self, folder: Path, file: str, field: str, value: object) -> None:
         files = dict(scene())

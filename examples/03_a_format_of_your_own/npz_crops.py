@@ -26,6 +26,7 @@ from render_adapt import (
     LabelledCrop,
     PreparedShard,
     RgbKind,
+    Shard,
     ShardWriter,
     assemble_crop,
     bop_image,
@@ -41,13 +42,13 @@ class NpzFormat(Format):
 
     name = "npz"
 
-    def entry(self, shard: int) -> str:
-        return f"npz/{shard:06d}"
+    def entry(self, shard: Shard) -> str:
+        return f"npz/{shard.number:06d}"
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -57,7 +58,7 @@ class NpzFormat(Format):
     def reader(self, dataset: Path) -> NpzReader:
         return NpzReader(dataset)
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         return f"{self.entry(shard)}/{image:06d}.npz"
 
 
@@ -104,14 +105,14 @@ def packed(image: BopImage) -> bytes:
 class NpzReader(CropReader):
     """Reads crops again."""
 
-    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
-        path = self.dataset / f"npz/{scene_id:06d}/{im_id:06d}.npz"
+    def read_unchecked(self, shard: Shard, im_id: int) -> LabelledCrop:
+        path = self.dataset / f"npz/{shard.number:06d}/{im_id:06d}.npz"
         content = read_file(path, most=MOST_BYTES, inside=self.dataset)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             stored: Mapping[str, Any] = dict(file)
         camera, gt, gt_info = parse_json(str(stored["labels"]))
         return assemble_crop(
-            scene_id,
+            shard.number,
             im_id,
             stored["rgb"].tobytes(),
             stored["depth"].tobytes(),

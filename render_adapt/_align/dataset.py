@@ -27,6 +27,7 @@ from render_adapt._formats.index import Provenance
 from render_adapt._formats.pixel_centre import KEY
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset, make_writers
+from render_adapt._formats.shard import Shard
 from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.manifest import (
     CONTINUE,
@@ -117,7 +118,7 @@ def write_alignment(
                     prepared = folder.begin_shard(shard)
                     start, stop = shards.write(prepared, shard)
                     done[shard] = folder.commit_shard(prepared, shard, start, stop)
-            shared += finish_dataset(out, _FORMATS, {k: done[k].crops for k in done})
+            shared += finish_dataset(out, _FORMATS, {Shard(k): done[k].crops for k in done})
             write_file(out / TABLE, table_text(result, models))
             write_aligned_sheet(out / SHEET, result, models, search)
             folder.finish(done.values(), [*shared, TABLE, SHEET])
@@ -137,7 +138,7 @@ class _Shards:
         """Write one; its first crop, and the first one after it."""
         rows = np.flatnonzero(self.result.kept)
         start, stop = shard_range(shard, self.run)
-        writers = make_writers(_FORMATS, prepared, shard, self.models, _PIXEL_CENTRE, "png")
+        writers = make_writers(_FORMATS, prepared, Shard(shard), self.models, _PIXEL_CENTRE, "png")
         labelled = LabelledShard(
             prepared, shard, self.models, self.search.renderer, writers,
             Provenance.of_run(self.run), _PIXEL_CENTRE,

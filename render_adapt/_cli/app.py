@@ -1,6 +1,6 @@
 """The command line: `render-adapt`, and its commands `verify`, `train`, `align`, `fit`,
-`crop-target`, `adapt`, `crop`, `models`, `adapters`, `presets`, `completion`, `reproduce` and
-`doctor`.
+`crop-target`, `adapt`, `crop`, `merge`, `models`, `adapters`, `presets`, `completion`, `reproduce`
+and `doctor`.
 
 Exit codes: 0 done; 1 the input, the folder or the machine does not allow it; 2 the command line is
 wrong, or a setting in a file that it names (1 and 2 with one sentence on standard error); 130
@@ -31,6 +31,7 @@ from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.examples import EXAMPLES
 from render_adapt._cli.existing import adapt, crop
 from render_adapt._cli.fit import fit
+from render_adapt._cli.merge import merge
 from render_adapt._cli.mistakes import sentence
 from render_adapt._cli.presets import presets_app
 from render_adapt._cli.reproduce import reproduce
@@ -72,6 +73,7 @@ app.command(align)
 app.command(fit)
 app.command(crop_target)
 app.command(crop)
+app.command(merge)
 app.command(reproduce)
 
 

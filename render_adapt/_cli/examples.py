@@ -10,6 +10,7 @@ _LINES = {
         "--config run.toml --seed 2 --out another",
     ),
     "verify": ("verify dataset", "verify dataset --repair"),
+    "merge": ("merge first second --out both",),
     "report": ("report dataset", "report dataset --target camera_crops/"),
     "train": (
         "train --objects widget=part.stl --target camera_crops/ --out my_adapter --dry-run",

@@ -31,6 +31,7 @@ from render_adapt._formats.index import Provenance
 from render_adapt._formats.pixel_centre import KEY
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import finish_dataset, make_writers
+from render_adapt._formats.shard import Shard
 from render_adapt._readers.load import load
 from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.manifest import CONTINUE, RunFolder, config_hash, shard_range
@@ -120,7 +121,7 @@ class _Work:
                     on_progress(
                         sum(entry.stop - entry.start for entry in done.values()), self.run["n"]
                     )
-            counts = {shard: entry.crops for shard, entry in done.items()}
+            counts = {Shard(shard): entry.crops for shard, entry in done.items()}
             shared += finish_dataset(out, self.config.format, counts)
             write_file(out / TABLE, _table(self.cuts))
             _write_sheet(out / SHEET, cutter, self.cuts)
@@ -140,7 +141,7 @@ class _Work:
     ) -> int:
         """Write a shard; how many of its crops were dropped."""
         writers = make_writers(
-            self.config.format, prepared, shard, self.models, _PIXEL_CENTRE, "png"
+            self.config.format, prepared, Shard(shard), self.models, _PIXEL_CENTRE, "png"
         )
         labelled = LabelledShard(
             prepared, shard, self.models, cutter.renderer, writers, Provenance.of_run(self.run),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, write_models
 from render_adapt._files import MOST_PICTURE, MOST_TEXT
+from render_adapt._formats.carried_shard import CarriedObject, CarriedShard, Numbering
 from render_adapt._formats.coco import coco_annotation, coco_image
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.format import Format
@@ -21,11 +22,11 @@ from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, cro
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.pixel_centre import INSIDE, camera_entry, recounted
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard import Shard
 from render_adapt._formats.shard_writer import ShardWriter
 from renderer import CropBatch
 from safe_files import open_file, parse_json, read_file, write_file
 
-SPLIT = "train"
 FOLDERS = ("rgb", "depth", "mask", "mask_visib")
 
 
@@ -55,15 +56,28 @@ def write_dataset_files(
         "height": height, **camera_entry(pixel_centre), "width": width,
     }  # fmt: skip
     write_file(folder / "camera.json", json.dumps(content, indent=2) + "\n")
+    return ["camera.json", *write_model_files(folder, models)]
+
+
+def write_model_files(folder: Path, models: Sequence[CadModel]) -> list[str]:
+    """Write a dataset's `models/`.
+
+    Returns:
+        The names of the files, relative to the folder.
+    """
     write_models(models, folder / "models")
     meshes = [f"models/obj_{model.object_id:06d}" for model in models]
     textured = [model.mesh.texture is not None for model in models]
     return [
-        "camera.json",
         "models/models_info.json",
         *(f"{mesh}.ply" for mesh in meshes),
         *(f"{mesh}.png" for mesh, has in zip(meshes, textured, strict=True) if has),
     ]
+
+
+def scene_of(shard: Shard) -> str:
+    """A shard's scene, relative to the dataset."""
+    return f"{shard.split}/{shard.number:06d}"
 
 
 class BopSceneWriter(ShardWriter):
@@ -110,8 +124,8 @@ class BopSceneWriter(ShardWriter):
             ("scene_gt", self._gt),
             ("scene_gt_info", self._gt_info),
         ):
-            self._write(f"{name}.json", _one_entry_per_line(content).encode())
-        self._write("scene_gt_coco.json", (json.dumps(self._coco()) + "\n").encode())
+            self._write(f"{name}.json", _one_entry_per_line(content))
+        self._write("scene_gt_coco.json", _coco_file(self._coco()))
 
     def _add_one(self, image: BopImage) -> None:
         image_id = len(self._gt)
@@ -147,14 +161,10 @@ class BopSceneWriter(ShardWriter):
                 )
 
     def _coco(self) -> dict[str, Any]:
-        categories = [
-            {"id": model.object_id, "name": model.name, "supercategory": "render-adapt"}
-            for model in self._models
-        ]
         return {
             "info": {"description": "render-adapt crops"},
             "licenses": [],
-            "categories": categories,
+            "categories": _categories(self._models),
             "images": self._coco_images,
             "annotations": self._coco_annotations,
         }
@@ -167,10 +177,42 @@ def _mask_png(mask: NDArray[np.bool_]) -> bytes:
     return png(mask.astype(np.uint8) * 255)
 
 
-def _one_entry_per_line(content: dict[str, Any]) -> str:
+def _one_entry_per_line(content: dict[str, Any]) -> bytes:
     """JSON as bop_toolkit lays it out, so that line-wise tools and diffs work."""
     lines = (f"  {json.dumps(key)}: {json.dumps(content[key], sort_keys=True)}" for key in content)
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _categories(objects: Sequence[CadModel | CarriedObject]) -> list[dict[str, Any]]:
+    return [
+        {"id": one.object_id, "name": one.name, "supercategory": "render-adapt"} for one in objects
+    ]
+
+
+def _coco_file(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content) + "\n").encode()
+
+
+def renumbered(gt: Any, numbering: Numbering) -> Any:
+    """The objects of an image, as `scene_gt.json` has them, with the numbers of another dataset."""
+    return [{**entry, "obj_id": numbering.by_id[entry["obj_id"]].object_id} for entry in gt]
+
+
+def _renumbered_gt(content: bytes, numbering: Numbering) -> bytes:
+    images = parse_json(content)
+    return _one_entry_per_line({key: renumbered(images[key], numbering) for key in images})
+
+
+def _renumbered_coco(content: bytes, numbering: Numbering) -> bytes:
+    """With the categories of all objects of the other dataset."""
+    coco = parse_json(content)
+    annotations = [
+        {**entry, "category_id": numbering.by_id[entry["category_id"]].object_id}
+        for entry in coco["annotations"]
+    ]
+    return _coco_file(
+        {**coco, "categories": _categories(numbering.all), "annotations": annotations}
+    )
 
 
 class BopSceneReader(CropReader):
@@ -180,14 +222,14 @@ class BopSceneReader(CropReader):
         super().__init__(dataset)
         self._starts: dict[Path, NDArray[np.int64]] = {}
 
-    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
+    def read_unchecked(self, shard: Shard, im_id: int) -> LabelledCrop:
         """One crop of a scene."""
-        scene = self.dataset / SPLIT / f"{scene_id:06d}"
+        scene = self.dataset / scene_of(shard)
         gt = self._entry(scene / "scene_gt.json", im_id)
         rgb = self._colours(scene / f"rgb/{im_id:06d}")
         shape = crop_shape(rgb, len(gt))
         return assemble_crop(
-            scene_id,
+            shard.number,
             im_id,
             rgb,
             self._picture(scene / f"depth/{im_id:06d}.png"),
@@ -231,15 +273,16 @@ class BopScenes(Format):
     """BOP scene-wise: a folder of PNG and JSON files for each shard."""
 
     name = "bop"
+    merges = True
 
-    def entry(self, shard: int) -> str:
+    def entry(self, shard: Shard) -> str:
         """Its scene."""
-        return f"{SPLIT}/{shard:06d}"
+        return scene_of(shard)
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -251,7 +294,7 @@ class BopScenes(Format):
         """Reads scenes."""
         return BopSceneReader(dataset)
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """A picture's own file, or one of the scene's."""
         scene = self.entry(shard)
         if kind == "depth":
@@ -260,6 +303,18 @@ class BopScenes(Format):
             return f"{scene}/{kind}/{image:06d}_{instance:06d}.png"
         return f"{scene}/scene_{'gt_coco' if kind == 'coco' else kind}.json"
 
-    def annotations(self, shard: int) -> str:
+    def carry(self, shard: CarriedShard) -> None:
+        """Pictures, cameras and counts to the byte, poses and COCO annotations with the numbers of
+        their objects."""
+        scene, becomes = self.entry(shard.shard), self.entry(shard.becomes)
+        changes = {"scene_gt.json": _renumbered_gt, "scene_gt_coco.json": _renumbered_coco}
+        for name in shard.names(scene):
+            of_scene = name.removeprefix(f"{scene}/")
+            content = shard.read(name)
+            if of_scene in changes:
+                content = changes[of_scene](content, shard.numbering)
+            shard.write(f"{becomes}/{of_scene}", content)
+
+    def annotations(self, shard: Shard) -> str:
         """The scene's."""
         return f"{self.entry(shard)}/scene_gt_coco.json"

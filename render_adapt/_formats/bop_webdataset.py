@@ -6,8 +6,9 @@ Format: bop_toolkit's `bop_toolkit_lib/dataset/bop_webdataset.py`.
 from __future__ import annotations
 
 import json
+import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._files import MOST_BYTES, MOST_PICTURE
+from render_adapt._formats.bop_scenes import renumbered
+from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.coco import decode_mask, encode_mask
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.format import Format
@@ -23,17 +26,27 @@ from render_adapt._formats.image import RgbKind, bop_image
 from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape
 from render_adapt._formats.labels import InstanceLabel
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard import SPLITS, Shard
 from render_adapt._formats.shard_writer import ShardWriter
 from renderer import CropBatch
 from safe_files import open_file, parse_json, write_file
 
-WEB_SPLIT = "train_web"
 KEY_TO_SHARD = "key_to_shard.json"
-_PLACES = (f"{WEB_SPLIT}/{KEY_TO_SHARD}", KEY_TO_SHARD)
 """Beside the tar files, where bop_toolkit writes it, and above them, where GigaPose looks."""
 _COLOURS = ("rgb.png", "rgb.jpg")
 _OTHERS = ("depth.png", "camera.json", "gt.json", "gt_info.json", "mask.json", "mask_visib.json")
 """What a tar file holds of each crop: one of `_COLOURS`, as the run asked for, and these."""
+_MEMBER = re.compile(r"(\d{6,9})_(\d{6,9})\.([a-z_.]+)", re.ASCII)
+
+
+def web_folder(split: str) -> str:
+    """Where a split's tar files are."""
+    return f"{split}_web"
+
+
+def tar_file(split: str, number: int) -> str:
+    """A shard's tar file, relative to the dataset."""
+    return f"{web_folder(split)}/shard-{number:06d}.tar"
 
 
 def sample_key(scene_id: int, im_id: int) -> str:
@@ -89,28 +102,33 @@ class TarWriter(ShardWriter):
 
     def close(self) -> None:
         """End the tar file: two empty blocks, and more up to a whole record."""
-        self._write(bytes(2 * tarfile.BLOCKSIZE))
-        self._write(bytes(-self._bytes % tarfile.RECORDSIZE))
+        self._write(_end(self._bytes))
 
     def _write(self, content: bytes) -> None:
         self._prepared.write(self._name, content)
         self._bytes += len(content)
 
 
-def write_key_to_shard(out: Path, crops: Mapping[int, int]) -> None:
-    """Write `key_to_shard.json`, twice: in which tar file each crop is.
+def write_key_to_shard(out: Path, crops: Mapping[Shard, int]) -> list[str]:
+    """Write `key_to_shard.json`, of each split and of all: in which tar file each crop is.
 
     Args:
         out: the dataset's folder.
         crops: how many each tar file has.
+
+    Returns:
+        The names of the files.
     """
-    lines = [
-        f'  "{sample_key(shard, image)}": {shard}'
-        for shard, count in crops.items()
-        for image in range(count)
-    ]
-    for place in _PLACES:
+    splits = {shard.split: f"{web_folder(shard.split)}/{KEY_TO_SHARD}" for shard in crops}
+    for split, place in [*splits.items(), ("", KEY_TO_SHARD)]:
+        lines = [
+            f'  "{sample_key(shard.number, image)}": {shard.number}'
+            for shard, count in sorted(crops.items())
+            for image in range(count)
+            if split in (shard.split, "")
+        ]
         write_file(out / place, "{\n" + ",\n".join(lines) + "\n}\n")
+    return [*splits.values(), KEY_TO_SHARD]
 
 
 def _member(name: str, content: bytes) -> bytes:
@@ -118,6 +136,12 @@ def _member(name: str, content: bytes) -> bytes:
     info.size, info.mode = len(content), 0o444
     header = info.tobuf(tarfile.USTAR_FORMAT)
     return header + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def _end(size: int) -> bytes:
+    """What comes after the last member of a tar file, of which there are so many bytes."""
+    empty = 2 * tarfile.BLOCKSIZE
+    return bytes(empty + -(size + empty) % tarfile.RECORDSIZE)
 
 
 def _json(content: Any) -> bytes:
@@ -135,9 +159,9 @@ class TarReader(CropReader):
         super().__init__(dataset)
         self._places: dict[int, NDArray[np.int64]] = {}
 
-    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
+    def read_unchecked(self, shard: Shard, im_id: int) -> LabelledCrop:
         """One crop of a tar file."""
-        path = self.dataset / WEB_SPLIT / f"shard-{scene_id:06d}.tar"
+        path, scene_id = self.dataset / tar_file(shard.split, shard.number), shard.number
         if scene_id not in self._places:
             with open_file(path, most=MOST_BYTES, inside=self.dataset) as file:
                 self._places[scene_id] = _find_members(file, scene_id)
@@ -194,37 +218,63 @@ def _find_members(file: BinaryIO, scene_id: int) -> NDArray[np.int64]:
         places.append([members[f"{key}.{kind}"] for kind in (colours, *_OTHERS)])
 
 
+def _members(file: BinaryIO) -> Iterator[tuple[int, int, str, bytes]]:
+    """What a tar file holds, member by member: of which scene and image, what, and its content."""
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            found = _MEMBER.fullmatch(member.name)
+            content = archive.extractfile(member) if member.isreg() else None
+            if found is None or content is None or member.size > MOST_PICTURE:
+                raise ValueError(f"it has the member {member.name[:80]!r}")
+            yield int(found[1]), int(found[2]), found[3], content.read()
+
+
 class BopWebdataset(Format):
     """BOP webdataset: a tar file for each shard."""
 
     name = "bop-webdataset"
-    shared = _PLACES
+    shared = (*(f"{web_folder(split)}/{KEY_TO_SHARD}" for split in SPLITS), KEY_TO_SHARD)
+    merges = True
 
-    def entry(self, shard: int) -> str:
+    def entry(self, shard: Shard) -> str:
         """Its tar file."""
-        return f"{WEB_SPLIT}/shard-{shard:06d}.tar"
+        return tar_file(shard.split, shard.number)
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
     ) -> TarWriter:
         """Writes a tar file."""
-        return TarWriter(prepared, self.entry(shard), shard, models, pixel_centre, rgb)
+        return TarWriter(prepared, self.entry(shard), shard.number, models, pixel_centre, rgb)
 
     def reader(self, dataset: Path) -> TarReader:
         """Reads tar files."""
         return TarReader(dataset)
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """A tar file, with the member in brackets."""
         ending = "png" if kind == "depth" else "json"
-        return f"{self.entry(shard)} ({sample_key(shard, image)}.{kind}.{ending})"
+        return f"{self.entry(shard)} ({sample_key(shard.number, image)}.{kind}.{ending})"
 
-    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+    def carry(self, shard: CarriedShard) -> None:
+        """All members in their order, under the keys that they have there; poses with the numbers
+        of their objects."""
+        becomes, size = self.entry(shard.becomes), 0
+        with shard.opened(self.entry(shard.shard)) as file:
+            for scene_id, im_id, kind, content in _members(file):
+                if scene_id != shard.shard.number:
+                    raise ValueError(f"it has a crop of scene {scene_id}")
+                if kind == "gt.json":
+                    content = _json(renumbered(parse_json(content), shard.numbering))
+                member = _member(f"{sample_key(shard.becomes.number, im_id)}.{kind}", content)
+                shard.write(becomes, member)
+                size += len(member)
+        shard.write(becomes, _end(size))
+
+    def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
         """Writes `key_to_shard.json`."""
-        write_key_to_shard(out, dict(sorted(crops.items())))
-        return list(self.shared)
+        return write_key_to_shard(out, crops)

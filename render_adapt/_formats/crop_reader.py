@@ -12,6 +12,7 @@ from pathlib import Path
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._formats.shard import Shard
 
 _DAMAGED = (
     LookupError, TypeError, ValueError, OverflowError, AttributeError,
@@ -25,22 +26,22 @@ class CropReader(abc.ABC):
     def __init__(self, dataset: Path) -> None:
         self.dataset = dataset
 
-    def read(self, scene_id: int, im_id: int) -> LabelledCrop:
+    def read(self, shard: Shard, im_id: int) -> LabelledCrop:
         """One crop.
 
         Raises:
             DatasetError: one of its files is missing or damaged.
         """
         try:
-            return self.read_unchecked(scene_id, im_id)
+            return self.read_unchecked(shard, im_id)
         except OSError as error:
             raise DatasetError(f"cannot read {error.filename}: {error.strerror}") from None
         except _DAMAGED as error:
             raise DatasetError(
-                f"image {im_id} of scene {scene_id} in {self.dataset} is damaged ({error}): "
+                f"image {im_id} of scene {shard.number} in {self.dataset} is damaged ({error}): "
                 f"render-adapt verify {self.dataset} names what is"
             ) from None
 
     @abc.abstractmethod
-    def read_unchecked(self, scene_id: int, im_id: int) -> LabelledCrop:
+    def read_unchecked(self, shard: Shard, im_id: int) -> LabelledCrop:
         """One crop, as `read` gives it; it may raise what parsing raises, and OSError."""

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from cad_models import CadModel
+from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.format import Format
 from render_adapt._formats.image import RgbKind, colour_file, numbers
 from render_adapt._formats.labels import InstanceLabel, instance_corners, places_of, pose_of
 from render_adapt._formats.pixel_centre import INSIDE, recounted
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard import Shard
 from render_adapt._formats.shard_writer import ShardWriter
 from renderer import CropBatch, quaternion_from_matrix
+from safe_files import parse_json
 
 CUBOID = (5, 1, 3, 7, 4, 0, 2, 6)
 """NDDS's order of corners, by those of `box_corners`: the greatest x, least y and greatest z first;
@@ -52,8 +55,8 @@ class DopeWriter(ShardWriter):
         for row, of_crop in enumerate(labels):
             name = f"{self._folder}/{self._images:06d}"
             self._prepared.write(f"{name}.{self._rgb}", colour_file(crops.rgb[row], self._rgb))
-            content = json.dumps(self._content(crops, row, of_crop), indent=1) + "\n"
-            self._prepared.write(f"{name}.json", content.encode())
+            content = _json(self._content(crops, row, of_crop))
+            self._prepared.write(f"{name}.json", content)
             self._images += 1
 
     def close(self) -> None:
@@ -74,7 +77,7 @@ class DopeWriter(ShardWriter):
             w, x, y, z = numbers(quaternion_from_matrix(rotation[None])[0])
             objects.append({
                 "class": model.name,
-                "name": f"{model.name}_{number:03d}",
+                "name": _instance(model.name, number),
                 "visibility": label.visib_fract,
                 "projected_cuboid": [
                     *corners[list(CUBOID)].tolist(), _middle(model, rotation, translation, k)
@@ -89,6 +92,14 @@ class DopeWriter(ShardWriter):
         return {"camera_data": camera, "objects": objects}
 
 
+def _instance(name: str, number: int) -> str:
+    return f"{name}_{number:03d}"
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
 def _middle(model: CadModel, rotation: Any, translation: Any, k: Any) -> list[float]:
     """Where the middle of a model's box projects to."""
     u, v, z = k @ (rotation @ model.bounds.mean(axis=0) + translation)
@@ -99,15 +110,16 @@ class Dope(Format):
     """A folder of pictures and JSON files for each shard."""
 
     name = "dope"
+    merges = True
 
-    def entry(self, shard: int) -> str:
+    def entry(self, shard: Shard) -> str:
         """Its folder."""
-        return f"dope/{shard:06d}"
+        return f"{shard.within('dope')}/{shard.number:06d}"
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -119,6 +131,19 @@ class Dope(Format):
         """None: there are no masks and no depth."""
         return None
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """An image's JSON file."""
         return f"{self.entry(shard)}/{image:06d}.json"
+
+    def carry(self, shard: CarriedShard) -> None:
+        """Pictures to the byte, objects by the names that they have there."""
+        folder, becomes = self.entry(shard.shard), self.entry(shard.becomes)
+        for name in shard.names(folder):
+            content = shard.read(name)
+            if name.endswith(".json"):
+                described = parse_json(content)
+                for number, one in enumerate(described["objects"]):
+                    one["class"] = shard.numbering.by_name[one["class"]].name
+                    one["name"] = _instance(one["class"], number)
+                content = _json(described)
+            shard.write(f"{becomes}/{name.removeprefix(f'{folder}/')}", content)

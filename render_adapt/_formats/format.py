@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cad_models import CadModel
+from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.image import RgbKind
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard import Shard
 from render_adapt._formats.shard_writer import ShardWriter
 
 
@@ -22,7 +24,7 @@ class Format(abc.ABC):
     Convention:
         Whatever belongs to shard s is one file or one folder, `entry(s)`, in a folder of the
         dataset; what does not belong to a shard is written by `finish`. A shard's number stands in
-        the entry's own name, with six digits.
+        the entry's own name, with six digits; no two shards have one, whatever their splits.
     """
 
     name: str
@@ -35,9 +37,12 @@ class Format(abc.ABC):
     store."""
     of_one_camera: bool = False
     """Whether all pictures must have one K, as whole frames have."""
+    merges: bool = False
+    """Whether `carry` is there, or nothing is to be carried: what else datasets are written as is
+    left out where they are merged."""
 
     @abc.abstractmethod
-    def entry(self, shard: int) -> str | None:
+    def entry(self, shard: Shard) -> str | None:
         """The name of a shard's file or folder, relative to the dataset, as `train/000003`; None
         where there is none."""
 
@@ -45,7 +50,7 @@ class Format(abc.ABC):
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -54,7 +59,7 @@ class Format(abc.ABC):
 
         Args:
             prepared: where it is written, with names as in the dataset; `entry`'s folder is there.
-            shard: its number.
+            shard: which.
             models: the run's.
             pixel_centre: of the K that is written (`RunConfig.pixel_centre`).
             rgb: what colour pictures are written as (`RunConfig.rgb`).
@@ -66,7 +71,7 @@ class Format(abc.ABC):
         which hashes alone are verified."""
 
     @abc.abstractmethod
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """Where something of an image stands, for a message about it.
 
         Args:
@@ -74,12 +79,26 @@ class Format(abc.ABC):
             shard, image, instance: whose it is.
         """
 
-    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+    def carry(self, shard: CarriedShard) -> None:
+        """Write a shard of another dataset as one of this, where `merges` says so.
+
+        What does not hang on the shard's number, or on those of its objects, stays to the byte.
+
+        Args:
+            shard: what is read, and where it is written.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: what is read is not as it is written
+                here.
+        """
+        raise NotImplementedError
+
+    def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
         """Write what belongs to all shards, the same bytes whenever it is called.
 
         Args:
             out: the dataset's folder, its shards committed and their index written.
-            crops: how many each shard has, by its number.
+            crops: how many each shard has.
 
         Returns:
             The names of the files, relative to the folder; of `shared`.
@@ -89,7 +108,7 @@ class Format(abc.ABC):
     shared: tuple[str, ...] = ()
     """What `finish` may write: files, or folders of them."""
 
-    def annotations(self, shard: int) -> str | None:
+    def annotations(self, shard: Shard) -> str | None:
         """The name of a shard's COCO file, where it has one."""
         return None
 
@@ -97,14 +116,19 @@ class Format(abc.ABC):
 class DerivedFormat(Format):
     """A format that is made of what another wrote, by `finish` alone, once all shards are there."""
 
-    def entry(self, shard: int) -> None:
+    merges = True
+
+    def carry(self, shard: CarriedShard) -> None:
+        """Nothing: it is made anew."""
+
+    def entry(self, shard: Shard) -> None:
         """None."""
         return None
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -116,6 +140,6 @@ class DerivedFormat(Format):
         """None."""
         return None
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """The first of its files, since none is of an image."""
         return self.shared[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from render_adapt._fidelity.faithful import Decisions
 from render_adapt._fidelity.judge import FidelityScores
+from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.image import numbers
 from render_adapt._formats.labels import InstanceLabel, box_corners
 from render_adapt._formats.pixel_centre import INSIDE, recounted
@@ -73,6 +75,8 @@ _COLUMNS = {
 int32."""
 _COLUMNS_OF_FRAMES = {"others_fidelity": "vector", "others_noise_attempt": "integers"}
 """Further ones, where frames were adapted; integers are a list of int32."""
+_COLUMNS_OF_SPLITS = {"split": "string"}
+"""Of runs with splits."""
 
 
 def index_rows(
@@ -87,6 +91,7 @@ def index_rows(
     first_image: int,
     pixel_centre: float,
     others: Decisions | None = None,
+    split: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rows for a batch of crops: of each its target, and how many other objects it shows.
 
@@ -147,7 +152,55 @@ def index_rows(
             shown = np.flatnonzero(plans.others.object_index[row] >= 0)
             rows[-1]["others_fidelity"] = numbers(others.fidelity[row, shown])
             rows[-1]["others_noise_attempt"] = others.attempt[row, shown].tolist()
+        if split is not None:
+            rows[-1]["split"] = split
     return rows
+
+
+def carried_rows(
+    columns: Mapping[str, NDArray[Any]],
+    shard: CarriedShard,
+    *,
+    as_adapted_frames: bool,
+    with_split: bool,
+) -> list[dict[str, Any]]:
+    """The rows of a shard's index, as another dataset has them: where their crops are there, and
+    what their objects are. All else, what made them above all, stays.
+
+    Args:
+        columns: of the index, as `read_columns` gives them.
+        shard: the shard.
+        as_adapted_frames: whether rows say what became of objects beside the target, as those of
+            adapted frames do; of frames that were not adapted nothing did.
+        with_split: whether rows say which split they are of.
+
+    Raises:
+        LookupError, TypeError, ValueError: they are not as they are written here.
+    """
+    rows = []
+    more = _COLUMNS_OF_FRAMES if as_adapted_frames else {}
+    for row in range(len(columns["index"])):
+        values = {name: _plain(columns[name][row]) for name in (_COLUMNS | more) if name in columns}
+        one = shard.numbering.by_name[values["object"]]
+        if as_adapted_frames:
+            count = values["others"]
+            values = {
+                "others_fidelity": [math.nan] * count, "others_noise_attempt": [0] * count,
+            } | values  # fmt: skip
+        rows.append(
+            values
+            | {"scene_id": shard.becomes.number, "object": one.name, "obj_id": one.object_id}
+            | ({"split": shard.becomes.split} if with_split else {})
+        )
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """As rows have it: arrays as lists, what is not known as None."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if plain != plain else plain
 
 
 def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -172,9 +225,8 @@ def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
     def flat(rows: list[Any], kind: str) -> Any:
         return Array([entry for row in rows for entry in row], getattr(DataType, kind)())
 
-    kinds = _COLUMNS
-    if rows and rows[0].keys() >= _COLUMNS_OF_FRAMES.keys():
-        kinds = _COLUMNS | _COLUMNS_OF_FRAMES
+    more = _COLUMNS_OF_FRAMES | _COLUMNS_OF_SPLITS
+    kinds = _COLUMNS | {name: more[name] for name in more if rows and name in rows[0]}
     columns = {name: column([row[name] for row in rows], kind) for name, kind in kinds.items()}
     file = io.BytesIO()
     write_parquet(Table.from_pydict(columns), file, compression="snappy")

@@ -16,6 +16,7 @@ from render_adapt._formats.coco import coco_box
 from render_adapt._formats.format import DerivedFormat
 from render_adapt._formats.image import numbers, png
 from render_adapt._formats.labelled_crop import LabelledCrop
+from render_adapt._formats.shard import SPLITS, Shard
 from render_adapt._formats.written import WrittenObject, written_objects
 from safe_files import write_file
 
@@ -24,13 +25,23 @@ LEAST_VISIBLE = 0.1
 """Frames in which an object is seen less are none of its folder's."""
 
 
+def best_seen(crop: LabelledCrop, object_id: int) -> int | None:
+    """Which instance of an object a frame shows most of; None where that is less than a tenth."""
+    instances = np.flatnonzero(crop.object_id == object_id)
+    if not len(instances):
+        return None
+    instance = int(instances[np.argmax(crop.visib_fract[instances])])
+    return None if crop.visib_fract[instance] < LEAST_VISIBLE else instance
+
+
 class LinemodPreprocessed(DerivedFormat):
     """A folder for each object: the frames that show it, its masks, `gt.yml` and `info.yml`.
 
     Convention:
         Depth is in whole millimetres, masks are of what is seen, in three equal channels, and
         `obj_bb` is the box of the whole silhouette within the frame: x, y, width and height in
-        pixels. Of several instances of an object the one counts that is seen most. K is written
+        pixels. Of several instances of an object the one counts that is seen most. `test.txt` has
+        the frames of all splits but `train`. K is written
         with the first pixel's centre at (0, 0), as DenseFusion's own numbers have it.
     """
 
@@ -40,7 +51,7 @@ class LinemodPreprocessed(DerivedFormat):
     of_one_camera = True
     shared = (FOLDER,)
 
-    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+    def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
         """Writes the folders."""
         reader, written = BopSceneReader(out), _Written(out)
         folders = [_ObjectFolder(written, one) for one in written_objects(out)]
@@ -48,7 +59,7 @@ class LinemodPreprocessed(DerivedFormat):
         for frame, (shard, image) in enumerate(places):
             crop = reader.read(shard, image)
             for folder in folders:
-                folder.add(frame, crop)
+                folder.add(frame, crop, to_train_on=shard.split == SPLITS[0])
         for folder in folders:
             folder.close()
         return sorted(written.names)
@@ -76,16 +87,14 @@ class _ObjectFolder:
         self._written, self._one = written, one
         self._folder = f"data/{one.object_id:02d}"
         self._frames: list[str] = []
+        self._held_out: list[str] = []
         self._gt: list[str] = []
         self._info: list[str] = []
 
-    def add(self, frame: int, crop: LabelledCrop) -> None:
+    def add(self, frame: int, crop: LabelledCrop, *, to_train_on: bool) -> None:
         """A frame, where the object is seen in it."""
-        instances = np.flatnonzero(crop.object_id == self._one.object_id)
-        if not len(instances):
-            return
-        instance = int(instances[np.argmax(crop.visib_fract[instances])])
-        if crop.visib_fract[instance] < LEAST_VISIBLE:
+        instance = best_seen(crop, self._one.object_id)
+        if instance is None:
             return
         name = f"{frame:04d}"
         depth = np.rint(crop.depth).clip(0, 65535).astype(np.uint16)
@@ -97,7 +106,7 @@ class _ObjectFolder:
         }
         for kind, picture in pictures.items():
             self._written.write(f"{self._folder}/{kind}/{name}.png", png(picture))
-        self._frames.append(name)
+        (self._frames if to_train_on else self._held_out).append(name)
         self._describe(frame, crop, instance)
 
     def _describe(self, frame: int, crop: LabelledCrop, instance: int) -> None:
@@ -118,7 +127,7 @@ class _ObjectFolder:
             "gt.yml": "".join(self._gt) or "{}\n",
             "info.yml": "".join(self._info) or "{}\n",
             "train.txt": "".join(f"{name}\n" for name in self._frames),
-            "test.txt": "",
+            "test.txt": "".join(f"{name}\n" for name in self._held_out),
         }
         for name, content in lists.items():
             self._written.write(f"{self._folder}/{name}", content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from render_adapt._formats.format import DerivedFormat
 from render_adapt._formats.labels import instance_corners
 from render_adapt._formats.pixel_centre import INSIDE, read_pixel_centre, recounted
-from render_adapt._formats.written import TRAIN, WrittenObject, read_scene, written_objects
+from render_adapt._formats.shard import SPLITS, Shard
+from render_adapt._formats.written import WrittenObject, read_scene, written_objects
 from safe_files import write_file_with
 
-FILE = "annotations/instances_train.json"
 CORNERS = [f"{x}{y}{z}" for x in "-+" for y in "-+" for z in "-+"]
 """Of an object's box: its least (-) and greatest (+) x, y and z, as `box_corners` has them."""
 EDGES = [
@@ -29,21 +30,26 @@ EDGES = [
 
 
 class MergedCoco(DerivedFormat):
-    """`annotations/instances_train.json`, of pictures in `train/`."""
+    """`annotations/instances_train.json`, of pictures in `train/`; of other splits likewise."""
 
     name = "coco"
     needs = "bop"
     reads_shards = True
-    shared = (FILE,)
+    shared = tuple(f"annotations/instances_{split}.json" for split in SPLITS)
 
-    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
-        """Writes the file, scene by scene."""
-        (out / FILE).parent.mkdir(exist_ok=True)
-        write_file_with(out / FILE, lambda file: _write(file, out, sorted(crops)))
-        return [FILE]
+    def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
+        """Writes a file for each split, scene by scene."""
+        names = []
+        for split, name in zip(SPLITS, self.shared, strict=True):
+            shards = sorted(shard for shard in crops if shard.split == split)
+            if shards:
+                (out / name).parent.mkdir(exist_ok=True)
+                write_file_with(out / name, functools.partial(_write, out=out, shards=shards))
+                names.append(name)
+        return names
 
 
-def _write(file: BinaryIO, out: Path, shards: list[int]) -> None:
+def _write(file: BinaryIO, out: Path, shards: list[Shard]) -> None:
     objects = written_objects(out)
     head = {
         "info": {"description": "render-adapt"},
@@ -76,24 +82,24 @@ class _Entries:
         self._bounds = {one.object_id: one.bounds for one in objects}
         self._images = self._annotations = 0
 
-    def of(self, part: str, shards: list[int]) -> Iterator[dict[str, Any]]:
+    def of(self, part: str, shards: list[Shard]) -> Iterator[dict[str, Any]]:
         """Those of scenes, in order."""
         for shard in shards:
             yield from self._images_of(shard) if part == "images" else self._annotations_of(shard)
 
-    def _images_of(self, shard: int) -> Iterator[dict[str, Any]]:
+    def _images_of(self, shard: Shard) -> Iterator[dict[str, Any]]:
         (coco,) = read_scene(self._out, shard, ["gt_coco"])
         for image in coco["images"]:
             self._images += 1
             yield {
                 **image,
                 "id": self._images,
-                "file_name": f"{TRAIN}/{shard:06d}/{image['file_name']}",
-                "scene_id": shard,
+                "file_name": f"{shard.split}/{shard.number:06d}/{image['file_name']}",
+                "scene_id": shard.number,
                 "im_id": image["id"],
             }
 
-    def _annotations_of(self, shard: int) -> Iterator[dict[str, Any]]:
+    def _annotations_of(self, shard: Shard) -> Iterator[dict[str, Any]]:
         camera, gt, info, coco = read_scene(
             self._out, shard, ["camera", "gt", "gt_info", "gt_coco"]
         )

@@ -21,12 +21,15 @@ from render_adapt._formats.image import RgbKind
 from render_adapt._formats.linemod_preprocessed import LinemodPreprocessed
 from render_adapt._formats.merged_coco import MergedCoco
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.pvnet import PvNet
+from render_adapt._formats.shard import Shard
 from render_adapt._formats.shard_writer import ShardWriter
+from render_adapt._formats.xyz_crop import XyzCrop
 from render_adapt._formats.yolo import Yolo, YoloPose
 
 _SHIPPED: tuple[Format, ...] = (
     BopScenes(), BopWebdataset(), MergedCoco(), Yolo(), YoloPose(), BopTargets(), HuggingFace(),
-    Dope(), LinemodPreprocessed(),
+    Dope(), LinemodPreprocessed(), PvNet(), XyzCrop(),
 )  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def reader_of(dataset: Path, names: Sequence[str]) -> tuple[Format, CropReader]:
 def make_writers(
     names: Iterable[str],
     prepared: PreparedShard,
-    shard: int,
+    shard: Shard,
     models: Sequence[CadModel],
     pixel_centre: float,
     rgb: RgbKind,
@@ -93,7 +96,8 @@ def make_writers(
     Args:
         names: of formats.
         prepared: an empty one.
-        shard, models, pixel_centre, rgb: the shard's number, and the run's.
+        shard: which.
+        models, pixel_centre, rgb: the run's.
     """
     writers = []
     for format_ in (formats()[name] for name in names):
@@ -106,6 +110,6 @@ def make_writers(
     return writers
 
 
-def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[int, int]) -> list[str]:
+def finish_dataset(out: Path, names: Iterable[str], crops: Mapping[Shard, int]) -> list[str]:
     """Have each format write what belongs to all shards; see `Format.finish`."""
     return [file for name in names for file in formats()[name].finish(out, crops)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models import CadModel
+from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.coco import coco_box
 from render_adapt._formats.format import Format
 from render_adapt._formats.image import RgbKind, colour_file
@@ -20,6 +21,7 @@ from render_adapt._formats.labels import (
     pose_of,
 )
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._formats.shard import Shard
 from render_adapt._formats.shard_writer import ShardWriter
 from render_adapt._formats.written import read_written
 from renderer import CropBatch
@@ -101,16 +103,17 @@ class Yolo(Format):
 
     name = "yolo"
     shared = ("yolo/data.yaml",)
+    merges = True
     _with_corners = False
 
-    def entry(self, shard: int) -> str:
+    def entry(self, shard: Shard) -> str:
         """A folder of pictures and labels."""
-        return f"{self.name}/{shard:06d}"
+        return f"{shard.within(self.name)}/{shard.number:06d}"
 
     def writer(
         self,
         prepared: PreparedShard,
-        shard: int,
+        shard: Shard,
         models: Sequence[CadModel],
         pixel_centre: float,
         rgb: RgbKind,
@@ -122,17 +125,33 @@ class Yolo(Format):
         """None: boxes are no crops."""
         return None
 
-    def file_of(self, kind: str, shard: int, image: int, instance: int) -> str:
+    def file_of(self, kind: str, shard: Shard, image: int, instance: int) -> str:
         """An image's labels."""
         return f"{self.entry(shard)}/labels/{image:06d}.txt"
 
-    def finish(self, out: Path, crops: Mapping[int, int]) -> list[str]:
+    def carry(self, shard: CarriedShard) -> None:
+        """Pictures to the byte, labels with the numbers of their classes."""
+        folder, becomes = self.entry(shard.shard), self.entry(shard.becomes)
+        for name in shard.names(folder):
+            content = shard.read(name)
+            if name.endswith(".txt"):
+                lines = content.decode("ascii").splitlines()
+                pairs = [line.split(" ", 1) for line in lines]
+                by_place = shard.numbering.by_place
+                lines = [f"{by_place[int(number)].place} {rest}\n" for number, rest in pairs]
+                content = "".join(lines).encode()
+            shard.write(f"{becomes}/{name.removeprefix(f'{folder}/')}", content)
+
+    def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
         """Writes `data.yaml`, with the names of classes in the run's order."""
         names = read_written(out, "manifest.json")["order"]
+        splits = {shard.split for shard in crops}
+        unnamed = "# Pictures to validate on are yours to name: all that are here are to train on."
         lines = [
-            "# Pictures to validate on are yours to name: all that are here are to train on.",
+            *([] if "val" in splits else [unnamed]),
             "train: .",
-            "val: .",
+            f"val: {f'../{self.name}_val' if 'val' in splits else '.'}",
+            *([f"test: ../{self.name}_test"] if "test" in splits else []),
             *(["kpt_shape: [8, 3]"] if self._with_corners else []),
             "names:",
             *(f"  {number}: {name}" for number, name in enumerate(names)),

@@ -11,18 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render_adapt._exceptions import DatasetError
-from render_adapt._files import MOST_CROPS
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
 from render_adapt._formats.registry import formats_of, reader_of
 from render_adapt._readers.stored_copy import StoredCopy
-from render_adapt._runs.manifest import INCOMPLETE, present_shards, read_manifest
+from render_adapt._runs.layout import DatasetLayout
+from render_adapt._runs.manifest import (
+    INCOMPLETE,
+    index_of,
+    layout_in,
+    present_shards,
+    read_manifest,
+)
 from render_adapt._stores.address import StoreAddress, place_of
 
 _KEYS = ("scene_id", "im_id")
 
 
-def load(path: Path | str | StoreAddress, format: str | None = None) -> Dataset:
+def load(
+    path: Path | str | StoreAddress, format: str | None = None, *, split: str | None = None
+) -> Dataset:
     """Open a dataset.
 
         dataset = render_adapt.load("dataset")
@@ -34,12 +42,13 @@ def load(path: Path | str | StoreAddress, format: str | None = None) -> Dataset:
         path: its folder, or its address in an object store, as in "s3://bucket/run". Of that,
             shards are brought to the user's caches as crops of them are asked for.
         format: `bop` or `bop-webdataset`, where it has both; the first if not given.
+        split: `train`, `val` or `test`, as in `RunConfig.split`; the crops of all if not given.
 
     Raises:
-        DatasetError: it is no dataset of ours, has not been finished, is damaged, or was not
-            written in this format.
+        DatasetError: it is no dataset of ours, has not been finished, is damaged, was not written
+            in this format, or has no crops of this split.
     """
-    return Dataset(place_of(path), format)
+    return Dataset(place_of(path), format, split)
 
 
 class Dataset(Sequence[LabelledCrop]):
@@ -49,7 +58,9 @@ class Dataset(Sequence[LabelledCrop]):
     for, and otherwise a few bytes for each crop.
     """
 
-    def __init__(self, place: Path | StoreAddress, format: str | None = None) -> None:
+    def __init__(
+        self, place: Path | StoreAddress, format: str | None = None, split: str | None = None
+    ) -> None:
         self._copy = StoredCopy(place) if isinstance(place, StoreAddress) else None
         path = place if self._copy is None else self._copy.path
         assert isinstance(path, Path)
@@ -64,9 +75,11 @@ class Dataset(Sequence[LabelledCrop]):
         self.path = path
         """The dataset's folder, or where files are that were brought from its store."""
         self._format, self._reader = reader_of(path, [format] if format else written)
+        self._layout = layout_in(path, manifest)
+        self._numbers = _numbers_of(self._layout, split, place)
         if self._copy is not None:
-            self._copy.bring_index(range(_shard_count(path, manifest)))
-        self._files = _index_files(path, manifest)
+            self._copy.bring_index(self._numbers)
+        self._files = _index_files(path, self._layout, self._numbers)
         self._keys = np.stack(list(self._read_index(_KEYS).values()), axis=1)
 
     def __len__(self) -> int:
@@ -86,7 +99,7 @@ class Dataset(Sequence[LabelledCrop]):
             return [self[k] for k in range(len(self))[number]]
         scene_id, im_id = self._keys[number].tolist()
         self.bring_shard(scene_id)
-        return self._reader.read(scene_id, im_id)
+        return self._reader.read(self._layout.shard(scene_id), im_id)
 
     def bring_shard(self, shard: int) -> None:
         """Have a shard's files in `path`, where the dataset is in an object store.
@@ -95,7 +108,7 @@ class Dataset(Sequence[LabelledCrop]):
             DatasetError: one cannot be read there, or is not what was written.
         """
         if self._copy is not None:
-            entry = self._format.entry(shard)
+            entry = self._format.entry(self._layout.shard(shard))
             assert entry is not None, "what has a reader has something to read"
             self._copy.bring_entry(shard, entry)
 
@@ -103,6 +116,10 @@ class Dataset(Sequence[LabelledCrop]):
     def shards(self) -> list[int]:
         """The shards' numbers; shard s is scene s."""
         return list(np.unique(self._keys[:, 0]).tolist())
+
+    def split_of(self, shard: int) -> str:
+        """The split that a shard is of: `train` where the run had none."""
+        return self._layout.shard(shard).split
 
     @functools.cached_property
     def columns(self) -> Mapping[str, NDArray[Any]]:
@@ -115,7 +132,7 @@ class Dataset(Sequence[LabelledCrop]):
     def _read_index(self, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         try:
             shards = [read_columns(file, names, inside=self.path) for file in self._files]
-            for number, shard in enumerate(shards):
+            for number, shard in zip(self._numbers, shards, strict=True):
                 if not are_of_shard(shard, number):
                     raise ValueError(f"that of shard {number} has crops of another")
             return {name: _joined([shard[name] for shard in shards]) for name in shards[0]}
@@ -126,23 +143,29 @@ class Dataset(Sequence[LabelledCrop]):
             ) from None
 
 
-def _shard_count(path: Path, manifest: Mapping[str, Any]) -> int:
-    shards = manifest.get("shards")
-    if type(shards) is not int or not 1 <= shards <= MOST_CROPS:
-        raise DatasetError(f"the manifest of {path} does not say how many shards there are")
-    return shards
+def _numbers_of(
+    layout: DatasetLayout, split: str | None, place: Path | StoreAddress
+) -> Sequence[int]:
+    """Of the shards of a split, or of all."""
+    if split is None:
+        return layout.numbers
+    splits = {number: layout.shard(number).split for number in layout.numbers}
+    found = [number for number in layout.numbers if splits[number] == split]
+    if not found:
+        there = ", ".join(dict.fromkeys(splits.values()))
+        raise DatasetError(f"{place} has no split {split}, but {there}")
+    return found
 
 
-def _index_files(path: Path, manifest: Mapping[str, Any]) -> list[Path]:
-    """One for each shard of the run, in order; other files are none of the dataset's."""
-    shards = _shard_count(path, manifest)
-    present = present_shards(path / "index", ".parquet", shards)
-    if len(present) < shards:
-        missing = next(k for k, number in enumerate([*present, shards]) if k != number)
+def _index_files(path: Path, layout: DatasetLayout, numbers: Sequence[int]) -> list[Path]:
+    """One for each of these shards, in order; other files are none of the dataset's."""
+    present = set(present_shards(path / "index", ".parquet", layout.numbers))
+    missing = next((number for number in numbers if number not in present), None)
+    if missing is not None:
         raise DatasetError(
             f"{path} has no index of shard {missing}: render-adapt verify {path} --repair makes it"
         )
-    return [path / f"index/{shard:06d}.parquet" for shard in present]
+    return [index_of(path, number) for number in numbers]
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ def torch_dataset(
     path: Path | str | StoreAddress,
     *,
     format: str | None = None,
+    split: str | None = None,
     transform: Callable[[LabelledCrop], Any] | None = None,
 ) -> CropDataset:
     """A dataset for PyTorch's DataLoader, with any number of workers, in any order.
@@ -28,7 +29,7 @@ def torch_dataset(
 
     Args:
         path: the dataset's folder, or its address in an object store.
-        format: as for `render_adapt.load`.
+        format, split: as for `render_adapt.load`.
         transform: makes of each crop what is to be in a batch. If not given, a dict of tensors:
             rgb (3, H, W) uint8; depth (1, H, W) float32, millimetres; mask and mask_visib (H, W)
             bool; camera_matrix, rotation (3, 3), quaternion (4,), translation (3,), visib_fract
@@ -43,13 +44,14 @@ def torch_dataset(
         from render_adapt._readers.torch_dataset import CropDataset
     except ModuleNotFoundError as error:
         raise _missing(error, "torch_dataset", "torch") from None
-    return CropDataset(place_of(path), format, transform)
+    return CropDataset(place_of(path), format, transform, split)
 
 
 def webdataset_pipeline(
     path: Path | str | StoreAddress,
     *,
     shuffle: int = 0,
+    split: str | None = None,
     transform: Callable[[LabelledCrop], Any] | None = None,
 ) -> webdataset.FluidWrapper:
     """A pipeline that streams a dataset's tar files, with `.batched()`, `.map()` and so on.
@@ -65,6 +67,7 @@ def webdataset_pipeline(
         path: the dataset's folder, or its address in an object store.
         shuffle: tar files come in random order, and crops are shuffled within as many as this; 0
             keeps the order of the dataset.
+        split: as for `render_adapt.load`.
         transform: as for `torch_dataset`.
 
     Raises:
@@ -75,7 +78,7 @@ def webdataset_pipeline(
         from render_adapt._readers.webdataset_pipeline import make_pipeline
     except ModuleNotFoundError as error:
         raise _missing(error, "webdataset_pipeline", "webdataset", "torch") from None
-    return make_pipeline(place_of(path), shuffle, transform)
+    return make_pipeline(place_of(path), shuffle, transform, split)
 
 
 def _missing(error: ModuleNotFoundError, reader: str, *needed: str) -> Exception:

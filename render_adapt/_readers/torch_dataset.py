@@ -22,8 +22,9 @@ class CropDataset(TorchDataset[Any]):
         place: Path | StoreAddress,
         format: str | None,
         transform: Callable[[LabelledCrop], Any] | None,
+        split: str | None,
     ) -> None:
-        self.crops = Dataset(place, format)
+        self.crops = Dataset(place, format, split)
         self._transform = transform or target_tensors
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_BYTES, MOST_TEXT
-from render_adapt._formats.bop_webdataset import WEB_SPLIT, crop_from_sample
+from render_adapt._formats.bop_webdataset import crop_from_sample, tar_file
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._readers.load import Dataset
 from render_adapt._readers.torch_dataset import target_tensors
@@ -23,13 +23,18 @@ from safe_files import open_file
 
 
 def make_pipeline(
-    place: Path | StoreAddress, shuffle: int, transform: Callable[[LabelledCrop], Any] | None
+    place: Path | StoreAddress,
+    shuffle: int,
+    transform: Callable[[LabelledCrop], Any] | None,
+    split: str | None,
 ) -> webdataset.FluidWrapper:
     """See `render_adapt.webdataset_pipeline`."""
-    dataset = Dataset(place, "bop-webdataset")
+    dataset = Dataset(place, "bop-webdataset", split)
     # Absolute, so that no name can be taken for a web address or a command.
-    folder = dataset.path.resolve() / WEB_SPLIT
-    files = {str(folder / f"shard-{shard:06d}.tar"): shard for shard in dataset.shards}
+    folder = dataset.path.resolve()
+    files = {
+        str(folder / tar_file(dataset.split_of(shard), shard)): shard for shard in dataset.shards
+    }
     pipeline = webdataset.FluidWrapper(webdataset.SimpleShardList(list(files)))
     # Nodes first, whose orders need not be the same; then an order that a node's workers share.
     pipeline.append(webdataset.split_by_node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,13 @@ def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any
         DatasetError: the folder holds another adapter.
         AdapterError: it holds none.
     """
-    hashes = dataset.manifest["adapter"]
-    if hashes is None:
+    of_runs = [run["adapter"] for run in dataset.runs if run["adapter"] is not None]
+    if not of_runs:
         return None
+    if any(other != of_runs[0] for other in of_runs):
+        rows = list({str(row): row for of_run in of_runs for row in hash_rows(of_run)}.values())
+        return {"name": None, "rows": rows, "html": ""}
+    hashes = of_runs[0]
     info = read_info(folder or SHIPPED_ADAPTER)
     if info.sha256 != hashes:
         if folder is not None:
@@ -128,3 +133,8 @@ def shown_value(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(shown_value, value))
     return str(value)[:80]
+
+
+def shown_values(values: Iterable[object]) -> str:
+    """What several runs have of a setting, each value once."""
+    return " / ".join(dict.fromkeys(map(shown_value, values)))

@@ -42,7 +42,10 @@ def choose_examples(dataset: ReportedDataset, target: Path | None) -> dict[str, 
     """
     rows = _chosen(dataset.index)
     reader, index = open_crops(dataset), dataset.index
-    crops = [reader.read(int(index.scene_id[row]), int(index.im_id[row])) for row in rows]
+    crops = [
+        reader.read(dataset.layout.shard(int(index.scene_id[row])), int(index.im_id[row]))
+        for row in rows
+    ]
     sources, notes = None, []
     if dataset.is_adapted:
         try:

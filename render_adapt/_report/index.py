@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.written import runs_of
 from render_adapt._planner import Planner, planner_of
+from render_adapt._runs.layout import DatasetLayout
 from render_adapt._runs.manifest import (
     INCOMPLETE,
     MANIFEST,
     entry_of,
+    layout_in,
     present_shards,
     read_entry,
     read_manifest,
@@ -82,6 +86,8 @@ class ReportedDataset:
 
     folder: Path
     manifest: dict[str, Any]
+    layout: DatasetLayout
+    """How its crops lie in shards."""
     models: list[CadModel]
     """The objects, in the order in which the run's crops take turns."""
     index: Index
@@ -98,14 +104,19 @@ class ReportedDataset:
         return np.asarray(towards / np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-9))
 
     @property
+    def runs(self) -> list[Mapping[str, Any]]:
+        """The manifests of the runs that it is of, several where it was merged."""
+        return runs_of(self.manifest)
+
+    @property
     def planner(self) -> type[Planner]:
         """What planned its crops, or whole frames."""
-        return planner_of(self.manifest["plan"])
+        return planner_of(self.runs[0]["plan"])
 
     @property
     def is_adapted(self) -> bool:
-        """Whether an adapter made its pictures."""
-        return self.manifest["adapter"] is not None
+        """Whether an adapter made its pictures, or some of them."""
+        return any(run["adapter"] is not None for run in self.runs)
 
 
 def read_dataset(folder: Path) -> ReportedDataset:
@@ -116,7 +127,8 @@ def read_dataset(folder: Path) -> ReportedDataset:
         ModelError: its models cannot be read.
     """
     manifest = _checked(read_manifest(folder), folder / MANIFEST)
-    present = present_shards(folder / "shards", ".json", manifest["shards"])
+    layout = layout_in(folder, manifest)
+    present = present_shards(folder / "shards", ".json", layout.numbers)
     entries = [read_entry(entry_of(folder, shard)) for shard in present]
     if not entries:
         raise DatasetError(f"{folder} has no finished crops yet: make some, then report on them")
@@ -142,6 +154,7 @@ def read_dataset(folder: Path) -> ReportedDataset:
     return ReportedDataset(
         folder=folder,
         manifest=manifest,
+        layout=layout,
         models=models,
         index=_index(columns, names),
         bytes=sum(entry.bytes for entry in entries),
@@ -169,15 +182,24 @@ def view_cells(direction: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
     """The manifest, if all that a report takes from it is of the right kind."""
-    kinds = {"n": int, "shards": int, "seed": int, "objects": dict, "order": list, "plan": dict}
+    kinds = {"n": int, "shards": int, "objects": dict, "order": list}
     if (
         any(type(manifest.get(name)) is not kind for name, kind in kinds.items())
-        or not (manifest.get("adapter", "") is None or _is_hashes(manifest.get("adapter")))
+        or not all(map(_is_run, runs_of(manifest)))
         or not all(isinstance(name, str) for name in manifest["order"])
         or sorted(manifest["order"]) != sorted(manifest["objects"])
     ):
         raise DatasetError(f"{path} is damaged or not one of ours: take it from a copy")
     return manifest
+
+
+def _is_run(run: Mapping[str, Any]) -> bool:
+    adapter = run.get("adapter", "")
+    return (
+        type(run.get("seed")) is int
+        and type(run.get("plan")) is dict
+        and (adapter is None or _is_hashes(adapter))
+    )
 
 
 def _is_hashes(value: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from render_adapt._files import writing
 from render_adapt._printable import printable
-from render_adapt._report.adapter import adapter_card, shown_value
+from render_adapt._report.adapter import adapter_card, shown_values
 from render_adapt._report.examples import choose_examples
 from render_adapt._report.index import RINGS, Index, ReportedDataset, read_dataset, view_cells
 from safe_files import write_file
@@ -111,7 +112,7 @@ def _summary(dataset: ReportedDataset) -> dict[str, Any]:
         "what": dataset.planner.what,
         "depthReach": dataset.planner.depth_reach,
         "isAdapted": dataset.is_adapted,
-        "seed": manifest["seed"],
+        "seed": shown_values(run["seed"] for run in dataset.runs),
         "rings": RINGS,
         "objects": [
             {
@@ -131,7 +132,7 @@ def _summary(dataset: ReportedDataset) -> dict[str, Any]:
             "scored": len(scores),
         },
         "visible": float(np.median(index.visible)),
-        "settings": _settings(manifest),
+        "settings": _settings(dataset.runs),
     }  # fmt: skip
 
 
@@ -142,13 +143,17 @@ def _mean_fidelity(index: Index, object_index: int) -> float | None:
     return float(judged.mean()) if len(judged) else None
 
 
-def _settings(manifest: dict[str, Any]) -> list[list[str]]:
-    """The run's settings as rows of a table."""
-    rows: dict[str, Any] = {name: manifest.get(name) for name in ("version", "seed", "renderer")}
-    for group in ("plan", "randomization"):
-        entries = manifest.get(group)
-        rows |= entries if isinstance(entries, dict) else {}
-    return [[name.replace("_", " "), shown_value(value)] for name, value in rows.items()]
+def _settings(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The settings as rows of a table, of several runs all that each had."""
+    rows: dict[str, list[Any]] = {}
+    for run in runs:
+        values = {name: run.get(name) for name in ("version", "seed", "renderer")}
+        for group in ("plan", "randomization"):
+            entries = run.get(group)
+            values |= entries if isinstance(entries, dict) else {}
+        for name, value in values.items():
+            rows.setdefault(name, []).append(value)
+    return [[name.replace("_", " "), shown_values(values)] for name, values in rows.items()]
 
 
 def _points(dataset: ReportedDataset) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
     No path that the manifest names is looked at: it may come from a stranger.
     """
     randomize = _randomize(dataset)
+    if len(dataset.runs) > 1:
+        raise DatasetError("the dataset was merged of several")
     if not isinstance(randomize, dict):
         raise DatasetError(f"{MANIFEST} does not have the run's settings")
     folders = [name for name in _FOLDERS if randomize.get(name)]

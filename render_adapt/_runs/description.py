@@ -25,6 +25,7 @@ from render_adapt._fidelity.calibration import write_calibration
 from render_adapt._files import hash_file
 from render_adapt._formats.pixel_centre import INSIDE, KEY
 from render_adapt._planner import published_linemod_camera
+from render_adapt._runs.layout import FIRST_SCENE, SPLIT, ShardLayout
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from render_adapt._stores.address import StoreAddress
@@ -51,6 +52,8 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "repeat_objects": (True,),
     "light_from": ("camera",),
     "rgb": ("png",),
+    "split": (None, ()),
+    "first_scene": (0,),
 }
 """Settings, each with what was the case before there was a choice."""
 _BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
@@ -84,6 +87,8 @@ def describe_run(studio: Studio) -> dict[str, Any]:
                 "pixel_centre": config.pixel_centre,
                 "precision": config.precision,
                 "rgb": config.rgb,
+                SPLIT: config.splits,
+                FIRST_SCENE: config.first_scene,
             }
         ),
     }
@@ -99,11 +104,33 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         },
         "settings": _describe_settings(studio),
         "shard_size": config.shard_size,
-        "shards": config.shards,
+        "shards": planned_layout(config).count,
         "versions": _versions(studio),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return as_json
+
+
+def planned_layout(config: RunConfig) -> ShardLayout:
+    """Which crops will be in which shard, of a run that did not grow.
+
+    Raises:
+        SettingError: a split would have none.
+    """
+    splits = {SPLIT: config.splits} if config.splits else {}
+    layout = ShardLayout.of_run(
+        {
+            "n": config.n, "shard_size": config.shard_size, FIRST_SCENE: config.first_scene,
+            **splits,
+        }
+    )  # fmt: skip
+    needed = layout.least_crops
+    if config.n < needed:
+        raise SettingError(
+            f"`split` leaves {layout.splits[-1][0]} none of {config.n} crops, since splits are "
+            f"taken of every {layout.size} in their order: give `n` {needed} or more"
+        )
+    return layout
 
 
 def _describe_fidelity(studio: Studio) -> dict[str, Any] | None:

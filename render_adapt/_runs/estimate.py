@@ -12,7 +12,7 @@ from pathlib import Path
 from render_adapt._config import RunConfig
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.prepared_shard import PreparedShard
-from render_adapt._runs.description import describe_run
+from render_adapt._runs.description import describe_run, planned_layout
 from render_adapt._runs.layout import ShardLayout
 from render_adapt._runs.manifest import RunFolder, present_shards, read_manifest
 from render_adapt._runs.shards import ShardMaker
@@ -67,7 +67,7 @@ def estimate_of(studio: Studio) -> Estimate:
     workers = max(1, min(config.workers, -(-left // config.shard_size)))
     return Estimate(
         crops=config.n,
-        shards=config.shards,
+        shards=planned_layout(config).count,
         crops_left=left,
         bytes=round(size / few * left),
         free_bytes=free_bytes(config.out),
@@ -126,7 +126,7 @@ def _crops_left(config: RunConfig) -> int:
     except (DatasetError, ValueError):
         # Whether the folder can be worked in is for the run to say.
         return config.n
-    present = present_shards(config.out / "shards", ".json", layout.count)
+    present = present_shards(config.out / "shards", ".json", layout.numbers)
     ranges = (layout.range_of(shard) for shard in present)
     return max(0, config.n - sum(stop - start for start, stop in ranges))
 
@@ -150,7 +150,7 @@ def _measure(studio: Studio, few: int) -> tuple[float, int]:
             prepared = PreparedShard(Path(folder) / name)
             prepared.path.mkdir()
             started = time.perf_counter()
-            maker.write(prepared, 0, 0, count)
+            maker.write(prepared, config.first_scene, 0, count)
             seconds = time.perf_counter() - started
         files = [Path(at) / file for at, _, names in os.walk(prepared.path) for file in names]
         size = sum(-(-os.stat(file).st_size // _BLOCK) * _BLOCK for file in files)

@@ -25,6 +25,7 @@ class LabelledShard:
         writers: of the run's formats, for this folder.
         provenance: what the index says of where crops come from.
         pixel_centre: where K has the first pixel's centre.
+        split: that the crops are of, where the run has several.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class LabelledShard:
         writers: Sequence[ShardWriter],
         provenance: Provenance,
         pixel_centre: float,
+        split: str | None = None,
     ) -> None:
         self._prepared, self._shard = prepared, shard
         self._models, self._renderer, self._writers = models, renderer, writers
         self._provenance, self._pixel_centre = provenance, pixel_centre
+        self._split = split
         self._index: list[dict[str, Any]] = []
 
     @property
@@ -58,7 +61,7 @@ class LabelledShard:
         self._index += index_rows(
             kept.crops, labels, self._models, self._provenance, kept.scores, kept.attempt,
             shard=self._shard, first_image=self.crops, pixel_centre=self._pixel_centre,
-            others=kept.others,
+            others=kept.others, split=self._split,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -39,7 +39,14 @@ from render_adapt._files import (
 )
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import formats
-from render_adapt._runs.layout import GROWN_FROM, OLD_SHARD_SIZE, ShardLayout
+from render_adapt._formats.shard import SPLITS, Shard
+from render_adapt._formats.written import MERGED
+from render_adapt._runs.layout import (
+    GROWN_FROM,
+    OLD_SHARD_SIZE,
+    DatasetLayout,
+    ShardLayout,
+)
 from render_adapt._stores.address import StoreAddress
 from safe_files import (
     FolderLock,
@@ -171,7 +178,8 @@ class RunFolder:
     def _grow(self, present: Mapping[str, Any], run: Mapping[str, Any]) -> None:
         """Let a run be longer. What is not as its list says is taken out before the list goes."""
         sound, _ = self.sound(present)
-        for shard in present_shards(self.path / "shards", ".json", present["shards"]):
+        numbers = DatasetLayout.of(present).numbers
+        for shard in present_shards(self.path / "shards", ".json", numbers):
             if shard not in sound:
                 entry_of(self.path, shard).unlink()
         (self.path / LISTING).unlink(missing_ok=True)
@@ -200,7 +208,8 @@ class RunFolder:
         within a file is for `verify` to find.
         """
         listed = listed_hashes(self.path)
-        present = present_shards(self.path / "shards", ".json", run["shards"])
+        numbers = DatasetLayout.of(run).numbers
+        present = present_shards(self.path / "shards", ".json", numbers)
         entered = {f"shards/{shard:06d}.json" for shard in present}
         entered |= {name for name in listed if re.fullmatch(r"shards/\d+\.json", name)}
         entries = self._each(lambda shard: self._sound_entry(shard, run, listed), present)
@@ -393,8 +402,8 @@ def sweep_held() -> None:
 
 
 def shard_range(shard: int, run: Mapping[str, Any]) -> tuple[int, int]:
-    """First crop of a shard, and the first one after it, by a run's manifest."""
-    return ShardLayout.of_run(run).range_of(shard)
+    """First crop of a shard, and the first one after it, by a dataset's manifest."""
+    return DatasetLayout.of(run).range_of(shard)
 
 
 def made_as(shard: int, run: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -443,28 +452,31 @@ def manifest_text(run: Mapping[str, Any]) -> str:
 
 
 def parts_of(shard: int) -> tuple[str, ...]:
-    """The names of what a shard may have: files, but for the scene, which is a folder."""
+    """The names of what a shard may have, of whichever split: files, and folders such as scenes."""
+    entries = (
+        format_.entry(Shard(shard, split)) for format_ in formats().values() for split in SPLITS
+    )
     return (
         f"index/{shard:06d}.parquet",
         f"shards/{shard:06d}.json",
         f"shards/{shard:06d}.sha256",
-        *filter(None, (format_.entry(shard) for format_ in formats().values())),
+        *dict.fromkeys(entry for entry in entries if entry is not None),
     )
 
 
-def is_part(name: str, shards: int) -> bool:
-    """Whether a name is one of `parts_of` one of a run's shards."""
+def is_part(name: str, shards: range) -> bool:
+    """Whether a name is one of `parts_of` one of a dataset's shards."""
     number = re.search(r"(\d{6,9})[^/]*$", name, re.ASCII)
-    return number is not None and int(number[1]) < shards and name in parts_of(int(number[1]))
+    return number is not None and int(number[1]) in shards and name in parts_of(int(number[1]))
 
 
-def present_shards(folder: Path, suffix: str, shards: int) -> list[int]:
+def present_shards(folder: Path, suffix: str, shards: range) -> list[int]:
     """Numbers of a run's shards that have a file in a folder, in order; other files are left out.
 
     Args:
         folder: `shards` or `index` of a dataset.
         suffix: of the files.
-        shards: how many the run has.
+        shards: the numbers of the dataset's.
     """
     paths = folder.glob(f"*{suffix}")
     return sorted(int(path.stem) for path in paths if is_part(f"{folder.name}/{path.name}", shards))
@@ -537,8 +549,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         crops = manifest.get("n", 0)
         if type(crops) is not int or not 0 <= crops <= MOST_CROPS:
             raise ValueError("it has a number of crops that no run has")
-        if GROWN_FROM in manifest:
-            ShardLayout.of_run(manifest)  # which says what makes no sense
+        if GROWN_FROM in manifest or MERGED in manifest:
+            DatasetLayout.of(manifest)  # which says what makes no sense
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(
             f"{folder} is no dataset of render-adapt: it has no {MANIFEST}"
@@ -550,6 +562,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}): take it from a copy") from None
     return manifest
+
+
+def layout_in(folder: Path, manifest: Mapping[str, Any]) -> DatasetLayout:
+    """How a dataset's crops lie in shards, by its manifest.
+
+    Raises:
+        DatasetError: its numbers make no sense.
+    """
+    try:
+        layout = DatasetLayout.of(manifest)
+        shards = manifest.get("shards")
+        if type(shards) is not int or shards != layout.count:
+            raise ValueError("it does not say how many shards there are")
+    except ValueError as error:
+        raise DatasetError(
+            f"{folder / MANIFEST} is damaged ({error}): take it from a copy"
+        ) from None
+    return layout
 
 
 def listed_hashes(folder: Path) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from render_adapt._formats.registry import finish_dataset
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.estimate import refuse_without_room
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
-from render_adapt._runs.layout import ShardLayout
+from render_adapt._runs.layout import DatasetLayout, ShardLayout
 from render_adapt._runs.manifest import (
     CONTINUE,
     MANIFEST,
@@ -115,7 +115,8 @@ def make_dataset(
         crops_done = sum(_crops(entry) for entry in finished.values())
         if on_progress:
             on_progress(crops_done, config.n)
-        todo = [shard for shard in range(run["shards"]) if shard not in finished]
+        layout = DatasetLayout.of(run)
+        todo = [shard for shard in layout.numbers if shard not in finished]
 
         def show_batch(of_shard: int) -> None:
             if on_progress:
@@ -132,7 +133,9 @@ def make_dataset(
         folder.gather_index(entries)
         with writing(config.out, CONTINUE):
             shared += finish_dataset(
-                folder.path, config.format, {entry.shard: entry.crops for entry in entries}
+                folder.path,
+                config.format,
+                {layout.shard(entry.shard): entry.crops for entry in entries},
             )
             studio.write_contact_sheet(folder.path / SHEET)
             sha256 = folder.finish(entries, [*shared, SHEET])

@@ -20,6 +20,7 @@ from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._formats.registry import make_writers
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.labelled_shard import LabelledShard
+from render_adapt._runs.layout import ShardLayout
 from render_adapt._runs.manifest import (
     CONTINUE,
     RunFolder,
@@ -107,14 +108,17 @@ class ShardMaker:
     def write(self, prepared: PreparedShard, shard: int, start: int, stop: int) -> ShardTally:
         """Write crops `start` to `stop` of a shard, but for the dropped."""
         tally = ShardTally({"render": 0.0, "adapt": 0.0, "write": 0.0})
+        layout = ShardLayout.of_run(self._run)
+        of_split = layout.shard(shard)
         writers = make_writers(
-            self._config.format, prepared, shard, self._studio.models, self._config.pixel_centre,
+            self._config.format, prepared, of_split, self._studio.models, self._config.pixel_centre,
             self._config.rgb,
         )  # fmt: skip
         provenance = Provenance.of_run(made_as(shard, self._run))
         labelled = LabelledShard(
             prepared, shard, self._studio.models, self._studio.renderer, writers, provenance,
             self._config.pixel_centre,
+            split=of_split.split if self._config.splits else None,
         )  # fmt: skip
         for last, adapted in self._adapted(start, stop, tally):
             tally.redrawn += adapted.redrawn

@@ -19,6 +19,7 @@ from typing import Any
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_TEXT, writing
 from render_adapt._formats.prepared_shard import PreparedShard
+from render_adapt._runs.layout import DatasetLayout
 from render_adapt._runs.manifest import (
     CONTINUE,
     INCOMPLETE,
@@ -94,8 +95,9 @@ class StoredRun(RunFolder):
 
     def sound(self, run: Mapping[str, Any]) -> tuple[dict[int, ShardEntry], int]:
         """Entries of the shards that are done, and how many more were done once."""
+        numbers = DatasetLayout.of(run).numbers
         names = [*self._store.level("shards"), *self._store.level("index")]
-        self._store.download((name for name in names if is_part(name, run["shards"])), self.path)
+        self._store.download((name for name in names if is_part(name, numbers)), self.path)
         return super().sound(run)
 
     def _each(

@@ -36,6 +36,7 @@ _ROUNDING = 0.01
 _AROUND = [(x, y) for x in (-SUBPIXEL, 0, SUBPIXEL) for y in (-SUBPIXEL, 0, SUBPIXEL)]
 _FARTHEST = 65535 * DEPTH_SCALE
 """Millimetres: what the depth PNG reaches to."""
+_PIXELS_AT_ONCE = 2**20
 _TURN_ROUNDING = 1e-6
 """Of the entries of rotation matrices; poses are written to the last digit."""
 
@@ -120,6 +121,9 @@ class LabelChecker:
         self._places = {model.object_id: place for place, model in enumerate(models)}
         self._renderer = make_renderer("raster", models, levels=False)
         self._rules = rules
+        height, width = rules.shape
+        self.at_once = max(1, min(64, _PIXELS_AT_ONCE // (height * width)))
+        """How many crops are best checked together."""
 
     def check(self, crops: Sequence[LabelledCrop], index: Mapping[str, NDArray[Any]]) -> None:
         """Check some crops of one size.

@@ -67,7 +67,7 @@ class DatasetInStore(DatasetInFolder):
         super().__init__(folder)
         self.place = self.address = address
         self._store = Store(address, _ADVICE)
-        there = set(self.names(lambda name: is_part(name, MOST_CROPS)))
+        there = set(self.names(lambda name: is_part(name, range(MOST_CROPS))))
         self._store.download({MANIFEST, LISTING, INCOMPLETE} & there, folder)
         shared = there & listed_hashes(folder).keys()
         shared |= {name for name in there if name.startswith("models/")}

@@ -20,7 +20,9 @@ from render_adapt._formats.index import Provenance
 from render_adapt._formats.labelled_crop import LabelledCrop
 from render_adapt._formats.parquet import are_of_shard, read_columns
 from render_adapt._formats.registry import formats
-from render_adapt._runs.layout import ShardLayout
+from render_adapt._formats.shard import Shard
+from render_adapt._formats.written import runs_of
+from render_adapt._runs.layout import DatasetLayout
 from render_adapt._runs.manifest import (
     LISTING,
     MANIFEST,
@@ -44,7 +46,6 @@ from safe_files import parse_json, read_file
 OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers leave behind, and no reader takes for anything."""
 UNLISTED = "is listed nowhere, so that it is not of this dataset: move it out of the folder"
-_PIXELS_AT_ONCE = 2**20
 _INDEX = (
     "index", "scene_id", "im_id", "obj_id", "quaternion", "translation", "camera_matrix",
     "centre_depth", "bbox_obj", "bbox_visib", "visib_fract", "box_corners", "others",
@@ -69,13 +70,14 @@ class BadFile:
 class RunFacts:
     """What a manifest says that checks rely on."""
 
-    layout: ShardLayout
+    layout: DatasetLayout
     shards: int
     formats: list[str]
     object_ids: list[int]
-    provenances: list[Provenance]
-    """Of each of the layout's lengths."""
-    rules: LabelRules
+    provenances: list[list[Provenance]]
+    """Of each run that the dataset is of, and each of the lengths that this had."""
+    rules: list[LabelRules]
+    """Of each run."""
 
     @staticmethod
     def of(folder: Path) -> RunFacts:
@@ -86,16 +88,19 @@ class RunFacts:
         """
         manifest = read_manifest(folder)
         try:
-            layout = ShardLayout.of_run(manifest)
+            layout, runs = DatasetLayout.of(manifest), runs_of(manifest)
             facts = RunFacts(
                 layout, int(manifest["shards"]), list(manifest["format"]),
                 [int(entry["obj_id"]) for entry in manifest["objects"].values()],
-                [Provenance.of_run(run_of_length(n, manifest)) for n in layout.lengths],
-                LabelRules.of_run(manifest),
+                [
+                    [Provenance.of_run(run_of_length(n, run)) for n in part.lengths]
+                    for part, run in zip(layout.parts, runs, strict=True)
+                ],
+                [LabelRules.of_run(run) for run in runs],
             )  # fmt: skip
             if not facts._make_sense():
                 raise ValueError("its numbers do not fit together")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise DatasetError(
                 f"{folder / MANIFEST} is damaged ({error}): take it from a copy"
             ) from None
@@ -105,17 +110,23 @@ class RunFacts:
         return (
             self.shards == self.layout.count > 0
             and set() < set(self.formats) <= formats().keys()
-            and min(self.rules.shape) > 0 < len(self.object_ids)
+            and min(side for rules in self.rules for side in rules.shape) > 0
+            and len(self.object_ids) > 0
         )
 
     @property
     def crops(self) -> int:
-        """All of the run's."""
-        return self.layout.lengths[-1]
+        """All of the dataset's."""
+        return self.layout.crops
 
     def provenance_of(self, shard: int) -> Provenance:
         """What the rows of a shard's index say of where they came from."""
-        return self.provenances[self.layout.part_of(shard)]
+        place, of_run = self.layout.place_of(shard)
+        return self.provenances[place][self.layout.parts[place].part_of(of_run)]
+
+    def rules_of(self, shard: int) -> LabelRules:
+        """What a shard's labels are held to."""
+        return self.rules[self.layout.place_of(shard)[0]]
 
 
 class ShardChecker:
@@ -138,13 +149,11 @@ class ShardChecker:
         except BadFileError:
             # Said once, by `verify`.
             self._vouched = {}
-        height, width = facts.rules.shape
-        self._at_once = max(1, min(64, _PIXELS_AT_ONCE // (height * width)))
-        self._labels: LabelChecker | None = None
+        self._checkers: dict[LabelRules, LabelChecker] | None = None
         if labels:
             names = [str(number) for number in facts.object_ids]
             models = load_models(names, models=folder / "models", units="mm")
-            self._labels = LabelChecker(models, facts.rules)
+            self._checkers = {rules: LabelChecker(models, rules) for rules in set(facts.rules)}
 
     def __call__(self, shard: int) -> BadFile | int:
         """The first bad file of a shard, or how many crops it has."""
@@ -192,24 +201,28 @@ class ShardChecker:
         if count != crop_count or not (in_order.all() and are_of_shard(index, shard)):
             raise BadFileError(index_name, "does not have the numbers of this shard's crops")
         self._check_provenance(index_name, self._facts.provenance_of(shard))
-        for name in self._facts.formats if self._labels is not None else ():
+        if self._checkers is None:
+            return count
+        of_split = self._facts.layout.shard(shard)
+        checker = self._checkers[self._facts.rules_of(shard)]
+        for name in self._facts.formats:
             format_ = formats()[name]
-            reader, coco = format_.reader(self._folder), format_.annotations(shard)
+            reader, coco = format_.reader(self._folder), format_.annotations(of_split)
             if reader is None:
                 continue
             annotations = None if coco is None else _read_annotations(self._folder, coco)
-            for first in range(0, count, self._at_once):
-                images = range(first, min(first + self._at_once, count))
-                crops = [self._read(reader, format_, shard, image) for image in images]
+            for first in range(0, count, checker.at_once):
+                images = range(first, min(first + checker.at_once, count))
+                crops = [self._read(reader, format_, of_split, image) for image in images]
                 rows = {
                     column: values[images.start : images.stop] for column, values in index.items()
                 }
-                self._check_batch(format_, shard, crops, rows)
+                _check_batch(checker, format_, of_split, crops, rows)
                 if coco is not None and annotations is not None:
                     _check_annotations(coco, crops, annotations)
         return count
 
-    def _read(self, reader: CropReader, format_: Format, shard: int, image: int) -> LabelledCrop:
+    def _read(self, reader: CropReader, format_: Format, shard: Shard, image: int) -> LabelledCrop:
         try:
             return reader.read(shard, image)
         except DatasetError:
@@ -217,24 +230,6 @@ class ShardChecker:
                 format_.file_of("gt", shard, image, 0),
                 f"or what belongs to image {image} is damaged",
             ) from None
-
-    def _check_batch(
-        self,
-        format_: Format,
-        shard: int,
-        crops: list[LabelledCrop],
-        index: Mapping[str, NDArray[np.float64]],
-    ) -> None:
-        assert self._labels is not None
-        try:
-            self._labels.check(crops, index)
-        except WrongLabelError as wrong:
-            crop = crops[wrong.row]
-            file = f"index/{shard:06d}.parquet"
-            if wrong.kind != "index":
-                file = format_.file_of(wrong.kind, shard, crop.im_id, wrong.instance)
-            where = f"(image {crop.im_id}, object {wrong.instance})"
-            raise BadFileError(file, f"{wrong.problem} {where}") from None
 
     def _check_provenance(self, name: str, provenance: Provenance) -> None:
         """A shard that another run made may be in order in itself."""
@@ -326,6 +321,24 @@ def read_hashes(folder: Path, name: str) -> Mapping[str, str]:
         raise BadFileError(name, "is not there") from None
     except (OSError, ValueError) as error:
         raise BadFileError(name, f"is no list of hashes: {error}") from None
+
+
+def _check_batch(
+    checker: LabelChecker,
+    format_: Format,
+    shard: Shard,
+    crops: list[LabelledCrop],
+    index: Mapping[str, NDArray[np.float64]],
+) -> None:
+    try:
+        checker.check(crops, index)
+    except WrongLabelError as wrong:
+        crop = crops[wrong.row]
+        file = f"index/{shard.number:06d}.parquet"
+        if wrong.kind != "index":
+            file = format_.file_of(wrong.kind, shard, crop.im_id, wrong.instance)
+        where = f"(image {crop.im_id}, object {wrong.instance})"
+        raise BadFileError(file, f"{wrong.problem} {where}") from None
 
 
 def _check_annotations(

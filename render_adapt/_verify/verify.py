@@ -14,6 +14,7 @@ from render_adapt._config import available_cores
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import hash_file
 from render_adapt._formats.registry import formats
+from render_adapt._formats.written import MERGED
 from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.manifest import (
@@ -134,14 +135,14 @@ def _check_shards(
         ProcessExecutor(workers) if workers > 1 else SerialExecutor()
     )
     bad, crops = [], 0
-    with closing(executor.map(make_checker, range(facts.shards))) as results:
+    with closing(executor.map(make_checker, facts.layout.numbers)) as results:
         for shards_done, result in enumerate(results, 1):
             if isinstance(result, BadFile):
                 bad.append(result)
             else:
                 crops += result
             if on_progress:
-                on_progress(min(shards_done * facts.layout.size, facts.crops), facts.crops)
+                on_progress(facts.crops * shards_done // facts.shards, facts.crops)
     return bad, crops
 
 
@@ -202,7 +203,11 @@ def repair(
     with looked_at(place) as dataset:
         refuse_changed_manifest(dataset.folder)
         manifest = read_manifest(dataset.folder)
-        for key, source in (("alignment", "align, from crops"), ("cut", "crop, from frames")):
+        for key, source in (
+            ("alignment", "align, from crops"),
+            ("cut", "crop, from frames"),
+            (MERGED, "merge, from datasets"),
+        ):
             if key in manifest:
                 raise DatasetError(
                     f"{place} was made by render-adapt {source} that are not in it: delete the "
@@ -255,7 +260,7 @@ def _unlisted(dataset: DatasetInFolder, facts: RunFacts) -> list[BadFile]:
         return (
             name in listed
             or name in _NEVER_LISTED
-            or is_part(name, facts.shards)
+            or is_part(name, facts.layout.numbers)
             or name.rpartition("/")[2] in OF_SYSTEMS
             # What a run that was killed leaves, it removes as it goes on.
             or (unfinished and (name.startswith(".") or is_partial(name.rpartition("/")[2])))
