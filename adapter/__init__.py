@@ -26,12 +26,13 @@ from adapter._runtime.adapters import (
     load_adapter,
 )
 from adapter._runtime.bf16 import Precision, precision_here
-from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info
+from adapter._runtime.description import BACKGROUNDS, AdapterInfo, read_info, save_verdict
 from adapter._runtime.device_check import check_device
 from adapter._runtime.devices import device_here
 from adapter._runtime.known import ADAPTERS, SHIPPED_ADAPTER, adapter_folder
 from adapter._runtime.onnx import open_network
 from adapter._runtime.onnx_adapter import save_onnx_adapter
+from adapter._runtime.verdict import Verdict
 from adapter._settings.baselines import BASELINES, BaselineConfig
 from adapter._settings.cogan import CoGanConfig
 from adapter._settings.pairs import AlignedPairs
@@ -42,6 +43,12 @@ from adapter._target.report import LeftOut, TargetReport
 from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
+    from adapter._measures.domains import (
+        KernelDistance,
+        domain_features,
+        kernel_distance,
+        told_apart,
+    )
     from adapter._measures.evaluation import (
         Evaluation,
         LabelFreeScore,
@@ -91,6 +98,7 @@ __all__ = [
     "Evaluation",
     "Generator",
     "IdentityAdapter",
+    "KernelDistance",
     "LabelFreeScore",
     "LabelledCrops",
     "LeftOut",
@@ -114,6 +122,7 @@ __all__ = [
     "TrainingCollapsed",
     "TrainingDiverged",
     "TrainingSettings",
+    "Verdict",
     "adapter_folder",
     "angle_degrees",
     "architecture_of",
@@ -123,11 +132,13 @@ __all__ = [
     "choose",
     "decode",
     "device_here",
+    "domain_features",
     "draw_noise",
     "draw_pairs",
     "encode",
     "evaluate",
     "export_onnx",
+    "kernel_distance",
     "label_free_score",
     "load_adapter",
     "load_baseline",
@@ -144,6 +155,8 @@ __all__ = [
     "run_training",
     "save_adapter",
     "save_onnx_adapter",
+    "save_verdict",
+    "told_apart",
     "train",
     "train_baseline",
     "train_cogan",
@@ -161,6 +174,7 @@ _NEEDS_TORCH = {
     "DomainSeparation": "adapter._networks.dsn",
     "Evaluation": "adapter._measures.evaluation",
     "Generator": "adapter._networks.pixelda",
+    "KernelDistance": "adapter._measures.domains",
     "LabelFreeScore": "adapter._measures.evaluation",
     "MovingAverage": "adapter._training.averages",
     "Predict": "adapter._measures.evaluation",
@@ -175,9 +189,11 @@ _NEEDS_TORCH = {
     "architectures": "adapter._networks.registry",
     "checkpoint_step": "adapter._training.trained",
     "choose": "adapter._measures.evaluation",
+    "domain_features": "adapter._measures.domains",
     "draw_pairs": "adapter._training.cogan",
     "evaluate": "adapter._measures.evaluation",
     "export_onnx": "adapter._networks.export",
+    "kernel_distance": "adapter._measures.domains",
     "label_free_score": "adapter._measures.evaluation",
     "load_baseline": "adapter._training.baselines",
     "load_cogan": "adapter._training.cogan",
@@ -186,6 +202,7 @@ _NEEDS_TORCH = {
     "read_checkpoint": "adapter._training.checkpoint",
     "run_training": "adapter._training.engine",
     "save_adapter": "adapter._training.artifact",
+    "told_apart": "adapter._measures.domains",
     "train": "adapter._training.pixelda",
     "train_baseline": "adapter._training.baselines",
     "train_cogan": "adapter._training.cogan",

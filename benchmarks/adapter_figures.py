@@ -30,6 +30,7 @@ from cad_models import load_models
 from render_adapt import adapt_crops
 from render_adapt._config import plan_as_learnt
 from render_adapt._paper.scenarios.linemod_crops import OBJECTS, TURNED_ABOUT_Z
+from render_adapt._verdict.measuring import changed_by_noise
 from renderer import (
     CropBatch,
     RasterRenderer,
@@ -163,14 +164,11 @@ def noise_effect(
     renders: CropBatch, adapted: CropBatch, adapter: Adapter, seed: int
 ) -> dict[str, float]:
     """Mean change of a pixel (0 to 255) when only the noise vector changes."""
-    first_crops = slice(0, 500)
-    with_other_noise = adapt_crops(renders[first_crops], adapter, seed + 1, adapter.info.window_mm)
-    change = np.abs(adapted.rgb[first_crops].astype(int) - with_other_noise.rgb).mean(axis=-1)
-    mask = renders.mask[first_crops]
-    return {
-        "background": round(float(change[~mask].mean()), 2),
-        "object": round(float(change[mask].mean()), 2),
-    }
+    first = np.arange(min(500, len(renders)))
+    on_object, off_object = changed_by_noise(
+        renders[first], adapted.rgb[first], adapter, seed, adapter.info.window_mm
+    )
+    return {"background": round(off_object, 2), "object": round(on_object, 2)}
 
 
 if __name__ == "__main__":

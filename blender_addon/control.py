@@ -239,7 +239,8 @@ def _outcome(result: Any, seconds: float) -> tuple[str, list[str]]:
     if isinstance(result, messages.Preview):
         return f"Preview of {result.crops} crops in {_duration(seconds)}", _notes(result)
     if isinstance(result, messages.Learned):
-        return f"The adapter learned for {result.steps:,} steps", []
+        verdict = [_in_this_interface(result.verdict, "learn")] if result.verdict else []
+        return f"The adapter learned for {result.steps:,} steps", verdict
     torch = f"torch {result.torch}" if result.torch else "no torch: it cannot learn"
     return f"render-adapt {result.version}, Python {result.python}", [
         torch,

@@ -1,5 +1,6 @@
 """CAD models: the built-in ones, BOP models folders and mesh files, ready to be rendered."""
 
+from cad_models._declared import declare_symmetries
 from cad_models._files.bop_folder import write_models
 from cad_models._files.registry import SOURCES, Source
 from cad_models._files.source import SourceFiles
@@ -20,6 +21,7 @@ __all__ = [
     "SourceFiles",
     "Symmetries",
     "available_models",
+    "declare_symmetries",
     "is_closed",
     "largest_distance",
     "load_models",

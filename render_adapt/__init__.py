@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from render_adapt._target_crops.run import crop_target
     from render_adapt._target_crops.settings import CropTargetConfig, CropTargetSummary
     from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
+    from render_adapt._verdict.measuring import judge_adapter
     from render_adapt._verify.shards import BadFile
     from render_adapt._verify.verify import Verification, repair, verify
 
@@ -131,6 +132,7 @@ __all__ = [
     "fit",
     "formats",
     "generate",
+    "judge_adapter",
     "label_crops",
     "load",
     "make_judge",
@@ -209,6 +211,7 @@ _WHERE = {
     "formats": "_formats.registry",
     "generate": "_runs.pipeline",
     "label_crops": "_formats.labels",
+    "judge_adapter": "_verdict.measuring",
     "load": "_readers.load",
     "make_judge": "_fidelity.judge",
     "make_only": "_runs.pipeline",

@@ -163,6 +163,9 @@ class RunConfig:
     .blend file whose objects are named as there, and with --renderer blender look as there."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
+    symmetry: tuple[str, ...] = ()
+    """Symmetries of objects whose files do not say them: bowl=z, any turn about its own z axis;
+    box=z2, half turns; nut=z6, sixths of a turn (docs/meshes.md)."""
     renderer: Annotated[str, _ENGINE] = "raster"
     """Rendering engine."""
     samples: Annotated[int, Between(1, MOST_SAMPLES)] = EngineOptions.samples

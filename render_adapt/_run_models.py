@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from cad_models import CadModel, load_models
+from cad_models import CadModel, declare_symmetries, load_models
 from checked_settings import SettingError
-from render_adapt._config import available_cores
+from render_adapt._config import available_cores, split_names
 from renderer import BlendFile, Renderer, load_blend_models, make_renderer
 
 
@@ -18,7 +19,10 @@ def blend_file(objects: tuple[str, ...], models: Path | None) -> BlendFile | Non
 
 
 def load_run_models(
-    objects: tuple[str, ...], models: Path | None, units: str | None
+    objects: tuple[str, ...],
+    models: Path | None,
+    units: str | None,
+    symmetry: Sequence[str] = (),
 ) -> list[CadModel]:
     """Load the objects of a run, in the order given.
 
@@ -26,14 +30,17 @@ def load_run_models(
         objects: as for `load_models`, or names in a .blend file.
         models: a folder in BOP's layout, or a .blend file.
         units: of mesh files.
+        symmetry: as for `declare_symmetries`.
 
     Raises:
-        SettingError: the .blend file is not there, or units are given for it.
+        SettingError: the .blend file is not there, or units are given for it; a symmetry that
+            cannot be.
         ModelError, RenderError: an object is not known or not usable.
     """
     blend = blend_file(objects, models)
     if blend is None:
-        return load_models(objects, models=models, units=units)
+        loaded = load_models(objects, models=models, units=units)
+        return declare_symmetries(loaded, split_names(tuple(symmetry)))
     if units is not None:
         raise SettingError(
             f"`units` is {units}, and {models} has a unit of its own: set it in Blender (Scene "
@@ -41,7 +48,7 @@ def load_run_models(
         )
     if not blend.path.is_file():
         raise SettingError(f"`models` is {models}, which is not there: give a saved .blend file")
-    return load_blend_models(blend)
+    return declare_symmetries(load_blend_models(blend), split_names(tuple(symmetry)))
 
 
 def source_renderer(

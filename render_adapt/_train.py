@@ -26,7 +26,6 @@ from adapter._training.lock import only_training
 from cad_models import CadModel
 from checked_settings import Above, AtLeast, SettingError, check
 from render_adapt._config import WINDOW, Units, split_names
-from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._files import writing
 from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
 from render_adapt._pairs.pairs import (
@@ -38,6 +37,8 @@ from render_adapt._pairs.pairs import (
 from render_adapt._planner import CropPlanner
 from render_adapt._run_models import load_run_models, source_renderer
 from render_adapt._runs.target_sheet import write_target_sheet
+from render_adapt._verdict.clock import Shown, TrainingClock
+from render_adapt._verdict.words import ENOUGH_CROPS
 from renderer import (
     Centre,
     PlanConfig,
@@ -73,6 +74,9 @@ class TrainRun:
     """A BOP models folder, or a .blend file, in place of the built-in models."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
+    symmetry: tuple[str, ...] = ()
+    """Symmetries of objects whose files do not say them: bowl=z, any turn about its own z axis;
+    box=z2, half turns; nut=z6, sixths of a turn (docs/meshes.md)."""
     provenance: str = ""
     """Where the camera's crops are from and under which licence, to be kept with the adapter."""
     source_crops: Annotated[int, AtLeast(2)] = 10_000
@@ -86,6 +90,9 @@ class TrainRun:
     off_axis: float | None = None
     """How many degrees the camera's crops lie off its optical axis at most; what the target says of
     itself, else 0."""
+    viewpoints: Literal["hemisphere", "so3"] = "hemisphere"
+    """From where the camera saw the objects, and renders show them: `hemisphere`, from above, as on
+    a table; `so3`, any orientation."""
     distance: tuple[float, float] = PlanConfig().distance
     """Least and greatest distance from the camera to the object, millimetres."""
     channels: Literal[3, 4] | None = None
@@ -128,7 +135,7 @@ class TrainRun:
         cut = self.cut(stated)
         return PlanConfig(
             size=SIZE, window=cut.window_mm, distance=self.distance,
-            centre=cut.centre, off_axis=cut.off_axis_degrees,
+            centre=cut.centre, off_axis=cut.off_axis_degrees, viewpoints=self.viewpoints,
         )  # fmt: skip
 
 
@@ -140,6 +147,17 @@ class FoundTarget:
     """What the target's folder was taken for, and what was left out."""
     contact_sheet: Path
     """A picture of the crops as the network sees them."""
+
+    @property
+    def enough(self) -> str:
+        """Whether there are crops enough, for people."""
+        crops = self.report.crops
+        if crops >= ENOUGH_CROPS:
+            return f"{crops:,} crops are enough: {ENOUGH_CROPS} or more are"
+        return (
+            f"{crops:,} crops are few: an adapter has more to learn from {ENOUGH_CROPS} or more, "
+            "and what is measured of it then is less rough"
+        )
 
 
 def find_target(run: TrainRun, config: TrainConfig | None = None) -> FoundTarget:
@@ -170,7 +188,7 @@ def read_camera_crops(
     Raises:
         RenderAdaptError: one sentence that says why they cannot be had.
     """
-    models = load_run_models(run.objects, run.models, run.units)
+    models = load_run_models(run.objects, run.models, run.units, run.symmetry)
     CropPlanner(run.plan(None)).refuse_too_near(models)
     target = read_target(
         run.target,
@@ -194,8 +212,12 @@ def train_adapter(
     preset: str,
     on_progress: Callable[[Progress], None] | None = None,
     on_target: Callable[[FoundTarget], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> AdapterInfo:
-    """Render the source crops, read the target crops, train, and save the adapter, calibrated.
+    """Render the source crops, read the target crops, train, save the adapter, and judge it.
+
+    It is calibrated and measured beside the camera's crops (`AdapterInfo.verdict`), and gets a card
+    that says in words what came of it. The time limit is of all that.
 
     Args:
         run: what to train on.
@@ -203,6 +225,7 @@ def train_adapter(
         preset: name of the settings that `config` started from, for the adapter's description.
         on_progress: called after each step.
         on_target: called before training, with what was found to learn from.
+        on_stage: called with what is done next and about how long it takes, for people.
 
     Returns:
         The description of the adapter, which is in `run.out`.
@@ -214,12 +237,13 @@ def train_adapter(
 
     architecture = architecture_of(config)  # refused before anything is rendered
     if architecture.keeps_background:
-        return _train_on_pairs(run, config, preset, on_progress, on_target)
+        return _train_on_pairs(run, config, preset, on_progress, on_target, on_stage)
     if config.pair_weight:
         raise SettingError(
             f"`pair_weight` is for aligned crops, which `architecture` {config.architecture} does "
             "not learn from: leave it out, or give `architecture` layered"
         )
+    clock = TrainingClock(on_stage)
     models, target, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
@@ -227,8 +251,11 @@ def train_adapter(
     # The training's own lock would let go before the adapter is saved and calibrated.
     with only_training(run.working, "adapter.lock"):
         renderer = source_renderer(models, run.objects, run.models)
+        clock.says(f"rendering {run.source_crops:,} crops to learn from")
         plans = make_plans(plan, models, config.seed, 0, run.source_crops)
         source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
+        shown = Shown(models, plan, target.images, renderer)
+        config = clock.left_for_training(config, source.images.shape[1], shown)
         checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
         info = save_adapter(
             checkpoint,
@@ -238,8 +265,7 @@ def train_adapter(
             window_mm=plan.window,
             cut=cut,
         )
-        calibrate_adapter(run.out, models, plan, renderer=renderer)
-    return info
+        return clock.judged(run.out, info, shown)
 
 
 def _train_on_pairs(
@@ -248,20 +274,25 @@ def _train_on_pairs(
     preset: str,
     on_progress: Callable[[Progress], None] | None,
     on_target: Callable[[FoundTarget], None] | None,
+    on_stage: Callable[[str], None] | None,
 ) -> AdapterInfo:
     """`train_adapter` for a target that is aligned."""
     from adapter import save_adapter, train_on_pairs
 
+    clock = TrainingClock(on_stage)
     run = _of_pairs(run, config)
-    models, _, found_target = read_camera_crops(run)
+    models, target, found_target = read_camera_crops(run)
     if on_target is not None:
         on_target(found_target)
     cut, plan = run.cut(None), run.plan(None)
     with only_training(run.working, "adapter.lock"):
         renderer = source_renderer(models, run.objects, run.models)
+        clock.says(f"rendering {run.source_crops:,} crops to learn from")
         pairs, crops = read_pairs(run.target, models, plan, renderer, config.seed)
         plans = make_plans(plan, models, config.seed, 0, run.source_crops)
         source = render_source(models, plans, plan.window, renderer, with_depth=True)
+        shown = Shown(models, plan, target.images, renderer)
+        config = clock.left_for_training(config, source.images.shape[1], shown)
         checkpoint = train_on_pairs(source, pairs, config, run.working, on_progress=on_progress)
         info = save_adapter(
             checkpoint, run.out, preset=preset,
@@ -271,8 +302,7 @@ def _train_on_pairs(
         with writing(run.out, "make room there, or give a folder that can be written to"):
             poses = picture_poses(crops, models) if has_kept_its_place(run.target) else None
             write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds, poses)
-        calibrate_adapter(run.out, models, plan, renderer=renderer)
-    return info
+        return clock.judged(run.out, info, shown)
 
 
 def _of_pairs(run: TrainRun, config: TrainConfig) -> TrainRun:

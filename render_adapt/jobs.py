@@ -181,6 +181,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     from adapter import PRESETS, TrainConfig
     from adapter import Progress as TrainProgress
     from render_adapt._train import FoundTarget, TrainRun, train_adapter
+    from render_adapt._verdict.words import paragraph
 
     settings = dict(job.settings)
     preset = settings.pop("preset", "fast")
@@ -190,19 +191,18 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     run_settings = {name: settings.pop(name) for name in of_run & settings.keys()}
     run = TrainRun(**fitted_to(TrainRun, run_settings))
     config = dataclasses.replace(PRESETS[preset], **fitted_to(TrainConfig, settings))
-    pictures = run.working / "samples"
-    told_at, newest_shown = 0.0, _newest(pictures)
+    told_at, renewed = 0.0, None
 
     def show(state: TrainProgress) -> None:
-        nonlocal told_at, newest_shown
+        nonlocal told_at, renewed
+        renewed = state.picture or renewed
         if state.step < state.steps and time.perf_counter() - told_at < _EVERY:
             return
-        told_at, newest = time.perf_counter(), _newest(pictures)
-        renewed, newest_shown = newest if newest != newest_shown else None, newest
+        told_at, picture, renewed = time.perf_counter(), renewed, None
         tell(
             Learning(
                 state.step, state.steps, state.losses, state.steps_per_second,
-                state.seconds_left, renewed,
+                state.seconds_left, picture and str(picture),
             )
         )  # fmt: skip
 
@@ -211,16 +211,13 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
         tell(
             Target(report.crops, report.with_depth, list(report.lines()), str(target.contact_sheet))
         )
-        tell(Working("Rendering the objects to learn from"))
+
+    def tell_stage(line: str) -> None:
+        tell(Working(line[:1].upper() + line[1:]))
 
     tell(Working("Reading the camera's crops"))
-    info = train_adapter(run, config, preset, show, tell_target)
-    tell(Learned(str(run.out), info.steps))
-
-
-def _newest(folder: Path) -> str | None:
-    """The last picture of a training, if there is one."""
-    return max(map(str, folder.glob("step_*.png")), default=None)
+    info = train_adapter(run, config, preset, show, tell_target, tell_stage)
+    tell(Learned(str(run.out), info.steps, paragraph(info)))
 
 
 def _need_torch() -> None:

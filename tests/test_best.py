@@ -29,6 +29,7 @@ from render_adapt import (
     align,
     calibrate_adapter,
     generate,
+    judge_adapter,
     load,
     train_adapter,
 )
@@ -54,6 +55,7 @@ DARK = 11
 """Grey levels behind objects, at most; objects have more of every colour."""
 CALIBRATED = 1000
 TRAIN = "render_adapt._align.run.train_network"
+JUDGED = "render_adapt._verdict.clock.judge_adapter"
 TINY = (
     "--preset", "best", "--steps", 2, "--batch", 4, "--width", 8, "--blocks", 1,
     "--discriminator-width", 4, "--noise-dimension", 3, "--threads", 1, "--source-crops", 6,
@@ -102,9 +104,9 @@ def adapter(parts: Path) -> Path:
     out = parts / "adapter"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "render_adapt._train.calibrate_adapter",
-            lambda path, models, plan, renderer: calibrate_adapter(
-                path, models, plan, CALIBRATED, renderer
+            JUDGED,
+            lambda path, models, plan, target, renderer: judge_adapter(
+                path, models, plan, target, CALIBRATED, renderer
             ),
         )
         train(parts, out)
@@ -197,7 +199,7 @@ def kept_their_place(manifest: dict[str, Any]) -> None:
 def test_backgrounds_go_with_poses_where_objects_kept_their_place(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("render_adapt._train.calibrate_adapter", lambda *_, **__: None)
+    monkeypatch.setattr(JUDGED, lambda out, *_, **__: read_info(out))
     train(parts, tmp_path / "adapter", target=edited(parts, tmp_path, kept_their_place, True))
     poses = load_photographs(tmp_path / "adapter" / BACKGROUNDS).poses
     assert poses is not None
@@ -616,7 +618,7 @@ def test_training_goes_on_from_its_checkpoint(
     parts: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command, after it was interrupted, gives the same adapter."""
-    monkeypatch.setattr("render_adapt._train.calibrate_adapter", lambda *_, **__: None)
+    monkeypatch.setattr(JUDGED, lambda out, *_, **__: read_info(out))
     out = tmp_path / "adapter"
     train(parts, out, "--max-minutes", 1e-9, "--checkpoint-every", 1)
     assert read_info(out).steps < 2

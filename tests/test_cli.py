@@ -502,6 +502,8 @@ def test_a_dry_run_says_and_draws_what_there_is_to_learn_from(cli, tmp_path: Pat
         "target: left out: 20 as masks or labels (mask/0.png)",
         "target: left out: 2 as damaged (color/3.png)",
         f"target: picture {picture}",
+        "target: 18 crops are few: an adapter has more to learn from 300 or more, and what is "
+        "measured of it then is less rough",
     ]
     drawn = cv2.imread(str(picture))
     assert drawn is not None

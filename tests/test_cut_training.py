@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
+from numpy.typing import NDArray
 
 from adapter import AdapterError, LabelledCrops, Progress, TargetCut, TrainConfig, read_info
 from cad_models import load_models
@@ -45,7 +47,7 @@ def crops(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> list[Plans]:
-    """The plans of the sources that are rendered from now on; nothing is calibrated."""
+    """The plans of the sources that are rendered from now on; nothing is judged."""
     found: list[Plans] = []
 
     render = RasterRenderer.render
@@ -55,7 +57,9 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> list[Plans]:
         return render(renderer, plans)
 
     monkeypatch.setattr(RasterRenderer, "render", rendered)
-    monkeypatch.setattr("render_adapt._train.calibrate_adapter", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "render_adapt._verdict.clock.judge_adapter", lambda out, *_, **__: read_info(out)
+    )
     return found
 
 
@@ -122,6 +126,43 @@ def test_crops_of_frames_are_cut_around_origins_as_far_off_the_axis_as_is_measur
     check_sources(sources[0], cut)
 
 
+def seen_from(plans: Plans) -> NDArray[np.float64]:
+    """(N,), how high cameras stand over objects, as parts of their distances."""
+    camera = -(np.swapaxes(plans.rotation, 1, 2) @ plans.translation[..., None])[..., 0]
+    heights: NDArray[np.float64] = camera[:, 2] / np.linalg.norm(camera, axis=1)
+    return heights
+
+
+def test_the_source_is_seen_from_where_the_camera_saw_it(crops: Path, sources: list[Plans]) -> None:
+    (crops / "crops.json").unlink()
+    trained(crops)
+    assert seen_from(sources[0]).min() > -0.1
+    sources.clear()
+    shutil.rmtree(crops.with_name("adapter.training"))
+    trained(crops, viewpoints="so3")
+    assert seen_from(sources[0]).min() < -0.3
+
+
+@pytest.mark.parametrize(("judging", "left"), [(1e6, (0.4, 0.4)), (120.0, (0.4, 2.0))])
+def test_a_time_limit_is_of_rendering_and_judging_too(
+    judging: float,
+    left: tuple[float, float],
+    crops: Path,
+    sources: list[Plans],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stages: list[str] = []
+    monkeypatch.setattr("render_adapt._verdict.clock.seconds_to_judge", lambda *_: judging)
+    run = TrainRun(("ape",), target=crops, out=crops.with_name("adapter"), source_crops=20)
+    limited = dataclasses.replace(TINY, max_minutes=4.0)
+    info = train_adapter(run, limited, "fast", on_stage=stages.append)
+    assert left[0] <= info.config["max_minutes"] <= left[1]
+    assert stages[0] == "rendering 20 crops to learn from"
+    assert stages[1].endswith(f"calibrating and measuring the adapter takes about {judging:.0f} s")
+    assert stages[2].startswith("trained for 2 steps; ")
+    assert len(sources) == 1
+
+
 class Begun(Exception):
     pass
 
@@ -146,6 +187,30 @@ def test_training_crops_know_the_symmetries_of_their_models(
     expected = symmetry_quaternions(load_models(objects))
     assert len(np.unique(expected[2], axis=0)) > len(np.unique(expected[1], axis=0)) == 2
     np.testing.assert_allclose(symmetries, expected, atol=1e-7)
+
+
+def test_training_crops_know_the_symmetries_that_are_declared(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[LabelledCrops] = []
+
+    def begin(source: LabelledCrops, *_: Any, **__: Any) -> None:
+        given.append(source)
+        raise Begun
+
+    monkeypatch.setattr("adapter.train", begin)
+    mesh = tmp_path / "part.stl"
+    trimesh.creation.box((60, 40, 30)).export(mesh)
+    run = TrainRun(
+        (f"part={mesh}",), target=crops, out=tmp_path / "a", source_crops=4,
+        symmetry=("part=z2,part=x2",),
+    )  # fmt: skip
+    with pytest.raises(Begun):
+        train_adapter(run, TINY, "fast")
+    symmetries = given[0].symmetries
+    assert symmetries is not None
+    expected = np.eye(4)  # no turn, and half turns about x, y and z
+    assert sorted(np.abs(symmetries[0]).round(6).tolist()) == sorted(expected.tolist())
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.real_crops.against import (  # noqa: E402
     copies,
-    features_of,
-    kernel_distance,
-    random_features,
     told_apart,
 )
 from benchmarks.real_crops.crops import OBJECTS, RealCrops, straightened  # noqa: E402
@@ -157,15 +154,6 @@ def test_settled_is_who_took_little_off_the_error_in_the_last_quarter() -> None:
 def pictures_of(color: int, count: int, seed: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(seed).integers(-20, 21, (count, 64, 64, 3))
     return (color + noise).astype(np.uint8)
-
-
-def test_sets_that_are_alike_are_near_and_others_far() -> None:
-    real, same, other = pictures_of(100, 60, 0), pictures_of(100, 60, 1), pictures_of(130, 60, 2)
-    features = random_features()
-    of_real, of_same, of_other = (features_of(features, some) for some in (real, same, other))
-    near = kernel_distance(of_same, of_real, of_real)
-    far = kernel_distance(of_other, of_real, of_real)
-    assert abs(near["kid"]) < 0.01 * far["kid"]
 
 
 @pytest.mark.several_seconds

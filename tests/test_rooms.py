@@ -24,14 +24,17 @@ ROOMS = {
     "safe_files": ("_decode", "_hash", "_lock", "_read", "_write"),
     "checked_settings": ("_errors", "_rules", "_check"),
     "plug_ins": ("_plug_ins",),
-    "cad_models": ("_model", "_mesh", "_names", "_units", "_files", "_registry", "builtin"),
+    "cad_models": (
+        "_model", "_mesh", "_names", "_declared", "_units", "_files", "_registry", "builtin",
+    ),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (
         "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "losses",
         "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (
-        "_exceptions", "_printable", "_files", "_stores", "_coupling", "_fidelity", "_frames",
+        "_exceptions", "_printable", "_files", "_stores", "_coupling", "_fidelity", "_verdict",
+        "_frames",
         "_formats", "_planner", "_config", "_run_models", "_runs", "_readers", "_pairs",
         "blenderproc", "_existing", "_merge", "_verify", "_report", "_train", "_target_crops",
         "_align", "_fit", "_paper", "_jobs", "jobs", "_cli", "_start", "__main__",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adapter import (
@@ -322,6 +324,99 @@ def test_curves_are_what_progress_said(tmp_path: Path, monkeypatch: pytest.Monke
         assert point.value == pytest.approx(seen[point.step].losses["squared error"], rel=1e-6)
     rates = [point.value for point in board.Scalars("learning rate/adam")]
     assert rates == pytest.approx([0.1 * 0.99**9, 0.1 * 0.99**19])
+
+
+class Threaded(Line):
+    """Its steps take as long as a clock says, by how many threads torch has."""
+
+    tried: ClassVar[list[int]] = []
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        self.tried.append(torch.get_num_threads())
+        return super().step(step)
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The threads of each step, on a machine for which torch would take four."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    monkeypatch.setattr(Threaded, "tried", [])
+    yield Threaded.tried
+    torch.set_num_threads(before)
+
+
+def seconds_by_threads(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> None:
+    now = itertools.accumulate(seconds[torch.get_num_threads()] for _ in itertools.count())
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen", "in_vain"),
+    [
+        ({1: 1.0, 2: 0.6, 4: 0.4}, 4, 9),
+        ({1: 1.0, 2: 0.6, 4: 0.9}, 2, 9),
+        # Not worth a second core, and not tried with more.
+        ({1: 1.0, 2: 0.97}, 1, 6),
+        # A busy machine, whose second thread waits for its core: one step tells.
+        ({1: 0.42, 2: 8.1}, 1, 4),
+    ],
+)
+def test_threads_are_chosen_by_trying(
+    seconds: dict[int, float],
+    chosen: int,
+    in_vain: int,
+    tried: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[str] = []
+    settings = LineSettings(threads=0)
+    with monkeypatch.context() as context:
+        seconds_by_threads(context, seconds)
+        run_training(
+            partial(Threaded, POINTS), settings, tmp_path / "left_open",
+            on_progress=lambda progress: notes.append(progress.note),
+        )  # fmt: skip
+    assert tried[in_vain:] == 20 * [chosen]
+    assert sorted(set(tried[:in_vain])) == sorted(seconds)
+    assert notes[0].startswith(f"`threads` {chosen}, {seconds[chosen]:.2g} s a step as measured")
+    assert set(notes[1:]) == {""}
+    assert torch.get_num_threads() == 4
+    # The steps in vain leave no trace.
+    fit(tmp_path / "given", replace(settings, threads=chosen))
+    left_open, given = state(tmp_path / "left_open")[0], state(tmp_path / "given")[0]
+    assert all(torch.equal(value, left_open[name]) for name, value in given.items())
+
+
+def test_a_training_goes_on_with_the_threads_that_it_began_with(
+    tried: list[int], tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    fit(tmp_path, LineSettings(steps=8, threads=2))
+    run_training(
+        partial(Threaded, POINTS), LineSettings(threads=0), tmp_path,
+        on_progress=lambda progress: notes.append(progress.note),
+    )  # fmt: skip
+    assert tried == 12 * [2]
+    assert notes[0] == "`threads` 2, as this training began with"
+    run_training(partial(Threaded, POINTS), LineSettings(steps=21, threads=1), tmp_path)
+    assert tried[12:] == [1]
+
+
+def test_given_threads_are_not_tried(tried: list[int], tmp_path: Path) -> None:
+    run_training(partial(Threaded, POINTS), LineSettings(threads=3), tmp_path)
+    assert tried == 20 * [3]
+
+
+@pytest.mark.parametrize("stated", ["-1", "two", "9" * 5000, "²"])
+def test_a_checkpoint_of_no_number_of_threads_is_refused(stated: str, tmp_path: Path) -> None:
+    fit(tmp_path, LineSettings())
+    tensors, metadata = state(tmp_path)
+    metadata |= {"format": "render-adapt training 1", "threads": stated}
+    save_file(tensors, tmp_path / "checkpoint.safetensors", metadata)
+    with pytest.raises(AdapterError, match="threads: take it from a copy"):
+        fit(tmp_path, LineSettings(steps=21))
 
 
 @needs_cuda

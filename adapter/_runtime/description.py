@@ -10,6 +10,8 @@ from typing import Any
 
 from adapter._cut import TargetCut, read_cut
 from adapter._errors import AdapterError
+from adapter._files import write_atomically
+from adapter._runtime.verdict import Verdict, read_verdict
 from safe_files import parse_json, read_file
 
 FORMAT = "render-adapt adapter 1"
@@ -81,6 +83,8 @@ class AdapterInfo:
     keeps_background: bool = False
     """Whether it takes objects before a background and leaves that alone: depth that it is given is
     far (+1) off the objects, and only colours on them, and a pixel around, become others."""
+    verdict: Verdict | None = None
+    """What was measured of its crops beside the camera's, where it was."""
 
 
 def read_info(folder: Path) -> AdapterInfo:
@@ -141,7 +145,8 @@ def info_of(fields: dict[str, Any], file: Path) -> AdapterInfo:
     stated = {name: fields[name] for name in (*_REQUIRED, *_OPTIONAL) if name in fields}
     changed = {"window_mm": float(fields["window_mm"]), "class_names": tuple(class_names)}
     cut = read_cut(fields["target_cut"], file) if fields.get("target_cut") is not None else None
-    return AdapterInfo(**{**stated, **changed, "cut": cut})
+    verdict = read_verdict(fields["verdict"], file) if fields.get("verdict") is not None else None
+    return AdapterInfo(**{**stated, **changed, "cut": cut, "verdict": verdict})
 
 
 def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
@@ -159,5 +164,24 @@ def description_of(info: AdapterInfo) -> bytes:
         "sha256": info.sha256,
         "config": info.config,
         **({"keeps_background": True} if info.keeps_background else {}),
+        **({} if info.verdict is None else {"verdict": dataclasses.asdict(info.verdict)}),
     }
     return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def save_verdict(folder: Path, verdict: Verdict) -> AdapterInfo:
+    """Keep what was measured of an adapter in its description.
+
+    Args:
+        folder: the adapter's.
+        verdict: its figures.
+
+    Returns:
+        The description, with them.
+
+    Raises:
+        AdapterError: there is no adapter, or its description cannot be written.
+    """
+    info = dataclasses.replace(read_info(folder), verdict=verdict)
+    write_atomically(folder / DESCRIPTION, description_of(info))
+    return info

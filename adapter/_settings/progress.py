@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class TaskProgress:
     """Until `steps`, or until the time limit where that comes first."""
     note: str = ""
     """What the user should know; mostly empty."""
+    picture: Path | None = None
+    """Of how far the training is, where it has just been written."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,5 @@ class Progress:
     """Until `steps`, or until the time limit where that comes first."""
     note: str = ""
     """What looks wrong with the run and what to change; mostly empty."""
+    picture: Path | None = None
+    """Of how far the training is, where it has just been written."""

@@ -25,6 +25,10 @@ MOST_BYTES = 2**34
 FORMAT = "render-adapt training 2"
 _WITHOUT_HASH = "render-adapt training 1"
 """As written before checkpoints carried a hash."""
+THREADS = "threads"
+"""Of a checkpoint's metadata: how many the training computed with."""
+_MOST_DIGITS = 4
+"""Of a number of threads."""
 _NO_HASH = "0" * 64
 """In place of the hash, while it is taken."""
 
@@ -141,6 +145,21 @@ def note_on(path: Path, metadata: Mapping[str, str]) -> str:
         f"{path} was written before checkpoints carried a hash, so that nobody can say whether it "
         "is as it was; the next one carries one"
     )
+
+
+def threads_of(path: Path, metadata: Mapping[str, str]) -> int:
+    """How many threads a checkpoint's training computed with; 0 where it does not say.
+
+    Raises:
+        AdapterError: it says what no number of threads is.
+    """
+    stated = metadata.get(THREADS, "0")
+    if not (stated.isascii() and stated.isdigit() and len(stated) <= _MOST_DIGITS):
+        raise AdapterError(
+            f"{path} says that it was trained with {stated!r:.40} threads: take it from a copy, or "
+            "delete it to start the training again"
+        )
+    return int(stated)
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,16 +26,19 @@ from adapter._training.averages import MovingAverage
 from adapter._training.checkpoint import (
     CHECKPOINT,
     FREE_SETTINGS,
+    THREADS,
     check_same_run,
     describe,
     fingerprint_of,
     note_on,
     read_checkpoint,
     restore,
+    threads_of,
     write_checkpoint,
 )
 from adapter._training.lock import only_training
 from adapter._training.monitor import SCALARS_EVERY, Board, board
+from adapter._training.threads import chosen_text, fastest, step_seconds
 from safe_files import write_file
 
 _READ_EVERY = 10
@@ -65,7 +70,7 @@ class TrainingSettings(Protocol):
 
     @property
     def threads(self) -> int:
-        """Processor threads; 0 leaves it to torch."""
+        """Processor threads; 0 has the fastest number found by a few steps, on a GPU torch's."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ def run_training(
 
     A folder that holds a checkpoint is continued from it: k steps, a stop and m steps give the
     same parameters, bit for bit, as k + m steps (on one machine, CPU, same number of threads).
+    Where `config.threads` is 0 that number is found by a few steps of another training, made for
+    that alone, or is the checkpoint's; a note says so.
 
     Args:
         make: the training's class, or what makes one of the settings.
@@ -178,6 +185,7 @@ def run_training(
     with torch_of(config), only_training(out):
         training = make(config)
         run = _Run(training, out / CHECKPOINT, on_progress, on_checkpoint)
+        run.choose_threads(partial(make, config))
         with board(tensorboard, out / "tensorboard", run.step) as opened:
             run.train(opened)
     return training
@@ -216,12 +224,35 @@ class _Run:
         self.on_progress, self.on_checkpoint = on_progress, on_checkpoint
         self.fingerprint = fingerprint_of(training.data())
         self.step = 0
-        self.note = ""  # on the checkpoint that the run goes on from
+        self.threads_before = 0  # of the checkpoint that the run goes on from
+        self.note = ""  # on that, and on threads
+        self.picture: Path | None = None  # that nobody has been told of
         if checkpoint.exists():
             self._restore()
         self.first = self.step
         self.saved = self.step if self.step > 0 else -1
         self.started = time.monotonic()
+
+    def choose_threads(self, make: Callable[[], Training]) -> None:
+        """Set torch's threads where they are left open, by steps of a training that is thrown away.
+
+        A training that goes on keeps the number that it began with, and with it its bits.
+        """
+        most, config = torch.get_num_threads(), self.config
+        if config.threads or config.device != "cpu" or self.step >= config.steps:
+            return
+        if 0 < self.threads_before <= most:
+            torch.set_num_threads(self.threads_before)
+            self._add_note(f"`threads` {self.threads_before}, as this training began with")
+        elif most > 1:
+            with torch.random.fork_rng():
+                trial, steps = make(), itertools.count(1)
+                seconds = step_seconds(lambda: take_step(trial, next(steps)), most)
+            torch.set_num_threads(fastest(seconds))
+            self._add_note(chosen_text(seconds))
+
+    def _add_note(self, note: str) -> None:
+        self.note = f"{self.note}; {note}" if self.note else note
 
     def train(self, board: Board | None) -> None:
         """Step after step, to the end or to the time limit."""
@@ -269,8 +300,9 @@ class _Run:
         left = (self.config.steps - self.step) / rate
         if self.config.max_minutes:
             left = min(left, max(0.0, 60.0 * self.config.max_minutes - seconds))
-        state = TaskProgress(self.step, self.config.steps, numbers, rate, left, self.note)
-        self.note = ""
+        steps, note, picture = self.config.steps, self.note, self.picture
+        state = TaskProgress(self.step, steps, numbers, rate, left, note, picture)
+        self.note, self.picture = "", None
         if board is not None and self.step % SCALARS_EVERY == 0:
             optimizers = self.training.optimizers.items()
             board.curves(state, {name: o.param_groups[0]["lr"] for name, o in optimizers})
@@ -286,6 +318,7 @@ class _Run:
         """Write the checkpoint at one stroke, and then its picture beside it."""
         snapshot = self.training.snapshot(self.step)
         metadata = {**snapshot.metadata, **describe(self.config, self.fingerprint, self.step)}
+        metadata[THREADS] = str(torch.get_num_threads())
         networks = {**self._stored(), **snapshot.networks}
         write_checkpoint(self.checkpoint, networks, self.training.optimizers, metadata)
         self.saved = self.step
@@ -293,7 +326,8 @@ class _Run:
             samples = self.checkpoint.parent / "samples"
             samples.mkdir(exist_ok=True)
             _, encoded = cv2.imencode(".png", snapshot.picture)
-            write_file(samples / f"step_{self.step:07d}.png", encoded.tobytes())
+            self.picture = samples / f"step_{self.step:07d}.png"
+            write_file(self.picture, encoded.tobytes())
             if board is not None:
                 board.picture(snapshot.picture, self.step)
         if self.on_checkpoint is not None:
@@ -305,5 +339,6 @@ class _Run:
         free = FREE_SETTINGS - ({"steps"} if self.training.depends_on_steps else set())
         check_same_run(self.checkpoint, metadata, self.config, self.fingerprint, free=free)
         self.note = note_on(self.checkpoint, metadata)
+        self.threads_before = threads_of(self.checkpoint, metadata)
         optimizers = self.training.optimizers
         self.step = restore(self.checkpoint, tensors, metadata, self._stored(), optimizers)

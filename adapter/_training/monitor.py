@@ -197,6 +197,7 @@ def with_accuracies(
                 state.steps_per_second,
                 state.seconds_left,
                 state.note or note,
+                state.picture,
             )
         )
 

@@ -5,7 +5,6 @@ Every classifier and every feature is made here, on this machine: no weights are
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adapter import Adapter, encode, memorisation
+from adapter import Adapter, domain_features, encode, kernel_distance, memorisation
 from adapter._batches import seed_of
 from adapter._training.arithmetic import torch_of
 from benchmarks.adapter_figures import noise_effect
@@ -34,28 +33,13 @@ Features = Callable[[Tensor], Tensor]
 COMPARED = 2000
 """Crops of a set at most."""
 CLASSIFIER_STEPS = 300
-_SUBSETS, _IN_SUBSET = 20, 500
 _STREAM = 63
 _RENDERS = 300
 
 
 def random_features() -> Features:
-    """Means and standard deviations of four layers of convolutions that learnt nothing."""
-    torch_random = torch.Generator().manual_seed(0)
-    widths = (3, 32, 64, 128, 128)
-    kernels = [
-        torch.randn(after, before, 5, 5, generator=torch_random) * (2 / (25 * before)) ** 0.5
-        for before, after in itertools.pairwise(widths)
-    ]
-
-    def features(x: Tensor) -> Tensor:
-        found = []
-        for kernel in kernels:
-            x = functional.relu(functional.conv2d(x, kernel, stride=2, padding=2))
-            found += [x.mean(dim=(2, 3)), x.std(dim=(2, 3))]
-        return torch.cat(found, dim=1)
-
-    return features
+    """`adapter.domain_features`, of tensors."""
+    return lambda x: torch.from_numpy(domain_features(x.numpy()))
 
 
 def features_of(features: Features, rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -63,46 +47,6 @@ def features_of(features: Features, rgb: NDArray[np.uint8]) -> NDArray[np.float6
     with torch.inference_mode():
         parts = [features(pictures(rgb[k : k + 128], "cpu")) for k in range(0, len(rgb), 128)]
         return torch.cat(parts).double().numpy()
-
-
-def kernel_distance(
-    first: NDArray[np.float64], second: NDArray[np.float64], scale: NDArray[np.float64]
-) -> dict[str, float]:
-    """The kernel distance of Binkowski et al. ("Demystifying MMD GANs", ICLR 2018) times 1000.
-
-    The unbiased square of the maximum mean discrepancy with the kernel (x y / D + 1)^3, over 20
-    subsets of 500 crops, of features less their means and over their common standard deviation.
-
-    Args:
-        first, second: (N, D) and (M, D).
-        scale: (K, D), features whose means and common standard deviation these are.
-
-    Returns:
-        Its mean and standard deviation over the subsets.
-    """
-    middle = scale.mean(axis=0)
-    # One for all: in what hardly changes among real crops others would be endlessly far.
-    spread = np.sqrt(((scale - middle) ** 2).mean()) + 1e-12
-    first, second = ((values - middle) / spread for values in (first, second))
-    count, random = min(_IN_SUBSET, len(first), len(second)), np.random.default_rng(0)
-    found = []
-    for _ in range(_SUBSETS):
-        x = first[random.choice(len(first), count, replace=False)]
-        y = second[random.choice(len(second), count, replace=False)]
-        found.append(_discrepancy(x, y))
-    return {
-        "kid": round(1e3 * float(np.mean(found)), 3),
-        "std": round(1e3 * float(np.std(found)), 3),
-    }
-
-
-def _discrepancy(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    def kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
-
-    n = len(x)
-    own = [(k.sum() - np.trace(k)) / (n * (n - 1)) for k in (kernel(x, x), kernel(y, y))]
-    return float(own[0] + own[1] - 2 * kernel(x, y).mean())
 
 
 def told_apart(
@@ -187,7 +131,8 @@ def compare(
         ours, theirs, others = (
             features_of(one, some) for some in (rgb[few], real.rgb, real_test.rgb)
         )
-        kid[name] = kernel_distance(ours, others, theirs)
+        found = kernel_distance(ours, others, theirs)
+        kid[name] = {"kid": round(1e3 * found.mean, 3), "std": round(1e3 * found.std, 3)}
     return {
         "crops": len(few),
         "kid": kid,

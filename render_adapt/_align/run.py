@@ -39,7 +39,7 @@ OnProgress = Callable[[str, int, int], None]
 _NOT_DECISIVE = (
     "out", "target", "models", "photographs", "randomize", "max_minutes", "device", "threads",
     "checkpoint_every", "precision", "window", "centre", "off_axis", "distance", "objects", "units",
-    "adapted", "channels", "depth_scale",
+    "symmetry", "adapted", "channels", "depth_scale",
 )  # fmt: skip
 """Settings that decide nothing, or stand in the description as what they lead to."""
 

@@ -50,6 +50,9 @@ class AlignConfig:
     """A BOP models folder, or a .blend file, in place of the built-in models."""
     units: Units | None = None
     """Unit of the mesh files, where it is not millimetres."""
+    symmetry: tuple[str, ...] = ()
+    """Symmetries of objects whose files do not say them: bowl=z, any turn about its own z axis;
+    box=z2, half turns; nut=z6, sixths of a turn (docs/meshes.md)."""
     photographs: Path | None = None
     """A folder of photographs to put behind the renders that are learnt from, which helps much."""
     randomize: str | None = None
@@ -151,8 +154,9 @@ class AlignConfig:
         """The same target as `render-adapt train` takes it."""
         return TrainRun(
             self.objects, self.target, self.out, models=self.models, units=self.units,
-            window=self.window, centre=self.centre, off_axis=self.off_axis, distance=self.distance,
-            channels=self.channels, depth_scale=self.depth_scale,
+            symmetry=self.symmetry, window=self.window, centre=self.centre,
+            off_axis=self.off_axis, distance=self.distance, channels=self.channels,
+            depth_scale=self.depth_scale,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from render_adapt._report.adapter import (
     hash_rows,
     read_card,
 )
+from render_adapt._verdict.words import headline
 
 adapters_app = App(name="adapters", help="What makes renders look like a camera's crops.")
 
@@ -41,7 +42,9 @@ def list_adapters() -> None:
 
 
 def _in_short(info: AdapterInfo) -> list[str]:
+    verdict = headline(info)
     return [
+        *([] if verdict is None else [f"verdict: {verdict}"]),
         f"takes: {channels_text(info)}, {info.size} x {info.size} px",
         f"objects: {', '.join(info.class_names) or NOT_SAID}",
         f"data and licence: {info.provenance or NOT_SAID}",

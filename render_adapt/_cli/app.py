@@ -19,13 +19,12 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from rich.table import Table
 
-from adapter import PRESETS, TrainConfig, adapter_folder, read_info
-from adapter import Progress as TrainProgress
+from adapter import PRESETS, TrainConfig, adapter_folder, read_info, read_target
 from cad_models import available_models
 from checked_settings import RenderAdaptError, SettingError, WrongValue, alternatives
 from render_adapt._cli.adapters import adapters_app
 from render_adapt._cli.align import align
-from render_adapt._cli.bars import errors, output, steps_bar
+from render_adapt._cli.bars import TrainingBar, errors, output
 from render_adapt._cli.completion import completion_command
 from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.examples import EXAMPLES
@@ -50,7 +49,9 @@ from render_adapt._cli.verify import verify
 from render_adapt._config import Units, plan_as_learnt, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._run_models import load_run_models, source_renderer
-from render_adapt._train import TrainRun, find_target, train_adapter
+from render_adapt._train import FoundTarget, TrainRun, find_target, train_adapter
+from render_adapt._verdict.measuring import judge_adapter
+from render_adapt._verdict.words import paragraph
 
 app = App(
     name="render-adapt",
@@ -126,7 +127,7 @@ def train(
 ) -> None:
     """Train an adapter on unlabelled crops of your camera.
 
-    Says first what was found to learn from.
+    Says first what was found to learn from, and in the end what the adapter is worth.
 
     Parameters
     ----------
@@ -141,27 +142,18 @@ def train(
         raise WrongValue("preset", preset, alternatives(PRESETS))
     config = dataclasses.replace(PRESETS[preset], **given_settings(settings))
     if dry_run:
-        print_target(find_target(run, config))
+        _print_found(find_target(run, config))
         return
-    with saying_when_interrupted(lambda: _saved_so_far(run)), steps_bar() as progress:
-        task = progress.add_task("rendering the source crops", total=config.steps)
-
-        notes = {""}
-
-        def show(state: TrainProgress) -> None:
-            if state.note not in notes:
-                notes.add(state.note)
-                errors.print(in_flags(f"note: {state.note}"), soft_wrap=True)
-            losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
-            line = f"step {state.step}: {losses}; {state.steps_per_second:.2f} steps/s"
-            progress.update(task, description=line, completed=state.step, total=state.steps)
-            # A log file has no progress bar.
-            if not errors.is_terminal and state.step % 100 == 0:
-                errors.print(line, soft_wrap=True)
-
-        info = train_adapter(run, config, preset, show, print_target)
+    with saying_when_interrupted(lambda: _saved_so_far(run)), TrainingBar() as show:
+        info = train_adapter(run, config, preset, show, _print_found, show.say)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
+    output.print(in_flags(f"verdict: {paragraph(info)}"), soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+def _print_found(target: FoundTarget) -> None:
+    print_target(target)
+    output.print(f"target: {target.enough}", soft_wrap=True)
 
 
 def _saved_so_far(run: TrainRun) -> str:
@@ -177,8 +169,11 @@ def calibrate(
     units: Units | None = None,
     window: float | None = None,
     crops: int = 4000,
+    target: Path | None = None,
 ) -> None:
     """Calibrate label fidelity for an adapter by its own crops; `train` does so by itself.
+
+    With crops of the camera it also says what the adapter is worth beside them.
 
     Parameters
     ----------
@@ -195,12 +190,20 @@ def calibrate(
         adapter's own].
     crops
         Crops to make for it, 1000 or more.
+    target
+        Crops of the camera, as for `train`.
     """
     names = split_names(objects)
     loaded = load_run_models(names, models, units)
     renderer = source_renderer(loaded, names, models)
     info = read_info(adapter_folder(adapter))
-    calibrate_adapter(adapter, loaded, plan_as_learnt(info, window=window), crops, renderer)
+    plan = plan_as_learnt(info, window=window)
+    if target is None:
+        calibrate_adapter(adapter, loaded, plan, crops, renderer)
+    else:
+        real = read_target(target, size=info.size, channels=3)
+        info = judge_adapter(adapter, loaded, plan, real.images, crops, renderer)
+        output.print(in_flags(f"verdict: {paragraph(info)}"), soft_wrap=True)
     output.print(f"label fidelity is calibrated for {adapter}", soft_wrap=True)
 
 

@@ -18,6 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from adapter import Progress as TrainProgress
+from render_adapt._cli.settings import in_flags
+
 output = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)
 
@@ -84,6 +87,74 @@ def _crops_bar() -> Progress:
         MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
         console=errors, transient=True,
     )  # fmt: skip
+
+
+class TrainingBar:
+    """A bar of training steps; in a log file a line every ten seconds. What is new is said once.
+
+    Args:
+        clock: seconds, from any moment on.
+    """
+
+    _MEASURED = 5
+    """Calls after which it is said how long a training takes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bar = steps_bar() if errors.is_terminal else None
+        self._task = self._bar.add_task("starting", total=None) if self._bar else None
+        self._clock, self._said = clock, clock()
+        self._calls, self._has_picture, self._notes = 0, False, {""}
+
+    def __enter__(self) -> TrainingBar:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        errors.print(in_flags(line), soft_wrap=True)
+        self._said = self._clock()
+
+    def __call__(self, state: TrainProgress) -> None:
+        """Show where a training stands."""
+        self._calls += 1
+        self._say_what_is_new(state)
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+        line = f"{losses}; {state.steps_per_second:.2f} steps/s"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task, description=f"step {state.step}: {line}", completed=state.step,
+                total=state.steps,
+            )  # fmt: skip
+        elif state.step < state.steps and self._clock() - self._said >= _SECONDS_A_LINE:
+            left = time_text(state.seconds_left)
+            self.say(f"step {state.step} of {state.steps}: {line}, {left} left")
+
+    def _say_what_is_new(self, state: TrainProgress) -> None:
+        if state.note not in self._notes:
+            self._notes.add(state.note)
+            self.say(f"note: {state.note}")
+        if self._calls == self._MEASURED and state.step < state.steps:
+            left = state.steps - state.step
+            self.say(
+                f"training: about {time_text(state.seconds_left)} for {left:,} steps at "
+                f"{state.steps_per_second:.2f} steps/s, or to the time limit"
+            )
+        if state.picture is not None and not self._has_picture:
+            self._has_picture = True
+            self.say(f"sample picture: {state.picture}; later ones go beside it")
+
+
+def time_text(seconds: float) -> str:
+    """About so long, as in "3 hours"."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 class ExperimentLines:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from render_adapt._cli.bars import CropsBar, output
+from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 from render_adapt._existing.settings import AdaptConfig, AdaptSummary, CropConfig
 
@@ -77,5 +78,7 @@ def _print_summary(summary: AdaptSummary) -> None:
             "made of them",
             soft_wrap=True,
         )
+    if summary.note:
+        output.print(in_flags(f"note: {summary.note}"), soft_wrap=True)
     output.print(f"dataset: {summary.folder}", soft_wrap=True)
     output.print(f"sha256: {summary.sha256}", style="dim")

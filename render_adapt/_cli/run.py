@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from checked_settings import SettingError, WrongValue, alternatives
-from render_adapt._cli.bars import CropsBar, output
+from render_adapt._cli.bars import CropsBar, output, time_text
 from render_adapt._cli.config_files import PRESET, read_config, write_config
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
@@ -136,7 +136,7 @@ def _print_estimate(found: Estimate, studio: Studio, quiet: bool) -> None:
     output.print(f"size on disk: about {room}, in {config.out}", soft_wrap=True)
     workers = f"{config.workers} worker{'s' if config.workers > 1 else ''}"
     output.print(
-        f"time: about {_time_text(found.seconds)} with {workers}, as the first {found.measured} "
+        f"time: about {time_text(found.seconds)} with {workers}, as the first {found.measured} "
         f"{planner.what}s took",
         soft_wrap=True,
     )
@@ -153,13 +153,6 @@ def _poses(studio: Studio) -> str:
     if isinstance(plan, PlanConfig) and plan.in_plane_steps:
         return f"{plan.poses} of each object, one after the other, at {near}"
     return f"viewpoints on a hemisphere and turns drawn for each {studio.planner.what}, at {near}"
-
-
-def _time_text(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 1):.0f} s"
 
 
 def _print_summary(summary: RunSummary) -> None:

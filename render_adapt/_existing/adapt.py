@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from render_adapt._fidelity.judge import make_judge
 from render_adapt._files import MOST_BYTES, MOST_TEXT, hash_file, writing
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.manifest import CONTINUE, config_hash
+from render_adapt._verdict.words import note_of
 from safe_files import parse_json, read_file
 
 _ADAPTED = ("rgb", "depth")
@@ -77,7 +78,8 @@ def adapt_dataset(
     learnt = adapter.info.class_names
     unknown = tuple(model.name for model in models if learnt and model.name not in learnt)
     seconds = time.perf_counter() - started
-    return _summary(config.out, scenes, made, unknown, seconds, sha256)
+    summary = _summary(config.out, scenes, made, unknown, seconds, sha256)
+    return replace(summary, note=note_of(adapter.info, str(config.adapter)) or "")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ class AdaptSummary:
     seconds: float
     sha256: str
     """Of the whole dataset: that of `dataset.sha256`."""
+    note: str = ""
+    """That the adapter is below the bar, where it is."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,12 @@ from safe_files import write_file
 
 CROPS = 4000
 """To calibrate by; half a minute."""
-_SEED = 1_000_003
+SEED = 1_000_003
 """Unlike any run's, so that no run is judged by its own crops."""
 _AT_ONCE = 64
+
+OnBatch = Callable[[CropBatch, CropBatch, Mapping[str, NDArray[np.float64]]], None]
+"""Called with renders, the same crops as adapted, and their parts' plain numbers."""
 
 
 def calibrate_adapter(
@@ -39,6 +42,7 @@ def calibrate_adapter(
     plan: PlanConfig,
     crops: int = CROPS,
     renderer: Renderer | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Calibration:
     """Measure the fidelity of an adapter's crops, and keep that in the adapter's folder.
 
@@ -51,6 +55,7 @@ def calibrate_adapter(
         plan: how they were shown to it.
         crops: how many to make, 1000 or more.
         renderer: of these models, as the adapter's renders were made; raster if not given.
+        on_batch: is shown all that is made for it.
 
     Raises:
         RenderAdaptError: one sentence that says why.
@@ -64,11 +69,13 @@ def calibrate_adapter(
     randomization = before_backgrounds(randomization, adapter.info, folder)
     photographs = load_photographs(randomization.photographs) if randomization.photographs else ()
 
-    def adapt(renders: CropBatch) -> CropBatch:
-        taken = capture(renders, randomization, _SEED, models, photographs)
-        return adapt_crops(taken, adapter, _SEED, window)
+    def take(renders: CropBatch) -> CropBatch:
+        return capture(renders, randomization, SEED, models, photographs)
 
-    calibration = calibrate(adapt, adapter, models, plan, crops, renderer=renderer)
+    def adapt(renders: CropBatch) -> CropBatch:
+        return adapt_crops(renders, adapter, SEED, window)
+
+    calibration = calibrate(adapt, adapter, models, plan, crops, JUDGE, renderer, take, on_batch)
     with writing(folder, "make room there, or give a folder that can be written to"):
         write_file(folder / CALIBRATION, write_calibration(calibration))
     return calibration
@@ -82,6 +89,8 @@ def calibrate(
     crops: int,
     network: Path = JUDGE,
     renderer: Renderer | None = None,
+    take: Callable[[CropBatch], CropBatch] = lambda renders: renders,
+    on_batch: OnBatch | None = None,
 ) -> Calibration:
     """Measure crops as `adapt` makes them of plain renders.
 
@@ -93,6 +102,8 @@ def calibrate(
         crops: how many.
         network: the judge, an ONNX file.
         renderer: of these models; raster if not given.
+        take: makes of a render what is adapted.
+        on_batch: is shown all that is made for it.
     """
     judge_sha256 = hash_of_judge(network)
     renderer = renderer or make_renderer("raster", models, levels=False)
@@ -100,8 +111,13 @@ def calibrate(
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, crops, _AT_ONCE):
         stop = min(start + _AT_ONCE, crops)
-        renders = renderer.render(make_plans(plan, models, _SEED, start, stop))
-        for part, values in measure_parts(adapt(renders), renders, judge).items():
+        renders = renderer.render(make_plans(plan, models, SEED, start, stop))
+        taken = take(renders)
+        adapted = adapt(taken)
+        measured = measure_parts(adapted, renders, judge)
+        if on_batch is not None:
+            on_batch(taken, adapted, measured)
+        for part, values in measured.items():
             parts.setdefault(part, []).append(values)
     if adapter is not None and adapter.info.channels == 3:
         del parts["depth"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import Adapter, AdapterError, Precision, adapter_folder, open_network
+from adapter import (
+    Adapter,
+    AdapterError,
+    AdapterInfo,
+    Precision,
+    adapter_folder,
+    open_network,
+)
 from render_adapt._fidelity.calibration import CALIBRATION, PARTS, Calibration, read_calibration
 from render_adapt._fidelity.label_view import (
     LabelView,
@@ -124,15 +132,26 @@ class Judge:
             crops: as adapted.
             renders: the same crops as rendered from their plans, with their labels.
         """
-        values = measure_parts(crops, renders, self._network)
-        calibrated = self.calibration.quantiles
-        nothing = np.full(len(crops), np.nan)
-        return FidelityScores(
-            *(
-                significant(self.calibration.share(p, values[p])) if p in calibrated else nothing
-                for p in PARTS
-            )
+        return scores_of(measure_parts(crops, renders, self._network), self.calibration)
+
+
+def scores_of(
+    values: Mapping[str, NDArray[np.float64]], calibration: Calibration
+) -> FidelityScores:
+    """Scores by a calibration.
+
+    Args:
+        values: the parts' plain numbers, (N,) each, as `measure_parts` gives them.
+        calibration: of whose parts alone there are scores.
+    """
+    calibrated = calibration.quantiles
+    nothing = np.full(len(values["edges"]), np.nan)
+    return FidelityScores(
+        *(
+            significant(calibration.share(p, values[p])) if p in calibrated else nothing
+            for p in PARTS
         )
+    )
 
 
 def significant(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -164,9 +183,7 @@ def make_judge(
     folder = adapter_folder(path)
     file = folder / CALIBRATION
     if not file.exists():
-        general = read_calibration(JUDGE.with_name(CALIBRATION))
-        calibration = _without_depth(general) if adapter.info.channels == 3 else general
-        return Judge(calibration, precision=precision, device=device)
+        return Judge(general_calibration(adapter.info), precision=precision, device=device)
     calibration = read_calibration(file)
     if calibration.adapter_sha256 != adapter.info.sha256.get("generator.onnx"):
         raise AdapterError(
@@ -176,9 +193,16 @@ def make_judge(
     return Judge(calibration, precision=precision, device=device)
 
 
-def _without_depth(calibration: Calibration) -> Calibration:
-    quantiles = {part: q for part, q in calibration.quantiles.items() if part != "depth"}
-    return replace(calibration, quantiles=quantiles)
+def general_calibration(adapter: AdapterInfo) -> Calibration:
+    """The one that comes with the package, of hardened renders, as far as it is of such adapters.
+
+    An adapter without depth leaves depth as rendered, of which there is nothing to say.
+    """
+    general = read_calibration(JUDGE.with_name(CALIBRATION))
+    if adapter.channels == 4:
+        return general
+    quantiles = {part: q for part, q in general.quantiles.items() if part != "depth"}
+    return replace(general, quantiles=quantiles)
 
 
 def measure_parts(

@@ -120,6 +120,8 @@ class Learned:
 
     folder: str
     steps: int
+    verdict: str = ""
+    """What the adapter is worth, for people; settings are in backticks."""
 
 
 @dataclass(frozen=True)

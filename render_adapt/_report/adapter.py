@@ -10,10 +10,10 @@ from adapter import SHIPPED_ADAPTER, AdapterInfo, TargetCut, read_info
 from render_adapt._exceptions import DatasetError
 from render_adapt._printable import printable
 from render_adapt._report.index import ReportedDataset
+from render_adapt._verdict.card import CARD, MOST_CARD_BYTES
+from render_adapt._verdict.words import headline
 from safe_files import read_file
 
-CARD = "MODEL_CARD.md"
-_MOST_CARD_BYTES = 200_000
 NOT_SAID = "not said"
 
 
@@ -36,17 +36,23 @@ def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any
         return {"name": None, "rows": rows, "html": ""}
     hashes = of_runs[0]
     info = read_info(folder or SHIPPED_ADAPTER)
+    told = dataset.manifest.get("verdict")
+    as_told = [["verdict", printable(told)]] if isinstance(told, str) else []
     if info.sha256 != hashes:
         if folder is not None:
             raise DatasetError(
                 f"`adapter` {folder} is not the adapter that made {dataset.folder} (the SHA-256 of "
                 "its files differ): give the one that did, or leave `adapter` out"
             )
-        return {"name": None, "rows": hash_rows(hashes), "html": ""}
+        return {"name": None, "rows": as_told + hash_rows(hashes), "html": ""}
     place = folder or SHIPPED_ADAPTER
     return {
         "name": printable(place.resolve().name),
-        "rows": adapter_rows(info) + hash_rows(hashes),
+        "rows": [
+            *(as_told if info.verdict is None else ()),
+            *adapter_rows(info),
+            *hash_rows(hashes),
+        ],
         "html": _as_html(read_card(place)),
     }
 
@@ -67,6 +73,8 @@ def adapter_rows(info: AdapterInfo) -> list[list[str]]:
     ]
     if info.cut is not None:
         rows.insert(1, ["its crops were cut", _cut_text(info.cut)])
+    if (verdict := headline(info)) is not None:
+        rows.insert(0, ["verdict", verdict])
     for name, value in info.figures.items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
         rows += [
@@ -107,7 +115,7 @@ def read_card(folder: Path) -> str:
     """
     path = folder / CARD
     try:
-        content = read_file(path, most=_MOST_CARD_BYTES, inside=folder)
+        content = read_file(path, most=MOST_CARD_BYTES, inside=folder)
     except FileNotFoundError:
         return ""
     except OSError as error:

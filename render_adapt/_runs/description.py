@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapter import adapter_folder
+from adapter import AdapterInfo, adapter_folder
 from adapter._runtime.description import DESCRIPTION
 from cad_models import CadModel
 from checked_settings import RenderAdaptError, SettingError
@@ -29,6 +29,7 @@ from render_adapt._runs.layout import FIRST_SCENE, SPLIT, ShardLayout
 from render_adapt._runs.manifest import MANIFEST, config_hash
 from render_adapt._runs.studio import Studio
 from render_adapt._stores.address import StoreAddress
+from render_adapt._verdict.words import headline
 from renderer import (
     ENGINES,
     PicturePoses,
@@ -54,6 +55,7 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "rgb": ("png",),
     "split": (None, ()),
     "first_scene": (0,),
+    "symmetry": ((),),
 }
 """Settings, each with what was the case before there was a choice."""
 _BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
@@ -105,10 +107,17 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         "settings": _describe_settings(studio),
         "shard_size": config.shard_size,
         "shards": planned_layout(config).count,
+        **_verdict(info),
         "versions": _versions(studio),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return as_json
+
+
+def _verdict(info: AdapterInfo | None) -> dict[str, str]:
+    """What an adapter that was measured is worth, for whoever has the dataset alone."""
+    verdict = None if info is None else headline(info)
+    return {} if verdict is None else {"verdict": verdict}
 
 
 def planned_layout(config: RunConfig) -> ShardLayout:

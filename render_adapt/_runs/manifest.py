@@ -67,8 +67,8 @@ MOST_MANIFEST = 2**24
 MOST_ENTRY = 2**16
 """Bytes of a manifest, and of a shard's entry."""
 CONTINUE = "what is finished is kept: mend that and give the same command to continue"
-_NOT_DECISIVE = ("settings", "versions")
-"""Of a manifest: where things lay, and with what it was made."""
+_NOT_DECISIVE = ("settings", "verdict", "versions")
+"""Of a manifest: where things lay, with what it was made, and what that is worth."""
 _FOLLOWING = ("config_sha256", "conventions", "shards")
 """Of a manifest: what says nothing that its other entries do not."""
 _LAYOUT = ("shard_size", GROWN_FROM)

@@ -40,6 +40,7 @@ from render_adapt._runs.shards import ShardMaker, ShardResult
 from render_adapt._runs.stored import StoredRun
 from render_adapt._runs.studio import Studio
 from render_adapt._stores.address import StoreAddress
+from render_adapt._verdict.words import note_of
 
 SHEET = "contact_sheet.png"
 
@@ -323,8 +324,11 @@ def run_notes(studio: Studio) -> tuple[str, ...]:
     """What is worth knowing of a run before it begins, a sentence each."""
     notes = [note for model in studio.models for note in model.notes]
     notes += _too_few_objects(studio)
-    cut = None if studio.adapter is None else studio.adapter.info.cut
-    return (*notes, *studio.planner.notes(studio.models, cut))
+    info = None if studio.adapter is None else studio.adapter.info
+    verdict = None if info is None else note_of(info, studio.config.adapter)
+    cut = None if info is None else info.cut
+    planned = studio.planner.notes(studio.models, cut)
+    return (*([] if verdict is None else [verdict]), *notes, *planned)
 
 
 def _lost_shards(lost: int) -> tuple[str, ...]:

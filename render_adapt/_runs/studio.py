@@ -79,7 +79,7 @@ class Studio:
         self.config = config
         """With what was left to the adapter."""
         self.models: list[CadModel] = (
-            load_run_models(config.objects, config.models, config.units)
+            load_run_models(config.objects, config.models, config.units, config.symmetry)
             if models is None
             else list(models)
         )
