@@ -4,7 +4,7 @@ BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender blenderproc addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models
+.PHONY: help setup blender blenderproc addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models docs
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -13,7 +13,7 @@ setup: .venv/installed  ## Make .venv with everything in it, in the versions of 
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,paper,test,check]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,paper,test,check,docs]'
 	@touch $@
 
 blender: .venv-blender/installed  ## Make .venv-blender, a Python with Blender in it; tests use it where it is.
@@ -63,6 +63,9 @@ test-all: setup  ## Run those that take several seconds too, as CI does.
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long
+
+docs: setup  ## Build the site of docs/ in build/site; nothing of it asks another machine for anything.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 coverage: setup  ## Show which lines and branches the tests of `make test-all` leave out; at most 5 %.
 	$(PYTEST) --cov --cov-report term --cov-fail-under 95

@@ -219,4 +219,6 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise _MissingDependency(f"adapter.{name}", "torch", "'render-adapt[train]'") from error
+        raise _MissingDependency(
+            f"what trains adapters (adapter.{name})", "torch", "'render-adapt[train]'"
+        ) from error

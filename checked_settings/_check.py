@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import types
@@ -73,7 +74,9 @@ def fitted_to(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     hints = _hints(kind)
     for name in values:
         if name not in hints:
-            raise SettingError(f"there is no setting {name}: {', '.join(hints)} are known")
+            meant = difflib.get_close_matches(name, hints, n=1)
+            advice = f"; did you mean {meant[0]}?" if meant else ""
+            raise SettingError(f"there is no setting {name}: {', '.join(hints)} are known{advice}")
     return {name: _fitted_setting(name, hints[name], value) for name, value in values.items()}
 
 

@@ -13,10 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 MAIN = "from render_adapt._start import main; main()"
 
 
-def install(example: str, site: Path) -> dict[str, str]:
+def install(example: str | Path, site: Path) -> dict[str, str]:
     """An environment in which an example is installed in a folder, by its own `pyproject.toml`.
 
-    The tests' own modules are there too.
+    Args:
+        example: its folder in examples/.
+        site: where to; the tests' own modules are there too.
     """
     folder = ROOT / "examples" / example
     pyproject = tomllib.loads((folder / "pyproject.toml").read_text())

@@ -405,8 +405,11 @@ def test_the_command_says_what_it_did(
     with pytest.raises(SystemExit) as checked:
         run_command("verify", tmp_path / "out", "--sha256", sha256[1])
     assert not checked.value.code
-    assert "6 images in 2 scenes are as they were written" in capsys.readouterr().out
+    assert (
+        "checked 6 images in 2 scenes: all files are as they were written"
+        in capsys.readouterr().out
+    )
     with pytest.raises(SystemExit) as refused:
         run_command("adapt", tmp_path, "--out", tmp_path.with_name("x"), "--adapter", "none")
-    assert refused.value.code == 1
+    assert refused.value.code == 2
     assert capsys.readouterr().err.strip().startswith("render-adapt: ")

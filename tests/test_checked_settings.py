@@ -174,7 +174,8 @@ def test_values_of_a_file_are_fitted_to_a_class_before_it_is_made() -> None:
     }
     with pytest.raises(WrongValue, match=r"^`count` is 0: it must be at least 1$"):
         fitted_to(Everything, {"share": 1, "count": 0})
-    with pytest.raises(SettingError, match=r"^there is no setting counts: count, share, .* known$"):
+    said = r"^there is no setting counts: count, share, .* known; did you mean count\?$"
+    with pytest.raises(SettingError, match=said):
         fitted_to(Everything, {"counts": 1})
 
 

@@ -73,19 +73,20 @@ def test_verify_says_what_is_bad_and_repair_mends_it(cli, tmp_path: Path) -> Non
     assert cli("--objects", "ape,cat", "--n", 6, "--adapter", "none", "--out", out).code == 0
     sound = cli("verify", out)
     assert sound.code == 0
-    assert "6 crops in 1 shards are as they were written, and their labels true" in sound.out
+    assert "checked 6 crops in 1 shard: all files are as they were written" in sound.out
+    assert "the labels are true" in sound.out
     picture = out / "train/000000/rgb/000004.png"
     before = picture.read_bytes()
     picture.write_bytes(before[:-1])
     bad = cli("verify", out)
     one_sentence(
         bad,
-        rf"{picture} is not the file that was written: its SHA-256 differs; 1 of 1 shards are bad; "
-        rf"render-adapt verify {out} --repair makes them anew",
+        rf"{picture} is not the file that was written: its SHA-256 differs; its only shard is bad; "
+        rf"render-adapt verify {out} --repair makes anew what is bad",
     )
     mended = cli("verify", out, "--repair")
     assert mended.code == 0, mended.error
-    assert "labels true" in mended.out
+    assert "the labels are true" in mended.out
     assert picture.read_bytes() == before
     assert cli("verify", out).code == 0
     one_sentence(
@@ -156,7 +157,7 @@ def test_verify_by_the_hash_that_the_run_printed(cli, tmp_path: Path) -> None:
     one_sentence(cli("verify", out, "--sha256", other, "--repair"), "this is another dataset")
     one_sentence(cli("verify", out, "--sha256", "12"), "--sha256 is 12: it must be the 64 hex", 2)
     (out / "notes.txt").write_text("mine")
-    one_sentence(cli("verify", out), r"notes\.txt is listed nowhere.*; 0 of 1 shards are bad$")
+    one_sentence(cli("verify", out), r"notes\.txt is listed nowhere.*; its only shard is in order$")
 
 
 def test_one_crop_alone(cli, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.own_packages import ROOT, install
+from tests.own_packages import MAIN, ROOT, attempt, install
+from tests.own_packages import run as run_installed
 
-PACKAGES = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+PACKAGES = sorted(path.parent for path in (ROOT / "examples").rglob("pyproject.toml"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TRAINS, STARTS_A_CLUSTER = "03_your_camera", "06_cluster"
+LONGER = (TRAINS, STARTS_A_CLUSTER, "04_training_loop")
 METADATA = """
 import sys
 from setuptools.build_meta import prepare_metadata_for_build_wheel
@@ -30,9 +35,45 @@ def run(code_or_file: list[str], folder: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, marks=[pytest.mark.several_seconds] if path.stem in LONGER else [], id=path.stem
+        )
+        for path in EXAMPLES
+    ],
+)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
+    if path.stem == STARTS_A_CLUSTER:
+        pytest.importorskip("ray")
     assert run([str(path)], tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"runs"}, "it writes in runs/ alone"
+
+
+def test_examples_are_numbered_and_short_enough_to_read() -> None:
+    first = [*EXAMPLES, ROOT / "examples/05_plug_in/height_maps.py"]
+    numbers = sorted(re.findall(r"/(0\d)_", " ".join(map(str, first))))
+    assert numbers == [f"0{number}" for number in range(1, len(first) + 1)]
+    for path in first:
+        assert len(path.read_text().splitlines()) < 60, path
+
+
+@pytest.mark.several_seconds
+def test_the_plug_in_reads_a_surface(tmp_path: Path) -> None:
+    environment = install("05_plug_in", tmp_path / "site")
+    (tmp_path / "hill.heights").write_text("0 0 0 0\n0 20 25 0\n0 15 20 0\n0 0 0 0\n")
+    (tmp_path / "ragged.heights").write_text("0 0\n0\n")
+    made = run_installed(
+        MAIN, environment, tmp_path,
+        "--objects", "hill=hill.heights", "--n", 2, "--adapter", "none", "--out", "d",
+    )  # fmt: skip
+    assert "2 crops" in made
+    (info,) = json.loads((tmp_path / "d/models/models_info.json").read_text()).values()
+    assert (info["size_x"], info["size_y"], info["size_z"]) == (30, 30, 25)
+    refused = attempt(MAIN, environment, tmp_path, "--objects", "a=ragged.heights", "--n", 2)
+    assert refused.returncode == 1
+    assert "ragged.heights is no grid of heights: give rows of as many" in refused.stderr
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
@@ -42,7 +83,7 @@ def test_tests_install_a_package_as_pip_would(package: Path, tmp_path: Path) -> 
     shutil.copytree(package, folders["source"], ignore=shutil.ignore_patterns("__pycache__"))
     folders["by_pip"].mkdir()
     run(["-c", METADATA, str(folders["by_pip"])], folders["source"])
-    install(package.name, folders["by_tests"])
+    install(package.relative_to(ROOT / "examples"), folders["by_tests"])
     by_pip, by_tests = (
         Distribution.at(next(folders[name].glob("*.dist-info"))) for name in ("by_pip", "by_tests")
     )

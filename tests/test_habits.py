@@ -71,6 +71,7 @@ INSIDE = {
     "test_blender.py": "the wire to Blender, and what it writes",
     "test_camera_effects.py": "the camera's kernels, against formulas",
     "test_cuda.py": "trainings' steps on a GPU, without a synchronisation",
+    "test_documented_commands.py": "what parses a command line, without giving the command",
     "test_fidelity.py": "the judge's faults, one by one",
     "test_fidelity_parts.py": "what the judge compares, by hand",
     "test_fit.py": "what makes a run's dataset one that might be aligned",

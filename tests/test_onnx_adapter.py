@@ -196,7 +196,7 @@ def test_what_cannot_be_true_of_an_adapter_is_refused(
 
 
 def test_a_network_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"mine\.onnx cannot be read: No such file"):
+    with pytest.raises(AdapterError, match=r"mine\.onnx cannot be read \(No such file"):
         save_onnx_adapter(tmp_path / "mine.onnx", tmp_path / "a", **TAKES)
 
 

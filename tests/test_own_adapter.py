@@ -21,7 +21,7 @@ from tests.own_packages import ROOT, install, register
 from tests.pixelda_toy import TOY, toy_source, toy_target
 from tests.test_report import data_of
 
-EXAMPLE = ROOT / "examples/06_an_adapter_of_your_own/grain_adapter.py"
+EXAMPLE = ROOT / "examples/plug_ins/an_adapter/grain_adapter.py"
 TRAIN = """
 import dataclasses
 from pathlib import Path
@@ -77,7 +77,7 @@ UNTRUE = AdapterArchitecture("untrue", own_norm, untrue)
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    return install("06_an_adapter_of_your_own", tmp_path / "site")
+    return install("plug_ins/an_adapter", tmp_path / "site")
 
 
 def start(

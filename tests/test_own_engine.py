@@ -16,7 +16,7 @@ pytest.importorskip("embreex")
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    return install("04_an_engine_of_your_own", tmp_path / "site")
+    return install("plug_ins/an_engine", tmp_path / "site")
 
 
 def crops(*more: object) -> tuple[object, ...]:
@@ -29,7 +29,7 @@ def test_it_makes_a_dataset_whose_labels_are_true(
 ) -> None:
     run(MAIN, installed, tmp_path, *crops("--renderer", "rays", "--out", "d"))
     assert json.loads((tmp_path / "d/manifest.json").read_text())["renderer"] == "rays"
-    assert "their labels true" in " ".join(run(MAIN, installed, tmp_path, "verify", "d").split())
+    assert "the labels are true" in " ".join(run(MAIN, installed, tmp_path, "verify", "d").split())
     picture = tmp_path / "d/train/000000/rgb/000001.png"
     before = picture.read_bytes()
     picture.write_bytes(before[:-1])

@@ -12,7 +12,7 @@ from tests.own_packages import MAIN, attempt, install, run
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    return install("03_a_format_of_your_own", tmp_path / "site")
+    return install("plug_ins/a_format", tmp_path / "site")
 
 
 @pytest.mark.several_seconds

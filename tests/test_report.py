@@ -28,7 +28,9 @@ from render_adapt._report.adapter import adapter_card
 from render_adapt._report.examples import MOST_SHOWN
 from render_adapt._report.index import RINGS, Index, read_dataset, view_cells
 from render_adapt._report.pictures import outline
+from render_adapt._report.settings import WORDS, setting_rows
 from render_adapt._runs.studio import Studio
+from renderer import FrameConfig, PlanConfig, Randomization
 
 OBJECTS = ("duck", "ape", "eggbox")
 CROPS = 24
@@ -548,6 +550,45 @@ def contrast(first: np.ndarray, second: np.ndarray) -> float:
         linear = np.where(color <= 10.31475, color / 3294.6, ((color / 255 + 0.055) / 1.055) ** 2.4)
         levels.append(float(linear @ [0.2126, 0.7152, 0.0722]))
     return (max(levels) + 0.05) / (min(levels) + 0.05)
+
+
+class TestSettings:
+    def test_every_setting_has_words(self) -> None:
+        for kind in (PlanConfig, FrameConfig, Randomization):
+            assert {field.name for field in dataclasses.fields(kind)} - WORDS.keys() == set()
+        said = [words for words, _ in WORDS.values()]
+        assert len(set(said)) == len(said)
+        assert not any("_" in words for words in said)
+
+    def test_values_are_for_people(self) -> None:
+        plan = {
+            "distance": [650.0, 1100.0], "in_plane": 45.0, "rectified": False,
+            "picture": [640, 480], "camera": None, "window": 200.0, "viewpoints": "so3",
+        }  # fmt: skip
+        drawn = {"lights": [1, 1], "textures": "9a22d103" * 8, "background": ["board", "black"]}
+        manifest = {"version": "1.0", "seed": 3, "renderer": "raster", "plan": plan}
+        assert setting_rows([{**manifest, "randomization": drawn, "n": 5}]) == [
+            ["version of render-adapt", "1.0"],
+            ["seed", "3"],
+            ["drawn by", "raster"],
+            ["window at the object's distance", "200 mm"],
+            ["distance of the camera", "650 to 1100 mm"],
+            ["seen from", "any side"],
+            ["turned in the picture by up to", "45 degrees"],
+            ["turned upright", "no"],
+            ["cut from pictures of", "640 x 480 px"],
+            ["lights", "1"],
+            ["pictures for surfaces", "some, with the SHA-256 9a22d1039a22"],
+            ["what is behind", "board, black"],
+        ]
+
+    def test_of_several_runs_each_value_is_shown_once(self) -> None:
+        runs = [{"seed": seed, "plan": {"distance": [400.0, 400.0]}} for seed in (1, 2, 1)]
+        assert setting_rows(runs) == [["seed", "1 / 2"], ["distance of the camera", "400 mm"]]
+
+    def test_a_strangers_manifest_is_shown_as_it_is(self) -> None:
+        rows = setting_rows([{"plan": {"my_own": {"a": 1}, "picture": 7}, "randomization": [1]}])
+        assert rows == [["cut from pictures of", "7 px"], ["my own", "{'a': 1}"]]
 
 
 class TestInChromium:

@@ -460,7 +460,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "both": ({"boxes": Path("boxes.json"), "masks": Path("x")}, "both say where objects are"),
     "no_camera": ({"boxes": Path("boxes.json")}, "the camera is not known: give `camera`"),
     "centre": ({"boxes": Path("boxes.json"), "centre": "mean"}, "`centre` mean is known of poses"),
-    "no_boxes": ({"boxes": Path("none.json")}, "cannot be read: No such file"),
+    "no_boxes": ({"boxes": Path("none.json")}, "cannot be read (No such file"),
     "no_json": ({"boxes": Path("bad.json")}, "cannot be read as JSON"),
     "malformed": ({"boxes": Path("malformed.json")}, "is no box: x, y, width and height"),
     "other_names": ({"boxes": Path("others.json"), "camera": CAMERA}, "it names elsewhere"),

@@ -230,7 +230,9 @@ def _read_part(folder: Path, name: str, info: AdapterInfo) -> bytes:
     except FileNotFoundError:
         raise AdapterError(f"the adapter {folder} lacks {name}; copy it again whole") from None
     except OSError as error:
-        raise AdapterError(f"{file} cannot be read: {error.strerror}") from None
+        raise AdapterError(
+            f"{file} cannot be read ({error.strerror}): copy the adapter again"
+        ) from None
     if hashlib.sha256(content).hexdigest() != info.sha256[name]:
         raise AdapterError(
             f"{file} is not the file that {DESCRIPTION} describes (its SHA-256 differs); copy "

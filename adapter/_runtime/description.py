@@ -102,7 +102,9 @@ def read_info(folder: Path) -> AdapterInfo:
     try:
         fields = parse_json(read_file(file, most=MOST_DESCRIPTION_BYTES, inside=folder))
     except OSError as error:
-        raise AdapterError(f"{file} cannot be read: {error.strerror}") from error
+        raise AdapterError(
+            f"{file} cannot be read ({error.strerror}): copy the adapter again"
+        ) from error
     except ValueError as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:

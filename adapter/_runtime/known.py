@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,11 +38,14 @@ def adapter_folder(adapter: Path | str) -> Path:
             adapter in a folder of that name, a name in `ADAPTERS`.
 
     Raises:
-        AdapterError: it is another package's, which cannot be used.
+        AdapterError: it is another package's, which cannot be used, or no folder and nearly a name.
     """
     if adapter == "shipped":
         return SHIPPED_ADAPTER
     folder = Path(adapter)
     if not (folder / DESCRIPTION).is_file() and str(adapter) in ADAPTERS:
         return ADAPTERS[str(adapter)]
+    meant = difflib.get_close_matches(str(adapter), ["shipped", *ADAPTERS], n=1)
+    if meant and not folder.exists():
+        raise AdapterError(f"{folder} is not an adapter: did you mean {meant[0]}?")
     return folder

@@ -100,7 +100,7 @@ def _read(file: Path) -> bytes:
     try:
         return read_file(file, most=MOST_BYTES)
     except OSError as error:
-        raise AdapterError(f"{file} cannot be read: {error.strerror}") from None
+        raise AdapterError(f"{file} cannot be read ({error.strerror}): check its path") from None
 
 
 def _try_out(adapter: OnnxAdapter, file: Path) -> None:

@@ -26,7 +26,9 @@ def read_json(name: Path, folder: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_file(file, most=MOST_JSON_BYTES, inside=folder))
     except OSError as error:
-        raise AdapterError(f"{file} cannot be read: {error.strerror}") from error
+        raise AdapterError(
+            f"{file} cannot be read ({error.strerror}): take it from a copy"
+        ) from error
     except ValueError as error:
         raise AdapterError(f"{file} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

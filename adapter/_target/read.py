@@ -20,7 +20,7 @@ from adapter._target.files import Listing, list_files
 from adapter._target.images import DepthSettings, image_crops
 from adapter._target.json_files import numbers, read_json
 from adapter._target.pictures import bits_of, eight_bits
-from adapter._target.report import Tally, TargetReport
+from adapter._target.report import Tally, TargetReport, counted
 
 FEWEST = 16
 """A domain cannot be learnt from fewer crops than this."""
@@ -178,13 +178,13 @@ def _check_enough(crops: list[Crop], listing: Listing, tally: Tally) -> None:
     """
     if not crops:
         raise AdapterError(
-            f"{listing.folder} holds {listing.count} files, none an image that can be used as "
-            f"a crop; put PNG or JPEG crops of the real objects there{tally.in_brackets()}"
+            f"{listing.folder} holds {counted(listing.count, 'file')}, none an image that can be "
+            f"used as a crop; put PNG or JPEG crops of the real objects there{tally.in_brackets()}"
         )
     if len(crops) < FEWEST:
         raise AdapterError(
-            f"{listing.folder} holds {len(crops)} usable crops; at least {FEWEST} are needed, and "
-            f"a few hundred for a good adapter{tally.in_brackets()}"
+            f"{listing.folder} holds {counted(len(crops), 'usable crop')}; at least {FEWEST} are "
+            f"needed, and a few hundred for a good adapter{tally.in_brackets()}"
         )
 
 

@@ -29,10 +29,11 @@ _SECONDS_A_LINE = 10.0
 
 
 def steps_bar() -> Progress:
-    """A bar of training steps, or several."""
+    """A bar of training steps, or several; in a log file none, nor the empty line after it."""
     return Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
         TaskProgressColumn(), TimeRemainingColumn(), console=errors, transient=True,
+        disable=not errors.is_terminal,
     )  # fmt: skip
 
 

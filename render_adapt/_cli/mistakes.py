@@ -22,6 +22,8 @@ from render_adapt._printable import printable
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 _ALIKE = 0.6
 """From 0 to 1: below it, what is nearest was hardly meant."""
+_SHORTEST = 3
+"""Letters; of fewer, as of a unit, one that is shared says nothing."""
 
 
 def sentence(error: CycloptsError) -> str:
@@ -73,7 +75,8 @@ def _shown(argument: Argument) -> str:
 def _wrong_value(name: str, value: str, kind: Any) -> str:
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     rule = alternatives(choices) if choices else _KINDS.get(kind, "of another kind")
-    meant = difflib.get_close_matches(value, [str(choice) for choice in choices], 1, _ALIKE)
+    near = difflib.get_close_matches(value, [str(choice) for choice in choices], 1, _ALIKE)
+    meant = near if len(value) >= _SHORTEST else []
     advice = f"; did you mean {meant[0]}?" if meant else ""
     return worded(f"{WrongValue('value', value, rule)}{advice}", lambda _: name)
 

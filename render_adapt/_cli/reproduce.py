@@ -6,7 +6,7 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from checked_settings import MissingDependency
 from render_adapt._cli.bars import ExperimentLines, errors, output, steps_bar
@@ -17,8 +17,12 @@ _NEEDS = ("torch", "onnx", "h5py", "sklearn", "tensorboard")
 """What the experiments import, of the extra `paper`."""
 
 
+What = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figures", "timing"]
+
+
 def reproduce(
-    what: str,
+    what: What,
+    /,
     *,
     preset: str = "cpu",
     seeds: int | None = None,

@@ -1,4 +1,4 @@
-"""`render-adapt verify`: whether a dataset is what was written, and its labels true."""
+"""`render-adapt verify`: whether a dataset is what was written, and its labels are true."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from adapter._target.report import counted
 from checked_settings import WrongValue
 from render_adapt._cli.bars import CropsBar, errors, output
 from render_adapt._cli.settings import in_flags
@@ -69,7 +70,7 @@ def verify(
         can_mend = not (
             repair or verification.carried_over or all(f.unlisted for f in verification.bad)
         )
-        mend = f"; render-adapt verify {folder} --repair makes them anew" if can_mend else ""
+        mend = f"; render-adapt verify {folder} --repair makes anew what is bad" if can_mend else ""
         raise DatasetError(f"{_bad_files(verification)}{mend}")
     if not (quiet or json):
         output.print(_found(verification), soft_wrap=True)
@@ -80,11 +81,14 @@ def _found(verification: Verification) -> str:
     """What is in order."""
     crops, shards = verification.crops, verification.shards
     if verification.carried_over:
-        return f"{crops} images in {shards} scenes are as they were written"
+        return (
+            f"checked {counted(crops, 'image')} in {counted(shards, 'scene')}: all files are as "
+            "they were written"
+        )
     rate = crops / verification.seconds
     return (
-        f"{crops} crops in {shards} shards are as they were written, and their labels true "
-        f"({rate:.0f} crops/s)"
+        f"checked {counted(crops, 'crop')} in {counted(shards, 'shard')}: all files are as they "
+        f"were written, and the labels are true ({rate:.0f} crops/s)"
     )
 
 
@@ -125,5 +129,8 @@ def _print_json(verification: Verification) -> None:
 def _bad_files(verification: Verification) -> str:
     """The first bad file, and how many shards are bad."""
     first = verification.bad[0]
-    shards = sum(file.shard is not None for file in verification.bad)
-    return f"{first.path} {first.problem}; {shards} of {verification.shards} shards are bad"
+    bad, shards = sum(file.shard is not None for file in verification.bad), verification.shards
+    count = f"{bad} of {shards} shards {'is' if bad == 1 else 'are'} bad"
+    if shards == 1:
+        count = f"its only shard is {'bad' if bad else 'in order'}"
+    return f"{first.path} {first.problem}; {count}"

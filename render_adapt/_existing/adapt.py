@@ -227,7 +227,9 @@ def _content(file: Path, inside: Path) -> bytes:
     try:
         return read_file(file, most=MOST_BYTES, inside=inside)
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
 
 
 def _summary(

@@ -90,7 +90,9 @@ def _size(scene: SourceScene) -> tuple[int, int]:
     try:
         size = picture_size(read_file(file, most=MOST_PICTURE, inside=scene.dataset))
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
     if size is None:
         raise DatasetError(f"{file} is no picture: take it from a copy")
     return size

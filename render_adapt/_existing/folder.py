@@ -212,6 +212,8 @@ def refuse_overlap(dataset: Path, out: Path) -> None:
         DatasetError: one folder lies in the other.
     """
     one, other = dataset.resolve(), out.resolve()
+    if one == other:
+        raise DatasetError(f"{out} is the dataset itself: give `out` a folder beside it")
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise DatasetError(
             f"{out} and {dataset} lie in each other: give `out` a folder beside the dataset"

@@ -218,7 +218,9 @@ def _content(scene: SourceScene, file: Path) -> bytes:
     try:
         return read_file(file, most=MOST_PICTURE, inside=scene.dataset)
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
 
 
 def _decoded_rgb(image: SceneImage, content: bytes) -> NDArray[np.uint8]:

@@ -94,7 +94,9 @@ def read_scenes(dataset: Path) -> list[SourceScene]:
     try:
         names = list(_scene_names(dataset))
     except OSError as error:
-        raise DatasetError(f"{dataset} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{dataset} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
     if (dataset / "scene_camera.json").exists():
         raise DatasetError(f"{dataset} is one scene: give the folder that it is in")
     if not names and (any(dataset.glob("*.tar")) or any(dataset.glob("*/*.tar"))):
@@ -154,7 +156,9 @@ def _by_number(folder: Path, kind: str) -> dict[int, Path]:
     try:
         files = list_folder(folder / kind, PICTURES)
     except OSError as error:
-        raise DatasetError(f"{folder / kind} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{folder / kind} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
     for file in files:
         if not (file.stem.isdecimal() and file.stem.isascii()) or int(file.stem) >= 10**6:
             raise DatasetError(f"{file} has no number for its name: take it out of {kind}/")
@@ -168,7 +172,9 @@ def _read_json(dataset: Path, file: Path) -> Mapping[str, Any]:
     try:
         content = parse_json(read_file(file, most=MOST_TEXT, inside=dataset))
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}): take it from a copy"
+        ) from None
     except ValueError:
         raise DatasetError(f"{file} is no JSON: take it from a copy") from None
     if not isinstance(content, dict):

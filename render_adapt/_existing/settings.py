@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from checked_settings import AtLeast, Between, check
+from checked_settings import AtLeast, Between, WrongValue, check
 from render_adapt._config import (
     MOST_REDRAWS,
     WINDOW,
@@ -45,6 +45,8 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.adapter == "none":
+            raise WrongValue("adapter", "none", "an adapter: without one there is nothing to do")
         object.__setattr__(self, "out", Path(self.out))
 
 

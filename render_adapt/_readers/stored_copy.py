@@ -42,7 +42,10 @@ class StoredCopy:
         listing = self._store.read(LISTING, MOST_TEXT)
         if listing is None or self._store.read(INCOMPLETE, MOST_ENTRY) is not None:
             if self._store.read(MANIFEST, MOST_MANIFEST) is None:
-                raise DatasetError(f"{address} is no dataset of render-adapt: it has no {MANIFEST}")
+                raise DatasetError(
+                    f"{address} is no dataset of render-adapt: it has no {MANIFEST}; give the "
+                    "address that a run wrote to"
+                )
             raise DatasetError(
                 f"{address} has not been finished: give the command that began it again"
             )

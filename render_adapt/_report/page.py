@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from render_adapt._printable import printable
 from render_adapt._report.adapter import adapter_card, shown_values
 from render_adapt._report.examples import choose_examples
 from render_adapt._report.index import RINGS, Index, ReportedDataset, read_dataset, view_cells
+from render_adapt._report.settings import setting_rows
 from safe_files import write_file
 
 REPORT = "report.html"
@@ -132,7 +132,7 @@ def _summary(dataset: ReportedDataset) -> dict[str, Any]:
             "scored": len(scores),
         },
         "visible": float(np.median(index.visible)),
-        "settings": _settings(dataset.runs),
+        "settings": setting_rows(dataset.runs),
     }  # fmt: skip
 
 
@@ -141,19 +141,6 @@ def _mean_fidelity(index: Index, object_index: int) -> float | None:
         return None
     judged = index.fidelity[(index.object_index == object_index) & ~np.isnan(index.fidelity)]
     return float(judged.mean()) if len(judged) else None
-
-
-def _settings(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The settings as rows of a table, of several runs all that each had."""
-    rows: dict[str, list[Any]] = {}
-    for run in runs:
-        values = {name: run.get(name) for name in ("version", "seed", "renderer")}
-        for group in ("plan", "randomization"):
-            entries = run.get(group)
-            values |= entries if isinstance(entries, dict) else {}
-        for name, value in values.items():
-            rows.setdefault(name, []).append(value)
-    return [[name.replace("_", " "), shown_values(values)] for name, values in rows.items()]
 
 
 def _points(dataset: ReportedDataset) -> dict[str, Any]:

@@ -552,8 +552,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if GROWN_FROM in manifest or MERGED in manifest:
             DatasetLayout.of(manifest)  # which says what makes no sense
     except (FileNotFoundError, NotADirectoryError):
+        what = f"it has no {MANIFEST}" if folder.exists() else "it is not there"
         raise DatasetError(
-            f"{folder} is no dataset of render-adapt: it has no {MANIFEST}"
+            f"{folder} is no dataset of render-adapt: {what}; give the folder that a run wrote"
         ) from None
     except OSError as error:
         raise DatasetError(

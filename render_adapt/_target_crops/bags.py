@@ -15,6 +15,7 @@ from adapter._target.depth import measured
 from adapter._target.pictures import Stored
 from adapter._target.report import Tally
 from checked_settings import MissingDependency, SettingError, alternatives
+from render_adapt._exceptions import DatasetError
 from render_adapt._formats.pixel_centre import INSIDE
 from render_adapt._target_crops.frame import Frame
 from render_adapt._target_crops.settings import CropTargetConfig
@@ -67,8 +68,9 @@ class BagFrames(FrameSource):
                 yield from self._frames(bag, tally)
         # Of some damage rosbags has no more than assertions.
         except (rosbags.highlevel.AnyReaderError, AssertionError) as error:
-            raise SettingError(
-                f"`frames` {self._path} is no bag that can be read ({error})"
+            raise DatasetError(
+                f"`frames` {self._path} is no bag that can be read ({error}): record or copy it "
+                "again"
             ) from None
 
     def _frames(self, bag: Any, tally: Tally) -> Iterator[Frame]:
@@ -124,7 +126,9 @@ class BagFrames(FrameSource):
                 f"{alternatives(topics)}"
             )
         if not topics and not is_depth:
-            raise SettingError(f"`frames` {self._path} has no topic with colour pictures")
+            raise DatasetError(
+                f"`frames` {self._path} has no topic with colour pictures: record one that has"
+            )
         return of_kind[0] if topics else None
 
     def _is_depth(self, bag: Any, connection: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapter._target.names import key_of
-from checked_settings import SettingError
+from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_TEXT
 from render_adapt._target_crops.frame import Frame, Seen
 from safe_files import numbers_of, parse_json, read_file
@@ -59,7 +59,7 @@ class Boxes:
         min_score: boxes of a lower score are left out.
 
     Raises:
-        SettingError: it is neither, or malformed.
+        DatasetError: it is neither, or malformed.
     """
 
     def __init__(self, path: Path, min_score: float) -> None:
@@ -97,7 +97,7 @@ class Boxes:
         """Those of a frame.
 
         Raises:
-            SettingError: it cannot be told which are.
+            DatasetError: it cannot be told which are.
         """
         return [box.in_frame(frame) for box in self._found(frame)]
 
@@ -114,7 +114,7 @@ class Boxes:
         for key in named_alike:
             taken_by = self._taken.setdefault(key, frame.name)
             if len(named_alike) > 1 or taken_by != frame.name:
-                raise SettingError(
+                raise DatasetError(
                     f"`boxes` {self._path} may mean several frames by {self.example_of(key)}: name "
                     "frames there with their folders"
                 )
@@ -132,9 +132,12 @@ def _read(path: Path) -> Iterator[tuple[_Place, Box]]:
     try:
         content = parse_json(read_file(path, most=MOST_TEXT))
     except OSError as error:
-        raise SettingError(f"`boxes` {path} cannot be read: {error.strerror}") from None
+        raise DatasetError(
+            f"`boxes` {path} cannot be read ({error.strerror}): give a COCO file, a detector's "
+            "results or a folder of YOLO files"
+        ) from None
     except ValueError as error:
-        raise SettingError(
+        raise DatasetError(
             f"`boxes` {path} cannot be read as JSON ({error}): give a COCO file, a detector's "
             "results or a folder of YOLO files"
         ) from None
@@ -148,10 +151,19 @@ def _read(path: Path) -> Iterator[tuple[_Place, Box]]:
         else:
             raise ValueError("it is neither an object nor a list")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SettingError(
-            f"`boxes` {path} is malformed ({type(error).__name__}: {error}): "
-            "docs/target_crops.md has what is read"
+        raise DatasetError(
+            f"`boxes` {path} is malformed ({_problem(error)}): docs/target_crops.md has what is "
+            "read"
         ) from None
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a file, in words: Python's own speak of its types."""
+    if isinstance(error, KeyError):
+        return f"an entry has no {error.args[0]!s:.40}, or names one that is not in the file"
+    if isinstance(error, AttributeError | TypeError):
+        return "entries are not as in one of the kinds that are read"
+    return str(error)
 
 
 def _coco(content: Mapping[str, Any]) -> Iterator[tuple[_Place, Box]]:
@@ -199,7 +211,7 @@ def _yolo_files(folder: Path) -> Iterator[tuple[_Place, Box]]:
             labels |= {str(number): line.strip() for number, line in enumerate(lines)}
     boxed = [file for file in files if file.name != "classes.txt"]
     if not boxed:
-        raise SettingError(f"`boxes` {folder} holds no YOLO files: they end with .txt")
+        raise DatasetError(f"`boxes` {folder} holds no YOLO files: they end with .txt")
     for file in boxed:
         name = file.relative_to(folder).with_suffix("").as_posix()
         for line in _lines(file, folder):
@@ -216,7 +228,7 @@ def _yolo(file: Path, line: str, labels: Mapping[str, str]) -> Box:
     # Beyond the border some tools go by a rounding.
     sane = len(columns) in _YOLO_COLUMNS and all(-0.5 <= number <= 1.5 for number in numbers)
     if not sane or min(numbers[2:4], default=0) <= 0:
-        raise SettingError(
+        raise DatasetError(
             f"`boxes` {file} has a line that is no YOLO box ({line.strip()!r:.60}): class, x and y "
             "of the middle, width and height, as shares of the picture's sides"
         )
@@ -230,4 +242,6 @@ def _lines(file: Path, folder: Path) -> list[str]:
         return read_file(file, most=MOST_TEXT, inside=folder).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingError(f"`boxes` {file} cannot be read: {why}") from None
+        raise DatasetError(
+            f"`boxes` {file} cannot be read ({why}): mend it, or take it out of the folder"
+        ) from None

@@ -10,7 +10,7 @@ from adapter._target.files import list_files
 from adapter._target.names import Key, key_of
 from adapter._target.pictures import Unreadable, read_stored
 from adapter._target.report import Tally
-from checked_settings import SettingError
+from render_adapt._exceptions import DatasetError
 from render_adapt._target_crops.frame import Frame, Seen, box_of
 
 _MOST_OBJECTS = 64
@@ -21,16 +21,18 @@ class Masks:
     """The masks of all frames, read as they are asked for.
 
     Raises:
-        SettingError: there are none.
+        DatasetError: there are none.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise SettingError(f"`masks` {folder} is no folder: give one of pictures")
+            raise DatasetError(f"`masks` {folder} is no folder: give one of pictures")
         self._folder = folder
         files = list_files(folder, Tally()).images()
         if not files:
-            raise SettingError(f"`masks` {folder} holds no pictures")
+            raise DatasetError(
+                f"`masks` {folder} holds no pictures: give the folder that they are in"
+            )
         self.count = len(files)
         self.example = str(files[0])
         self._by_key: dict[Key, list[Path]] = {}
@@ -41,7 +43,7 @@ class Masks:
         """The objects of a frame.
 
         Raises:
-            SettingError: a mask is damaged, of another size, or none.
+            DatasetError: a mask is damaged, of another size, or none.
         """
         key = key_of(Path(f"{frame.name}.png"))
         files = list(self._by_key.get(key, []))
@@ -57,17 +59,17 @@ class Masks:
         try:
             pixels = read_stored(file, self._folder).pixels
         except Unreadable as reason:
-            raise SettingError(f"mask {path} cannot be read: {reason}") from None
+            raise DatasetError(f"mask {path} cannot be read ({reason}): draw it anew") from None
         height, width = frame.rgb.shape[:2]
         if pixels.shape[:2] != (height, width):
-            raise SettingError(
+            raise DatasetError(
                 f"mask {path} is {pixels.shape[1]}x{pixels.shape[0]} pixels and its frame "
                 f"{width}x{height}: they must be alike"
             )
         greys = pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)
         values = np.unique(greys[greys > 0])
         if len(values) > _MOST_OBJECTS:
-            raise SettingError(
+            raise DatasetError(
                 f"mask {path} has {len(values)} greys, more than a frame has objects: give masks "
                 "in PNG, each object in one grey"
             )

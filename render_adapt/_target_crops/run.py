@@ -68,7 +68,7 @@ def crop_target(config: CropTargetConfig, *, dry_run: bool = False) -> CropTarge
     """
     _refuse_present(config.out)
     if not config.frames.exists():
-        raise SettingError(f"`frames` {config.frames} is not there: give a folder, video or bag")
+        raise DatasetError(f"`frames` {config.frames} is not there: give a folder, video or bag")
     stated = _stated(config)
     source, tally = _source(config, stated), Tally()
     finder, centre = _finder(config, source, stated.cut, tally)

@@ -21,6 +21,7 @@ from adapter._target.pictures import Stored, Unreadable, colours, read_stored, u
 from adapter._target.report import DEPTH_DAMAGED, Tally
 from adapter._target.sorting import DepthFiles, sort_pictures
 from checked_settings import SettingError
+from render_adapt._exceptions import DatasetError
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE, KEY
 from render_adapt._target_crops.frame import Frame
 from render_adapt._target_crops.settings import CropTargetConfig
@@ -171,7 +172,10 @@ class VideoFrames(FrameSource):
         finally:
             video.release()
         if number == 0:
-            raise SettingError(f"`frames` {self._path} is no video that OpenCV can read")
+            raise DatasetError(
+                f"`frames` {self._path} is no video that OpenCV can read: convert it to MP4, or "
+                "give a folder of its frames"
+            )
 
     def _frame(self, number: int, picture: NDArray[Any]) -> Frame:
         return Frame(
@@ -223,7 +227,7 @@ def _folder_camera(listing: Listing) -> FrameCamera:
     """What a camera.json beside frames says, as BOP's does or with a `cam_K`.
 
     Raises:
-        SettingError: it is malformed.
+        DatasetError: it is malformed.
     """
     fields = read_json(_CAMERA, listing.folder)
     plain = [fields.get("fx"), 0, fields.get("cx"), 0, fields.get("fy"), fields.get("cy"), 0, 0, 1]
@@ -231,7 +235,7 @@ def _folder_camera(listing: Listing) -> FrameCamera:
     scale = numbers([fields.get("depth_scale", 1.0)], 1)
     centre = fields.get(KEY, 0.0)
     if matrix is None or matrix[0] <= 0 or scale is None or scale <= 0 or centre not in CENTRES:
-        raise SettingError(
+        raise DatasetError(
             f"{listing.folder / _CAMERA} is malformed: give fx, fy, cx and cy, or cam_K, in it"
         )
     matrix = matrix.reshape(3, 3)

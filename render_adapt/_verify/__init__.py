@@ -1,1 +1,1 @@
-"""Whether a dataset is what was written, and its labels true."""
+"""Whether a dataset is what was written, and its labels are true."""

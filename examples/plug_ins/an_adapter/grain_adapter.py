@@ -7,7 +7,7 @@ As a network that was made elsewhere, which needs nothing but an ONNX file:
 
 As an architecture, which `render-adapt train` trains as it does its own:
 
-    pip install examples/06_an_adapter_of_your_own
+    pip install examples/plug_ins/an_adapter
     render-adapt train --objects ape,cat --target camera_crops/ --architecture grain --out my_grain
 
 The entry point in `pyproject.toml` is all that makes the architecture known.

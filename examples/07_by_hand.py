@@ -1,8 +1,6 @@
 """The pipeline's parts by hand: plan, render, adapt, without writing a dataset.
 
-Usage:
-
-    python examples/02_by_hand.py
+python examples/07_by_hand.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An engine of your own: a ray through each pixel's centre, cast by Intel's Embree.
 
-    pip install examples/04_an_engine_of_your_own
+    pip install examples/plug_ins/an_engine
     render-adapt doctor
     render-adapt --objects ape,cat --n 1000 --renderer rays
 

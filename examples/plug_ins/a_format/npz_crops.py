@@ -1,6 +1,6 @@
 """A format of your own: each crop in one NPZ file, for training loops that read nothing but numpy.
 
-    pip install examples/03_a_format_of_your_own
+    pip install examples/plug_ins/a_format
     render-adapt --objects ape,cat --n 1000 --format npz
 
 From then on `render_adapt.load`, `verify` and `report` read it too. The entry point in

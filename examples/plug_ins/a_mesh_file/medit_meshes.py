@@ -1,6 +1,6 @@
 """A mesh file of your own: Medit's `.mesh`, which FreeFEM, Gmsh and INRIA's programs write.
 
-    pip install examples/05_a_mesh_file_of_your_own
+    pip install examples/plug_ins/a_mesh_file
     render-adapt --objects bracket=bracket.mesh --n 1000
 
 Of a text its triangles and quadrangles are read. The entry point in `pyproject.toml`, called as the
