@@ -4,7 +4,7 @@ BIN := .venv/$(SCRIPTS)
 
 OBJECTS := ape,benchvise,bowl,cam,can,cat,cup,driller,duck,eggbox,glue,holepuncher,iron,lamp,phone
 
-.PHONY: help setup blender blenderproc addon demo test test-all test-slow coverage check reproduce-smoke gpu gpu-bundle linemod-target builtin-models docs
+.PHONY: help setup blender blenderproc addon demo test test-all test-slow coverage check reproduce-smoke dist-check gpu gpu-bundle linemod-target builtin-models docs
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,6 +49,7 @@ addon: blender  ## Build the Blender extension in build/addon; PLATFORMS=linux-x
 
 demo: setup  ## Make 600 labelled, adapted crops of the built-in models in demo/.
 	$(BIN)/render-adapt --objects $(OBJECTS) --n 600 --out demo
+	@echo 'The command is $(CURDIR)/$(BIN)/render-adapt; `source $(BIN)/activate` puts it on the PATH of this shell.'
 
 # A file's tests share what they have made, and run one after another.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -75,6 +76,12 @@ check: setup  ## Lint, type-check, and hold the packages to their public surface
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_public_surface.py
+
+DIST_PYTHONS ?= 3.11,3.12,3.13
+NUMPYS ?= 1.26,2
+
+dist-check: setup  ## Build wheel and source distribution, and install them and each extra into clean environments.
+	$(BIN)/python -m benchmarks.distributions --pythons $(DIST_PYTHONS) --numpy $(NUMPYS)
 
 reproduce-smoke: setup  ## Show in minutes, on real digits, that adaptation works.
 	$(BIN)/render-adapt reproduce table1 --preset smoke --data $(DATA)

@@ -17,7 +17,6 @@ from adapter._errors import (
     TrainingCollapsed,
     TrainingDiverged,
 )
-from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._runtime.adapters import (
     Adapter,
@@ -31,15 +30,7 @@ from adapter._runtime.device_check import check_device
 from adapter._runtime.devices import device_here
 from adapter._runtime.known import ADAPTERS, SHIPPED_ADAPTER, adapter_folder
 from adapter._runtime.onnx import open_network
-from adapter._runtime.onnx_adapter import save_onnx_adapter
 from adapter._runtime.verdict import Verdict
-from adapter._settings.baselines import BASELINES, BaselineConfig
-from adapter._settings.cogan import CoGanConfig
-from adapter._settings.pairs import AlignedPairs
-from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
-from adapter._settings.progress import Progress, TaskProgress
-from adapter._target.read import TargetCrops, read_target
-from adapter._target.report import LeftOut, TargetReport
 from checked_settings import MissingDependency as _MissingDependency
 
 if TYPE_CHECKING:
@@ -57,12 +48,21 @@ if TYPE_CHECKING:
         evaluate,
         label_free_score,
     )
+    from adapter._measures.nearest import Memorisation, Nearest, memorisation, nearest_neighbours
     from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
     from adapter._networks.dsn import DomainSeparation
     from adapter._networks.export import export_onnx
     from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
+    from adapter._runtime.onnx_adapter import save_onnx_adapter
     from adapter._runtime.torch_network import TorchNetwork
+    from adapter._settings.baselines import BASELINES, BaselineConfig
+    from adapter._settings.cogan import CoGanConfig
+    from adapter._settings.pairs import AlignedPairs
+    from adapter._settings.pixelda import PRESETS, LabelledCrops, TrainConfig
+    from adapter._settings.progress import Progress, TaskProgress
+    from adapter._target.read import TargetCrops, read_target
+    from adapter._target.report import LeftOut, TargetReport
     from adapter._training.artifact import save_adapter
     from adapter._training.averages import MovingAverage
     from adapter._training.baselines import load_baseline, train_baseline
@@ -164,6 +164,27 @@ __all__ = [
     "training_steps",
 ]
 
+_LATER = {
+    "AlignedPairs": "adapter._settings.pairs",
+    "BASELINES": "adapter._settings.baselines",
+    "BaselineConfig": "adapter._settings.baselines",
+    "CoGanConfig": "adapter._settings.cogan",
+    "LabelledCrops": "adapter._settings.pixelda",
+    "LeftOut": "adapter._target.report",
+    "Memorisation": "adapter._measures.nearest",
+    "Nearest": "adapter._measures.nearest",
+    "PRESETS": "adapter._settings.pixelda",
+    "Progress": "adapter._settings.progress",
+    "TargetCrops": "adapter._target.read",
+    "TargetReport": "adapter._target.report",
+    "TaskProgress": "adapter._settings.progress",
+    "TrainConfig": "adapter._settings.pixelda",
+    "memorisation": "adapter._measures.nearest",
+    "nearest_neighbours": "adapter._measures.nearest",
+    "read_target": "adapter._target.read",
+    "save_onnx_adapter": "adapter._runtime.onnx_adapter",
+}
+"""What only trainings and their like need: it is imported when it is asked for."""
 _NEEDS_TORCH = {
     "BatchNorm": "adapter._networks.pixelda",
     "CHECKPOINT": "adapter._training.checkpoint",
@@ -212,6 +233,8 @@ _NEEDS_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module 'adapter' has no attribute {name!r}")
     try:

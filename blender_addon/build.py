@@ -59,7 +59,7 @@ def build_wheel(folder: Path) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")
         for package in PACKAGES:
             shutil.copytree(CHECKOUT / package, source / package, ignore=ignored)
-        for file in ("pyproject.toml", "README.md", "LICENSE"):
+        for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
             shutil.copy2(CHECKOUT / file, source / file)
         _pip("wheel", "--no-deps", "--wheel-dir", name, str(source))
         (wheel,) = Path(name).glob("*.whl")

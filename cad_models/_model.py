@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cad_models._outermost import outermost
 from checked_settings import RenderAdaptError, SettingError
 
 
@@ -89,19 +90,11 @@ class CadModel:
 
     @functools.cached_property
     def hull(self) -> NDArray[np.float64]:
-        """(H, 3), the corners of the convex hull, millimetres; of a flat mesh or without
-        scipy all vertices. Read-only."""
+        """(H, 3), vertices among which are all corners of the convex hull, millimetres.
+
+        Those that surely are none are left out, but for few near the hull. Read-only."""
         vertices = self.mesh.vertices.astype(np.float64)
-        try:
-            from scipy.spatial import ConvexHull, QhullError
-        except ImportError:
-            # Blender's Python has no scipy. All vertices span the same hull, only slower.
-            corners = vertices
-        else:
-            try:
-                corners = vertices[ConvexHull(vertices).vertices]
-            except QhullError:
-                corners = vertices
+        corners = vertices[outermost(vertices)]
         corners.setflags(write=False)
         return np.asarray(corners)
 

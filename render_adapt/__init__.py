@@ -14,11 +14,13 @@ The packages beside this one are the parts: `cad_models` (which objects there ar
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from checked_settings import MissingDependency, RenderAdaptError, SettingError, WrongValue
+from render_adapt import _own_packages
 
 if TYPE_CHECKING:
+    from checked_settings import MissingDependency, RenderAdaptError, SettingError, WrongValue
     from render_adapt._align.run import align
     from render_adapt._align.settings import AlignConfig, AlignSummary
     from render_adapt._config import PRESETS, RunConfig
@@ -226,9 +228,18 @@ _WHERE = {
 }
 """Imported when they are first asked for, so that a command that is interrupted as it starts ends
 calmly."""
+_ERRORS = {"MissingDependency", "RenderAdaptError", "SettingError", "WrongValue"}
+"""Of `checked_settings`."""
+
+if sys.argv[:1] != ["-m"]:
+    # While `python -m` looks for its module, the working directory comes first, which that module
+    # may leave: it refuses by itself.
+    _own_packages.refuse_hidden()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ERRORS:
+        return getattr(importlib.import_module("checked_settings"), name)
     if name not in _WHERE:
         raise AttributeError(f"module 'render_adapt' has no attribute {name!r}")
     return getattr(importlib.import_module(f"render_adapt.{_WHERE[name]}"), name)

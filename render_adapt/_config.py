@@ -26,6 +26,7 @@ from render_adapt._formats.image import RgbKind
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
 from render_adapt._formats.registry import formats
 from render_adapt._formats.shard import SPLITS
+from render_adapt._own_packages import refuse_own_name
 from render_adapt._planner import CropPlanner, FramePlanner, Planner
 from render_adapt._stores.address import StoreAddress, place_of
 from renderer import (
@@ -230,6 +231,7 @@ class RunConfig:
         check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
         object.__setattr__(self, "out", place_of(self.out))
+        refuse_own_name("out", self.out)
         object.__setattr__(self, "format", chosen_formats(self.format))
         if not isinstance(self.randomize, Randomization):
             # Read once, here: workers that start later must not see another file.

@@ -27,6 +27,7 @@ from cad_models import CadModel
 from checked_settings import Above, AtLeast, SettingError, check
 from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._files import writing
+from render_adapt._own_packages import refuse_own_name
 from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
 from render_adapt._pairs.pairs import (
     aligned_cut,
@@ -105,6 +106,7 @@ class TrainRun:
     def __post_init__(self) -> None:
         """Split comma-separated names and check the numbers."""
         check(self)
+        refuse_own_name("out", self.out)
         object.__setattr__(self, "objects", split_names(self.objects))
         self.plan(None)  # which checks what it is made of
 

@@ -22,6 +22,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+if __name__ == "__main__":
+    from render_adapt._own_packages import leave_working_directory, refuse_hidden
+
+    leave_working_directory()
+    refuse_hidden()
+
 from checked_settings import (
     MissingDependency,
     RenderAdaptError,

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import ConvexHull
 
 from cad_models import (
     CadModel,
+    Mesh,
     ModelError,
+    Symmetries,
     available_models,
     is_closed,
     largest_distance,
@@ -434,6 +437,38 @@ def test_the_hull_reaches_as_far_as_the_model_every_way() -> None:
         assert len(model.hull) < len(model.mesh.vertices) / 2
         reach = (model.hull @ directions).max(axis=0)
         np.testing.assert_allclose((model.mesh.vertices @ directions).max(axis=0), reach)
+
+
+def test_the_hull_has_all_corners_and_few_other_vertices() -> None:
+    """scipy's hull judges."""
+    for model in load_models([summary.name for summary in available_models()]):
+        vertices = model.mesh.vertices.astype(np.float64)
+        corners = {tuple(corner) for corner in vertices[ConvexHull(vertices).vertices]}
+        assert corners <= {tuple(vertex) for vertex in model.hull}, model.name
+        assert len(model.hull) < 1.7 * len(corners), model.name
+
+
+@pytest.mark.parametrize("shape", ["cloud", "ball", "lattice", "needle", "flat", "twice", "few"])
+def test_nothing_is_left_out_that_is_farthest_some_way(shape: str) -> None:
+    random = np.random.default_rng(1)
+    cloud = random.normal(size=(2000, 3))
+    vertices = {
+        "cloud": cloud * 50,
+        "ball": cloud / np.linalg.norm(cloud, axis=1, keepdims=True) * 80,
+        "lattice": np.argwhere(np.ones((12, 12, 12))) * 7.0,
+        "needle": cloud * [500, 1, 1],
+        "flat": cloud * [40, 40, 0],
+        "twice": np.concatenate([cloud, cloud]) * 20,
+        "few": cloud[:5],
+    }[shape].astype(np.float32)
+    mesh = Mesh(
+        vertices, np.array([[0, 1, 2]], np.int32), np.zeros_like(vertices),
+        np.zeros(vertices.shape, np.uint8),
+    )  # fmt: skip
+    model = CadModel("points", 1, mesh, 1.0, Symmetries(), "", "0" * 64)
+    directions = random.normal(size=(3, 5000))
+    farthest = (vertices.astype(np.float64) @ directions).max(axis=0)
+    np.testing.assert_allclose((model.hull @ directions).max(axis=0), farthest, rtol=1e-12)
 
 
 def test_a_flat_model_has_a_hull() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+from cyclopts import App
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,6 +64,16 @@ def test_each_python_that_is_promised_is_tested() -> None:
     assert project["requires-python"] == f">={promised[0]}"
 
 
+def test_commands_that_are_imported_later_say_what_their_docstrings_say() -> None:
+    commands = importlib.import_module("render_adapt._cli.later").COMMANDS
+    for name, (place, words) in commands.items():
+        module, _, function = place.partition(":")
+        command = getattr(importlib.import_module(f"render_adapt._cli.{module}"), function)
+        said = command.help if isinstance(command, App) else inspect.getdoc(command)
+        description = re.sub(r"(?<!\n)\n(?!\n)", " ", said.partition("\n\nParameters\n")[0])
+        assert words == description, name
+
+
 INSIDE = {
     "emulated_gpu.py": "what tests of the CUDA engine need of its inside",
     "windows_locks.py": "what tests of locks need of Windows'",
@@ -87,6 +101,7 @@ INSIDE = {
     "test_paper_figures.py": "the paper's figures, pixel by pixel",
     "test_paper_linemod.py": "the paper's data",
     "test_paper_subsets.py": "the paper's data",
+    "test_parquet.py": "any Parquet file, which an index need not be",
     "test_permutation.py": "what the paper's tables count, against brute force",
     "test_raster_kernels.py": "a kernel, against another library, and how often one is compiled",
     "test_ray.py": "what a machine of a cluster refuses, without one",

@@ -339,8 +339,6 @@ ALLOWED = {
     "render_adapt/_readers/webdataset_pipeline.py: open": "a tar file that `open_file` has opened",
     "render_adapt/_cli/streams.py: open": "the null device",
     "render_adapt/_formats/index.py: write_parquet": "into memory",
-    "render_adapt/_formats/parquet.py: ParquetFile": "of bytes",
-    "render_adapt/_formats/parquet.py: read_parquet": "of bytes",
     "render_adapt/_runs/pipeline.py: open": "`RunFolder.open`",
     "render_adapt/_align/dataset.py: open": "`RunFolder.open`",
     "render_adapt/_existing/crop.py: open": "`RunFolder.open`",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,23 +22,41 @@ PACKAGES = [
     pattern.removesuffix("*")
     for pattern in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
 ]
-BESIDE = ("benchmarks", "blender_addon", "tests", "examples")
+
+
+def files_of_the_repository() -> list[str]:
+    """As git has them, those that are not committed yet too; without git all that is there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0:
+        return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    made = {"PKG-INFO", "setup.cfg"}
+    files = (file.relative_to(ROOT) for file in ROOT.rglob("*") if file.is_file())
+    return [
+        file.as_posix()
+        for file in files
+        if file.as_posix() not in made
+        and not any(part.endswith(("cache", "cache__", ".egg-info")) for part in file.parts)
+    ]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made of the source distribution of a copy of the tree, which builds leave files in."""
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a copy of the tree, which builds leave files in."""
     folder = tmp_path_factory.mktemp("built")
-    for name in (*PACKAGES, *BESIDE):
-        compiled = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / "tree" / name, ignore=compiled)
-    for name in ("pyproject.toml", PYPROJECT["project"]["readme"], "LICENSE"):
-        shutil.copy(ROOT / name, folder / "tree")
-    source = build("sdist", folder / "tree", folder)
-    with tarfile.open(source) as archive:
+    for name in files_of_the_repository():
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "tree" / name)
+    with tarfile.open(build("sdist", folder / "tree", folder)) as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (tree,) = (folder / "unpacked").iterdir()
-    return build("wheel", tree, folder)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made of the source distribution."""
+    return build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
 
 
 def build(kind: str, tree: Path, out: Path) -> Path:
@@ -48,6 +68,29 @@ def build(kind: str, tree: Path, out: Path) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = out.glob({"sdist": "*.tar.gz", "wheel": "*.whl"}[kind])
     return built
+
+
+def test_the_source_distribution_is_the_whole_repository(unpacked: Path) -> None:
+    there = {file.relative_to(unpacked).as_posix() for file in unpacked.rglob("*")}
+    missing = set(files_of_the_repository()) - there
+    assert missing == set()
+
+
+def test_the_long_description_leads_to_what_there_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    home = PYPROJECT["project"]["urls"]["Repository"]
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", str(metadata.get_payload()))
+    assert len(links) > 20
+    for picture, link in links:
+        if link.startswith(home):
+            kind, head, path = link.removeprefix(f"{home}/").split("/", 2)
+            assert (kind, head) == ("raw" if picture else "blob", "HEAD")
+            assert (ROOT / path.partition("#")[0]).exists(), link
+        else:
+            assert link.startswith(("https://", "#")), link
 
 
 def test_a_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -9,12 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cad_models._files import collada, off, ply, stl
-from cad_models._files.gltf import reader as gltf
-from cad_models._files.obj import reader as obj
 from cad_models._files.source import SourceFiles
-from cad_models._files.step import reader as step
-from cad_models._files.three_mf import reader as three_mf
 from cad_models._mesh.checked import RawMesh, checked
 from cad_models._model import ModelError
 from plug_ins import PlugIns
@@ -39,15 +36,25 @@ class Source:
     much memory a file may make it take is for the reader to limit."""
 
 
+def _read_by(module: str, files: SourceFiles) -> RawMesh:
+    mesh: RawMesh = importlib.import_module(f"cad_models._files.{module}").read(files)
+    return mesh
+
+
+def _reader(module: str) -> Callable[[SourceFiles], RawMesh]:
+    """The function `read` of a module, which is imported when there is something to read."""
+    return functools.partial(_read_by, module)
+
+
 _SHIPPED: tuple[Source, ...] = (
-    Source("STL", ("stl",), stl.read),
-    Source("PLY", ("ply",), ply.read),
-    Source("OBJ", ("obj",), obj.read),
-    Source("OFF", ("off",), off.read),
-    Source("glTF", ("glb", "gltf"), gltf.read),
-    Source("3MF", ("3mf",), three_mf.read),
-    Source("COLLADA", ("dae",), collada.read),
-    Source("STEP", ("step", "stp"), step.read),
+    Source("STL", ("stl",), _reader("stl")),
+    Source("PLY", ("ply",), _reader("ply")),
+    Source("OBJ", ("obj",), _reader("obj.reader")),
+    Source("OFF", ("off",), _reader("off")),
+    Source("glTF", ("glb", "gltf"), _reader("gltf.reader")),
+    Source("3MF", ("3mf",), _reader("three_mf.reader")),
+    Source("COLLADA", ("dae",), _reader("collada")),
+    Source("STEP", ("step", "stp"), _reader("step.reader")),
 )
 
 SOURCES: Mapping[str, Source] = PlugIns(

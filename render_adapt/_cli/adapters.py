@@ -23,7 +23,9 @@ from render_adapt._report.adapter import (
 )
 from render_adapt._verdict.words import headline
 
-adapters_app = App(name="adapters", help="What makes renders look like a camera's crops.")
+adapters_app = App(
+    name="adapters", help="What makes renders look like a camera's crops.", help_epilogue=""
+)
 
 
 @adapters_app.command(name="list")

@@ -22,18 +22,12 @@ from rich.table import Table
 from adapter import PRESETS, TrainConfig, adapter_folder, read_info, read_target
 from cad_models import available_models
 from checked_settings import RenderAdaptError, SettingError, WrongValue, alternatives
-from render_adapt._cli.adapters import adapters_app
-from render_adapt._cli.align import align
 from render_adapt._cli.bars import TrainingBar, errors, output
 from render_adapt._cli.completion import completion_command
-from render_adapt._cli.crop_target import crop_target
 from render_adapt._cli.examples import EXAMPLES
-from render_adapt._cli.existing import adapt, crop
-from render_adapt._cli.fit import fit
-from render_adapt._cli.merge import merge
+from render_adapt._cli.later import COMMANDS, register_later
 from render_adapt._cli.mistakes import sentence
 from render_adapt._cli.presets import presets_app
-from render_adapt._cli.reproduce import reproduce
 from render_adapt._cli.run import run
 from render_adapt._cli.settings import given_settings, in_flags, optional_fields, refuse_fractions
 from render_adapt._cli.streams import (
@@ -45,7 +39,6 @@ from render_adapt._cli.streams import (
     saying_when_interrupted,
 )
 from render_adapt._cli.target import print_target
-from render_adapt._cli.verify import verify
 from render_adapt._config import Units, plan_as_learnt, split_names
 from render_adapt._fidelity.calibrate import calibrate_adapter
 from render_adapt._run_models import load_run_models, source_renderer
@@ -66,16 +59,8 @@ models_app = App(name="models", help="The objects that can be rendered.")
 app.default(run)
 completion_command(app)
 app.command(models_app)
-app.command(adapters_app)
 app.command(presets_app)
-app.command(verify)
-app.command(adapt)
-app.command(align)
-app.command(fit)
-app.command(crop_target)
-app.command(crop)
-app.command(merge)
-app.command(reproduce)
+register_later(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     interrupt_on_termination()
     for name in app:
-        if not name.startswith("-"):
+        if not name.startswith("-") and name not in COMMANDS:
             # Else a command without examples would show those of the whole.
             app[name].help_epilogue = EXAMPLES.get(name, "")
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -37,6 +38,8 @@ from adapter._runtime.onnx import import_onnx_runtime
 print(", ".join(name.removesuffix("ExecutionProvider") for name in
                 import_onnx_runtime().get_available_providers()))
 """
+_FINDING_US = f"import sys; sys.path.append({str(Path(__file__).resolve().parents[2])!r})\n"
+"""What begins code that is run without the working directory, where anything may lie."""
 _SECONDS = 120
 
 
@@ -132,8 +135,8 @@ def _try_in_python(code: str) -> tuple[int, str]:
     """Run code in a fresh Python: its exit code, and the last line that it printed."""
     try:
         result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_SECONDS,
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-c", _FINDING_US + code],
+            capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return 1, f"no answer in {_SECONDS} s"

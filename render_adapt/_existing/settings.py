@@ -15,6 +15,7 @@ from render_adapt._config import (
     available_cores,
     chosen_formats,
 )
+from render_adapt._own_packages import refuse_own_name
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class AdaptConfig:
         if self.adapter == "none":
             raise WrongValue("adapter", "none", "an adapter: without one there is nothing to do")
         object.__setattr__(self, "out", Path(self.out))
+        refuse_own_name("out", self.out)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class CropConfig:
     def __post_init__(self) -> None:
         check(self)
         object.__setattr__(self, "out", Path(self.out))
+        refuse_own_name("out", self.out)
         object.__setattr__(self, "format", chosen_formats(self.format))
 
 

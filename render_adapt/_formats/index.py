@@ -205,7 +205,7 @@ def _plain(value: Any) -> Any:
 
 def index_file(rows: Sequence[dict[str, Any]]) -> bytes:
     """The Parquet file of rows."""
-    # Blender's Python has no pyarrow, and numpy of before 2, which today's pyarrow refuses.
+    # pyarrow is five times as large, and refuses numpy of before 2, which Blender's Python has.
     from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
     from arro3.io import write_parquet
 

@@ -19,13 +19,14 @@ from render_adapt._files import MOST_TEXT, writing
 from render_adapt._formats.bop_scenes import write_model_files
 from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.index import carried_rows, index_file
-from render_adapt._formats.parquet import read_columns
+from render_adapt._formats.parquet.columns import read_columns
 from render_adapt._formats.registry import finish_dataset, formats
 from render_adapt._formats.shard import Shard
 from render_adapt._formats.written import MERGED
 from render_adapt._merge.fitting import chosen_formats, refuse_misfits, refuse_the_same_crops
 from render_adapt._merge.objects import MergedObjects, merge_objects
 from render_adapt._merge.source import CAMERA, Source
+from render_adapt._own_packages import refuse_own_name
 from render_adapt._runs.layout import FIRST_SCENE, DatasetLayout
 from render_adapt._runs.manifest import CONTINUE, RunFolder, ShardEntry, config_hash, index_of
 from safe_files import read_file, write_file
@@ -69,6 +70,7 @@ def merge(
         RenderAdaptError: one sentence that says why; nothing half-written counts as finished.
     """
     folders, place = list(map(Path, datasets)), Path(out)
+    refuse_own_name("out", place)
     if len(folders) < 2:
         raise SettingError(f"`datasets` are {len(folders)}: name two or more to merge")
     for dataset in folders:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from checked_settings import AtLeast, SettingError, check
 from render_adapt._config import available_cores
+from render_adapt._own_packages import refuse_own_name
 from render_adapt._paper.machine import commit
 from render_adapt._paper.results.page import PageOrigin
 from render_adapt._paper.results.table_page import write_table
@@ -79,6 +80,8 @@ class ReproduceRun:
 
     def __post_init__(self) -> None:
         check(self)
+        refuse_own_name("out", self.out)
+        refuse_own_name("work", self.work)
 
     @property
     def place(self) -> Workplace:

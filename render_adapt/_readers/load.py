@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._formats.labelled_crop import LabelledCrop
-from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.parquet.columns import are_of_shard, read_columns
 from render_adapt._formats.registry import formats_of, reader_of
 from render_adapt._readers.stored_copy import StoredCopy
 from render_adapt._runs.layout import DatasetLayout

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel, load_models
 from render_adapt._exceptions import DatasetError
-from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.parquet.columns import are_of_shard, read_columns
 from render_adapt._formats.written import runs_of
 from render_adapt._planner import Planner, planner_of
 from render_adapt._runs.layout import DatasetLayout

@@ -14,6 +14,7 @@ from adapter._target.bop_scenes import VISIBLE
 from checked_settings import Above, AtLeast, Between, OneOf, SettingError, check
 from render_adapt._config import Units, split_names
 from render_adapt._formats.pixel_centre import CENTRES, INSIDE
+from render_adapt._own_packages import refuse_own_name
 from renderer import Centre
 
 _PIXEL_CENTRE = OneOf(lambda: CENTRES)
@@ -79,6 +80,7 @@ class CropTargetConfig:
     def __post_init__(self) -> None:
         """Split comma-separated names and check what can be checked without a file."""
         check(self)
+        refuse_own_name("out", self.out)
         object.__setattr__(self, "only", split_names(self.only))
         object.__setattr__(self, "object_size", split_names(self.object_size))
         _sizes(self.object_size)

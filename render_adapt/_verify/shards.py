@@ -18,7 +18,7 @@ from render_adapt._formats.crop_reader import CropReader
 from render_adapt._formats.format import Format
 from render_adapt._formats.index import Provenance
 from render_adapt._formats.labelled_crop import LabelledCrop
-from render_adapt._formats.parquet import are_of_shard, read_columns
+from render_adapt._formats.parquet.columns import are_of_shard, read_columns
 from render_adapt._formats.registry import formats
 from render_adapt._formats.shard import Shard
 from render_adapt._formats.written import runs_of

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from renderer._crops import CropBatch, Instances, Plans, Surfaces
 from renderer._engines.registry import ENGINES, make_renderer
 
 _CHECK_SECONDS = 180
+_HOME = Path(__file__).resolve().parents[2]
+"""The folder that the packages are in."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,15 @@ def check_engine(name: str) -> EngineCheck:
     """
     if name not in ENGINES:
         raise WrongValue("renderer", name, alternatives(ENGINES))
-    code = f"from renderer._engines import check; check.report_trial({name!r})"
+    # Without the working directory, where anything may be; the packages' own folder comes last.
+    code = (
+        f"import sys; sys.path.append({str(_HOME)!r}); "
+        f"from renderer._engines import check; check.report_trial({name!r})"
+    )
     try:
         result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_CHECK_SECONDS,
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-c", code],
+            capture_output=True, text=True, timeout=_CHECK_SECONDS, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return EngineCheck(name, False, f"it has drawn nothing in {_CHECK_SECONDS} s")

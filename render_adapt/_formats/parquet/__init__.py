@@ -1,0 +1,1 @@
+"""Parquet files as arrays: what an index needs of the format, read without trust."""
