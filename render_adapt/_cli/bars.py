@@ -21,8 +21,8 @@ from rich.progress import (
 from adapter import Progress as TrainProgress
 from render_adapt._cli.settings import in_flags
 
-output = Console(highlight=False, markup=False)
-errors = Console(stderr=True, highlight=False, markup=False)
+output = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 _SECONDS_A_LINE = 10.0
 """Between two lines of progress in a log file."""

@@ -72,7 +72,7 @@ def merge(
     folders, place = list(map(Path, datasets)), Path(out)
     refuse_own_name("out", place)
     if len(folders) < 2:
-        raise SettingError(f"`datasets` are {len(folders)}: name two or more to merge")
+        raise SettingError("one dataset alone is nothing to merge: name two or more")
     for dataset in folders:
         refuse_overlap(dataset, place)
     sources = list(map(Source.of, folders))
