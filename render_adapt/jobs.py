@@ -53,8 +53,8 @@ from render_adapt._jobs.messages import (
     read_job,
     write_job,
 )
-from render_adapt._runs.manifest import sweep_held
 from render_adapt._runs.pipeline import generate, run_notes
+from render_adapt._runs.run_folder import sweep_held
 from render_adapt._runs.studio import Studio
 
 __all__ = [

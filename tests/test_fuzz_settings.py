@@ -21,13 +21,8 @@ from render_adapt import DatasetError, RenderAdaptError, RunConfig, SettingError
 from render_adapt._cli.config_files import read_config
 from render_adapt._report.index import read_dataset
 from render_adapt._runs.description import config_of, describe_run
-from render_adapt._runs.manifest import (
-    ShardEntry,
-    layout_in,
-    read_entry,
-    read_manifest,
-    refuse_other_run,
-)
+from render_adapt._runs.manifest import layout_in, read_manifest, refuse_other_run
+from render_adapt._runs.shard_entry import ShardEntry, read_entry
 from render_adapt._runs.studio import Studio
 from render_adapt._verify.shards import RunFacts
 from renderer import RANDOMIZATIONS, Randomization, read_randomization

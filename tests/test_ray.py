@@ -29,7 +29,7 @@ from render_adapt import (
     generate,
 )
 from render_adapt._runs.description import describe_run
-from render_adapt._runs.manifest import RunFolder
+from render_adapt._runs.run_folder import RunFolder
 from render_adapt._runs.shards import ShardMaker
 from render_adapt._runs.studio import Studio
 from tests.fake_ray import Answer, FakeRay

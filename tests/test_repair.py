@@ -27,7 +27,8 @@ from render_adapt import (
     verify,
     write_report,
 )
-from render_adapt._runs.manifest import RunFolder, present_shards, sweep_held
+from render_adapt._runs.run_folder import RunFolder, sweep_held
+from render_adapt._runs.shard_entry import present_shards
 from tests.command import run_command
 from tests.test_dataset import tree_hash
 from tests.test_verify import CLUTTER, check, made, sha256, sign_again
@@ -304,7 +305,7 @@ def test_a_repair_that_is_killed_among_its_moves_ends_as_if_it_were_not(
         os.rename(source, target, **folders)
 
     with monkeypatch.context() as patch:
-        patch.setattr("render_adapt._runs.manifest.os.replace", replace)
+        patch.setattr("render_adapt._runs.run_folder.os.replace", replace)
         patch.setattr(RunFolder, "close", lambda self: self._lock and self._lock.release())
         with pytest.raises(Killed):
             repair(check(dataset), workers=1)
@@ -342,7 +343,7 @@ def test_a_worker_that_dies_among_its_moves_leaves_its_shard_to_another(
 
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr("render_adapt._runs.manifest.os.replace", die)
+            patch.setattr("render_adapt._runs.run_folder.os.replace", die)
             with pytest.raises(Killed):
                 commit()
         commit()

@@ -14,7 +14,8 @@ from benchmarks.real_crops.labelled import write_labelled
 from cad_models import CadModel
 from render_adapt import RunConfig, generate
 from render_adapt._paper.scenarios.linemod_crops import OBJECTS, WINDOW
-from render_adapt._runs.manifest import INCOMPLETE, LISTING
+from render_adapt._runs.manifest import LISTING
+from render_adapt._runs.run_folder import INCOMPLETE
 from renderer import RANDOMIZATIONS, Randomization, read_randomization
 
 RANDOMISED = Path(__file__).parent / "randomised.toml"

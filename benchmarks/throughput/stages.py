@@ -18,7 +18,8 @@ from render_adapt._formats.index import Provenance, index_file, index_rows
 from render_adapt._formats.labels import label_crops
 from render_adapt._formats.registry import make_writers
 from render_adapt._runs.description import describe_run
-from render_adapt._runs.manifest import RunFolder, shard_range
+from render_adapt._runs.manifest import shard_range
+from render_adapt._runs.run_folder import RunFolder
 from render_adapt._runs.studio import Studio
 from renderer import CropBatch, capture
 

@@ -30,16 +30,14 @@ from render_adapt._formats.registry import finish_dataset, make_writers
 from render_adapt._formats.shard import Shard
 from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.manifest import (
-    CONTINUE,
-    INCOMPLETE,
     LISTING,
     MANIFEST,
-    RunFolder,
     config_hash,
     read_manifest,
     refuse_other_run,
     shard_range,
 )
+from render_adapt._runs.run_folder import CONTINUE, INCOMPLETE, RunFolder
 from renderer import CropBatch, PlanConfig, centre_points
 from safe_files import write_file
 

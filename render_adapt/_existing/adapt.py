@@ -33,7 +33,8 @@ from render_adapt._fidelity.calibration import write_calibration
 from render_adapt._fidelity.judge import make_judge
 from render_adapt._files import MOST_BYTES, MOST_TEXT, hash_file, writing
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
-from render_adapt._runs.manifest import CONTINUE, config_hash
+from render_adapt._runs.manifest import config_hash
+from render_adapt._runs.run_folder import CONTINUE
 from render_adapt._verdict.words import note_of
 from safe_files import parse_json, read_file
 

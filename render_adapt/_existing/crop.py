@@ -34,7 +34,8 @@ from render_adapt._formats.registry import finish_dataset, make_writers
 from render_adapt._formats.shard import Shard
 from render_adapt._readers.load import load
 from render_adapt._runs.labelled_shard import LabelledShard
-from render_adapt._runs.manifest import CONTINUE, RunFolder, config_hash, shard_range
+from render_adapt._runs.manifest import config_hash, shard_range
+from render_adapt._runs.run_folder import CONTINUE, RunFolder
 from render_adapt._runs.sheet import enlarge, save_sheet
 from renderer import cut_camera
 from safe_files import write_file

@@ -22,7 +22,8 @@ from typing import Any
 from render_adapt._exceptions import DatasetError
 from render_adapt._existing.scenes import SourceScene
 from render_adapt._files import MOST_TEXT, flush_all, hash_file, listing_text, read_listing, writing
-from render_adapt._runs.manifest import INCOMPLETE, LISTING, MOST_MANIFEST, refuse_other_run
+from render_adapt._runs.manifest import LISTING, MOST_MANIFEST, refuse_other_run
+from render_adapt._runs.run_folder import INCOMPLETE
 from safe_files import (
     FolderLock,
     create_file,

@@ -23,7 +23,7 @@ from render_adapt._fidelity.faithful import FaithfulCrops
 from render_adapt._fidelity.judge import make_judge
 from render_adapt._files import MOST_TEXT, flush_all, writing
 from render_adapt._frames.adapting import adapt_frames
-from render_adapt._runs.manifest import CONTINUE
+from render_adapt._runs.run_folder import CONTINUE
 from safe_files import parse_json, read_file, write_file
 
 SIZE = 32

@@ -28,7 +28,9 @@ from render_adapt._merge.objects import MergedObjects, merge_objects
 from render_adapt._merge.source import CAMERA, Source
 from render_adapt._own_packages import refuse_own_name
 from render_adapt._runs.layout import FIRST_SCENE, DatasetLayout
-from render_adapt._runs.manifest import CONTINUE, RunFolder, ShardEntry, config_hash, index_of
+from render_adapt._runs.manifest import config_hash
+from render_adapt._runs.run_folder import CONTINUE, RunFolder
+from render_adapt._runs.shard_entry import ShardEntry, index_of
 from safe_files import read_file, write_file
 
 

@@ -15,16 +15,9 @@ from render_adapt._formats.registry import formats_of
 from render_adapt._formats.written import MERGED, read_written, runs_of
 from render_adapt._planner import planner_of
 from render_adapt._runs.layout import DatasetLayout
-from render_adapt._runs.manifest import (
-    INCOMPLETE,
-    LISTING,
-    MANIFEST,
-    RunFolder,
-    ShardEntry,
-    listed_hashes,
-    listing_of,
-    read_manifest,
-)
+from render_adapt._runs.manifest import LISTING, MANIFEST, listed_hashes, read_manifest
+from render_adapt._runs.run_folder import INCOMPLETE, RunFolder
+from render_adapt._runs.shard_entry import ShardEntry, listing_of
 from safe_files import parse_json, read_file
 
 CAMERA = "camera.json"

@@ -16,13 +16,9 @@ from render_adapt._formats.parquet.columns import are_of_shard, read_columns
 from render_adapt._formats.registry import formats_of, reader_of
 from render_adapt._readers.stored_copy import StoredCopy
 from render_adapt._runs.layout import DatasetLayout
-from render_adapt._runs.manifest import (
-    INCOMPLETE,
-    index_of,
-    layout_in,
-    present_shards,
-    read_manifest,
-)
+from render_adapt._runs.manifest import layout_in, read_manifest
+from render_adapt._runs.run_folder import INCOMPLETE
+from render_adapt._runs.shard_entry import index_of, present_shards
 from render_adapt._stores.address import StoreAddress, place_of
 
 _KEYS = ("scene_id", "im_id")

@@ -10,15 +10,9 @@ from pathlib import Path
 
 from render_adapt._exceptions import DatasetError
 from render_adapt._files import MOST_TEXT, hash_file, read_listing, writing
-from render_adapt._runs.manifest import (
-    INCOMPLETE,
-    LISTING,
-    MANIFEST,
-    MOST_ENTRY,
-    MOST_MANIFEST,
-    index_of,
-    listing_of,
-)
+from render_adapt._runs.manifest import LISTING, MANIFEST, MOST_MANIFEST
+from render_adapt._runs.run_folder import INCOMPLETE
+from render_adapt._runs.shard_entry import MOST_ENTRY, index_of, listing_of
 from render_adapt._stores.address import StoreAddress
 from render_adapt._stores.store import Store
 from safe_files import read_file, write_file

@@ -17,15 +17,9 @@ from render_adapt._formats.parquet.columns import are_of_shard, read_columns
 from render_adapt._formats.written import runs_of
 from render_adapt._planner import Planner, planner_of
 from render_adapt._runs.layout import DatasetLayout
-from render_adapt._runs.manifest import (
-    INCOMPLETE,
-    MANIFEST,
-    entry_of,
-    layout_in,
-    present_shards,
-    read_entry,
-    read_manifest,
-)
+from render_adapt._runs.manifest import MANIFEST, layout_in, read_manifest
+from render_adapt._runs.run_folder import INCOMPLETE
+from render_adapt._runs.shard_entry import entry_of, present_shards, read_entry
 from renderer import matrix_from_quaternion
 
 MOST_CROPS = 5_000_000

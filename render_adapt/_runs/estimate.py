@@ -14,7 +14,9 @@ from render_adapt._exceptions import DatasetError
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._runs.description import describe_run, planned_layout
 from render_adapt._runs.layout import ShardLayout
-from render_adapt._runs.manifest import RunFolder, present_shards, read_manifest
+from render_adapt._runs.manifest import read_manifest
+from render_adapt._runs.run_folder import RunFolder
+from render_adapt._runs.shard_entry import present_shards
 from render_adapt._runs.shards import ShardMaker
 from render_adapt._runs.studio import Studio
 from render_adapt._stores.address import StoreAddress

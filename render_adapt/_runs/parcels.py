@@ -16,7 +16,8 @@ from cad_models import CadModel
 from render_adapt._config import RunConfig
 from render_adapt._files import MOST_BYTES, writing
 from render_adapt._formats.prepared_shard import PreparedShard
-from render_adapt._runs.manifest import CONTINUE, RunFolder, shard_range
+from render_adapt._runs.manifest import shard_range
+from render_adapt._runs.run_folder import CONTINUE, RunFolder
 from render_adapt._runs.shards import ShardMaker, ShardResult, ShardTally
 from safe_files import read_file
 

@@ -24,10 +24,7 @@ from render_adapt._runs.estimate import refuse_without_room
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.layout import DatasetLayout, ShardLayout
 from render_adapt._runs.manifest import (
-    CONTINUE,
     MANIFEST,
-    RunFolder,
-    ShardEntry,
     as_it_grew,
     read_manifest,
     refuse_changed_manifest,
@@ -36,6 +33,8 @@ from render_adapt._runs.manifest import (
 )
 from render_adapt._runs.parcels import Parcel, ParcelMaker, commit_parcel
 from render_adapt._runs.ray_executor import RayExecutor
+from render_adapt._runs.run_folder import CONTINUE, RunFolder
+from render_adapt._runs.shard_entry import ShardEntry
 from render_adapt._runs.shards import ShardMaker, ShardResult
 from render_adapt._runs.stored import StoredRun
 from render_adapt._runs.studio import Studio

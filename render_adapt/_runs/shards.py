@@ -21,14 +21,9 @@ from render_adapt._formats.registry import make_writers
 from render_adapt._runs.description import describe_run
 from render_adapt._runs.labelled_shard import LabelledShard
 from render_adapt._runs.layout import ShardLayout
-from render_adapt._runs.manifest import (
-    CONTINUE,
-    RunFolder,
-    ShardEntry,
-    made_as,
-    refuse_other_run,
-    shard_range,
-)
+from render_adapt._runs.manifest import made_as, refuse_other_run, shard_range
+from render_adapt._runs.run_folder import CONTINUE, RunFolder
+from render_adapt._runs.shard_entry import ShardEntry
 from render_adapt._runs.studio import Studio
 from renderer import ENGINES, CropBatch
 

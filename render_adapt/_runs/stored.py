@@ -21,26 +21,17 @@ from render_adapt._files import MOST_TEXT, writing
 from render_adapt._formats.prepared_shard import PreparedShard
 from render_adapt._runs.layout import DatasetLayout
 from render_adapt._runs.manifest import (
-    CONTINUE,
-    INCOMPLETE,
     LISTING,
     MANIFEST,
     MOST_MANIFEST,
-    NOTE,
-    RunFolder,
-    ShardEntry,
     as_it_grew,
-    enter_shard,
-    entry_of,
-    held,
-    index_of,
-    is_part,
     manifest_text,
-    parts_of,
     read_manifest,
     refuse_changed_manifest,
     refuse_other_run,
 )
+from render_adapt._runs.run_folder import CONTINUE, INCOMPLETE, NOTE, RunFolder, enter_shard, held
+from render_adapt._runs.shard_entry import ShardEntry, entry_of, index_of, is_part, parts_of
 from render_adapt._stores.address import StoreAddress, named_after
 from render_adapt._stores.store import Store
 from safe_files import write_file

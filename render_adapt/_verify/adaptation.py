@@ -16,7 +16,8 @@ from render_adapt._existing.folder import (
     read_scene_list,
     scene_list,
 )
-from render_adapt._runs.manifest import INCOMPLETE, LISTING
+from render_adapt._runs.manifest import LISTING
+from render_adapt._runs.run_folder import INCOMPLETE
 from render_adapt._verify.shards import (
     OF_SYSTEMS,
     UNLISTED,

@@ -11,14 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from render_adapt._files import MOST_CROPS, writing
-from render_adapt._runs.manifest import (
-    INCOMPLETE,
-    LISTING,
-    MANIFEST,
-    is_part,
-    listed_hashes,
-    parts_of,
-)
+from render_adapt._runs.manifest import LISTING, MANIFEST, listed_hashes
+from render_adapt._runs.run_folder import INCOMPLETE
+from render_adapt._runs.shard_entry import is_part, parts_of
 from render_adapt._stores.address import StoreAddress, named_after
 from render_adapt._stores.store import Store
 from render_adapt._verify.shards import BadFile, RunFacts, ShardChecker, files_below

@@ -23,17 +23,8 @@ from render_adapt._formats.registry import formats
 from render_adapt._formats.shard import Shard
 from render_adapt._formats.written import runs_of
 from render_adapt._runs.layout import DatasetLayout
-from render_adapt._runs.manifest import (
-    LISTING,
-    MANIFEST,
-    ShardEntry,
-    entry_of,
-    listing_of,
-    parts_of,
-    read_entry,
-    read_manifest,
-    run_of_length,
-)
+from render_adapt._runs.manifest import LISTING, MANIFEST, read_manifest, run_of_length
+from render_adapt._runs.shard_entry import ShardEntry, entry_of, listing_of, parts_of, read_entry
 from render_adapt._stores.address import StoreAddress
 from render_adapt._verify.labels import (
     LabelChecker,

@@ -18,16 +18,16 @@ from render_adapt._formats.written import MERGED
 from render_adapt._runs.description import config_of, where_files_are
 from render_adapt._runs.executor import Executor, ProcessExecutor, SerialExecutor
 from render_adapt._runs.manifest import (
-    INCOMPLETE,
     LISTING,
     MANIFEST,
-    is_part,
     listed_hashes,
     read_manifest,
     refuse_changed_manifest,
 )
 from render_adapt._runs.own_models import own_models
 from render_adapt._runs.pipeline import SHEET, RunSummary, make_dataset
+from render_adapt._runs.run_folder import INCOMPLETE
+from render_adapt._runs.shard_entry import is_part
 from render_adapt._stores.address import StoreAddress, place_of
 from render_adapt._verify.adaptation import check_adaptation, is_adaptation
 from render_adapt._verify.places import DatasetInFolder, looked_at
