@@ -55,8 +55,10 @@ def make_readers_folder(folder: Path) -> Path:
     """A folder with what the pages' commands name, as small as it can be."""
     folder.mkdir(parents=True)
     box = trimesh.creation.box((60, 40, 30))
-    for name in ("part.stl", "lid.stl", "bowl.stl", "nut.stl", "box.stl"):
+    for name in ("part.stl", "lid.stl", "box.stl"):
         box.export(folder / name)
+    for name, corners in (("bowl.stl", 64), ("nut.stl", 6)):
+        trimesh.creation.cylinder(30, 20, sections=corners).export(folder / name)
     builtin = Path(cad_models.__file__).parent / "builtin"
     shutil.copytree(builtin, folder / "lm/models")
     theirs = write_bop_set(folder / "made", frames=1)
@@ -67,6 +69,7 @@ def make_readers_folder(folder: Path) -> Path:
     (folder / "mine.toml").write_text('preset = "strong"\nmotion_blur = [0, 2]\n')
     (folder / "run.toml").write_text('objects = ["ape", "cat"]\n')
     generate(RunConfig(objects=("ape",), n=2, adapter="none", workers=1, out=folder / "dataset"))
+    shutil.copytree(folder / "dataset", folder / "all")
     _write_camera_crops(folder / "camera_crops")
     _write_recording(folder / "recording")
     boxes = {"0.png": [{"box": [260, 180, 120, 120], "label": "widget", "score": 0.9}]}

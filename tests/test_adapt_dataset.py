@@ -29,9 +29,14 @@ from tests.command import run_command
 
 pytestmark = pytest.mark.several_seconds
 
+PIXELDA = "linemod-rgbd-fast"
+"""An adapter that makes depth, too."""
+
 
 def adapt(dataset: Path, out: Path, **settings: Any) -> AdaptSummary:
-    return adapt_dataset(dataset, AdaptConfig(out=out, **{"workers": 1, **settings}))
+    return adapt_dataset(
+        dataset, AdaptConfig(out=out, **{"workers": 1, "adapter": PIXELDA, **settings})
+    )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -92,7 +97,7 @@ def test_objects_are_adapted_as_in_a_run_with_the_adapter(tmp_path: Path) -> Non
     dataset = write_bop_set(tmp_path)
     adapt(dataset, tmp_path / "ours", seed=3)
     settings = {k: v for k, v in vars(_run_of(tmp_path)).items() if k not in ("out", "adapter")}
-    generate(RunConfig(**settings, out=tmp_path / "direct"))
+    generate(RunConfig(**settings, out=tmp_path / "direct", adapter=PIXELDA))
     for number in range(3):
         one, other = (
             cv2.imread(str(tmp_path / f)).astype(int)
@@ -150,7 +155,7 @@ def test_what_was_stopped_is_continued(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        adapt_dataset(theirs, AdaptConfig(out=out, workers=1), stop)
+        adapt_dataset(theirs, AdaptConfig(out=out, workers=1, adapter=PIXELDA), stop)
     assert (out / "INCOMPLETE").exists()
     for scene in out.glob("train_pbr/*"):
         assert files_of(scene) == files_of(ours / "train_pbr" / scene.name), "whole, or absent"
@@ -172,7 +177,7 @@ def test_a_piece_that_was_cut_short_is_made_again(theirs: Path, ours: Path, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt_dataset(theirs, AdaptConfig(out=out, workers=1), stop)
+        adapt_dataset(theirs, AdaptConfig(out=out, workers=1, adapter=PIXELDA), stop)
     leftover = out / ".adapting/train_pbr-000000/rgb/000001.png"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half a pict")

@@ -26,8 +26,9 @@ from renderer import (
 )
 
 MODELS = load_models(["ape", "benchvise", "cam", "cat", "duck"])
-SHIPPED = load_adapter("shipped")
-JUDGE = make_judge("shipped", SHIPPED)
+PIXELDA = "linemod-rgbd-fast"
+SHIPPED = load_adapter(PIXELDA)
+JUDGE = make_judge(PIXELDA, SHIPPED)
 RENDERER = RasterRenderer(MODELS, levels=False)
 ON_BOARD = dataclasses.replace(RANDOMIZATIONS["linemod"], background=("board",))
 
@@ -204,7 +205,7 @@ def test_adapters_that_keep_backgrounds_are_shown_them_and_exact_depth(
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same run without an adapter and with one."""
     folder = tmp_path_factory.mktemp("frames")
-    for adapter in ("none", "shipped"):
+    for adapter in ("none", PIXELDA):
         generate(
             RunConfig(
                 objects=("ape", "benchvise", "cam", "cat", "duck"), n=6, seed=3, workers=1,
@@ -212,7 +213,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 out=folder / adapter,
             )
         )  # fmt: skip
-    return folder / "none", folder / "shipped"
+    return folder / "none", folder / PIXELDA
 
 
 def test_labels_are_those_of_the_run_without_an_adapter(runs: tuple[Path, Path]) -> None:
@@ -247,10 +248,10 @@ def test_a_run_says_what_became_of_each_object_and_is_verified(runs: tuple[Path,
 def test_a_run_on_black_with_an_adapter_stands_its_objects_on_the_board(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "objects": ("ape", "duck"), "n": 2, "frames": "160x120", "objects_per_frame": 2,
-        "workers": 1,
+        "workers": 1, "adapter": PIXELDA,
     }  # fmt: skip
     assert RunConfig(**settings).fitted_to(SHIPPED.info).randomization.background == ("board",)
-    alone = RunConfig(**settings, adapter="none")
+    alone = RunConfig(**{**settings, "adapter": "none"})
     assert alone.fitted_to(None).randomization.background == ("black",)
     summary = generate(RunConfig(**settings, out=tmp_path / "d"))
     assert all((crop.rgb.max(axis=-1) > 0).mean() > 0.9 for crop in load(summary.folder))

@@ -184,6 +184,7 @@ def test_an_adapter_comes_with_its_cameras_backgrounds(parts: Path, adapter: Pat
     assert 0 < np.mean(pictures) < np.max(pictures) < DARK + 6
     assert {file.name for file in adapter.iterdir()} == {
         "adapter.json", "backgrounds", "fidelity.json", "generator.onnx", "generator.safetensors",
+        "MODEL_CARD.md",
     }  # fmt: skip
 
 

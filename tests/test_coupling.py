@@ -119,10 +119,10 @@ def test_carried_changes_keep_the_render_sharp() -> None:
     np.testing.assert_allclose(added.depth, crops.depth + 20, atol=2e-3)
 
 
-def test_shipped_adapter_fills_the_background_and_keeps_the_object_in_place() -> None:
+def test_an_adapter_of_pixelda_fills_the_background_and_keeps_the_object_in_place() -> None:
     models = load_models(["ape", "benchvise", "cam", "cat", "duck"])
     crops = RasterRenderer(models, levels=False).render(make_plans(PlanConfig(), models, 3, 0, 40))
-    adapter = load_adapter("shipped")
+    adapter = load_adapter("linemod-rgbd-fast")
     adapted = adapt_crops(crops, adapter, 3, 200.0)
     outside = ~crops.mask
     assert crops.rgb[outside].max() == 0

@@ -47,6 +47,8 @@ NOT_GIVEN = {
     "calibrate": "judges a thousand crops: tests/test_cli.py",
     "doctor": "looks at the whole machine: tests/test_doctor.py",
     "cuda": "wants a GPU: tests/test_renderer_cuda.py",
+    "merge": "wants three datasets: tests/test_merge.py",
+    "train:0.9": "wants crops enough for all splits: tests/test_splits.py",
     "0f3c": "wants the hash that a run printed: tests/test_cli.py",
 }
 """By a part of one of its words: why a command's settings are checked and it is not given."""

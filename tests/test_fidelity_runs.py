@@ -16,9 +16,13 @@ from cad_models import load_models
 from render_adapt import RunConfig, SettingError, adapt_faithfully, generate, make_judge
 from renderer import PlanConfig, RasterRenderer, make_plans
 
+PIXELDA = "linemod-rgbd-fast"
+"""An adapter that makes something else of other noise."""
+
 
 def config(out: Path, **settings: Any) -> RunConfig:
-    return RunConfig(objects=("ape", "cat"), out=out, **{"n": 30, "workers": 1, **settings})
+    standard = {"n": 30, "workers": 1, "adapter": PIXELDA}
+    return RunConfig(objects=("ape", "cat"), out=out, **{**standard, **settings})
 
 
 def index_of(out: Path) -> dict[str, list[Any]]:
@@ -30,13 +34,13 @@ def test_scores_are_in_the_index(tmp_path: Path) -> None:
     settings = config(tmp_path / "run")
     generate(settings)
     index = index_of(settings.out)
-    models, shipped = load_models(settings.objects), load_adapter("shipped")
+    models, shipped = load_models(settings.objects), load_adapter(PIXELDA)
     cut = shipped.info.cut
     assert cut is not None
     plan = PlanConfig(centre=cut.centre, off_axis=cut.off_axis_degrees, window=cut.window_mm)
     plans = make_plans(plan, models, settings.seed, 0, 30)
     renders = RasterRenderer(models, levels=False).render(plans)
-    judge = make_judge("shipped", shipped)
+    judge = make_judge(PIXELDA, shipped)
     done = adapt_faithfully(renders, shipped, judge, seed=settings.seed, window=cut.window_mm)
     np.testing.assert_array_equal(index["fidelity"], done.scores.fidelity)
     for part in ("edges", "depth", "judge"):

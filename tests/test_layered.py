@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from adapter import (  # noqa: E402
+    ADAPTERS,
     FAR,
     SHIPPED_ADAPTER,
     Adapter,
@@ -336,7 +337,8 @@ def test_another_kind_of_answer_is_refused(folder: Path, tmp_path: Path, value: 
 
 def test_others_descriptions_say_nothing_of_it() -> None:
     assert not IdentityAdapter().info.keeps_background
-    assert not read_info(SHIPPED_ADAPTER).keeps_background
+    assert not read_info(ADAPTERS["linemod-rgbd-fast"]).keeps_background
+    assert read_info(SHIPPED_ADAPTER).keeps_background
 
 
 def test_the_exported_network_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:

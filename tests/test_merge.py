@@ -308,7 +308,7 @@ def test_datasets_that_do_not_go_together(parts: list[Path], tmp_path: Path) -> 
 def test_where_it_is_written(parts: list[Path], merged: Path) -> None:
     for out in (parts[1], parts[1] / "merged", parts[1].parent):
         before = sorted(parts[1].parent.iterdir())
-        with pytest.raises(DatasetError, match="lie in each other"):
+        with pytest.raises(DatasetError, match=r"is the dataset itself|lie in each other"):
             merge(parts[:2], out)
         assert sorted(parts[1].parent.iterdir()) == before
 

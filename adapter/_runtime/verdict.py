@@ -55,7 +55,7 @@ def read_verdict(stated: Any, file: Path) -> Verdict:
     if not isinstance(stated, dict) or not required <= stated.keys() <= known.keys():
         raise AdapterError(
             f"{file} has a 'verdict' without its figures; it may be left out, or measured anew by "
-            "render-adapt calibrate --target"
+            "render-adapt calibrate, with crops of the camera as `target`"
         )
     for name, value in stated.items():
         is_count = name in ("crops", "real_crops")
