@@ -18,7 +18,7 @@ from render_adapt._formats.index import Provenance, index_file, index_rows
 from render_adapt._formats.labels import label_crops
 from render_adapt._formats.registry import make_writers
 from render_adapt._runs.description import describe_run
-from render_adapt._runs.manifest import shard_range
+from render_adapt._runs.layout import ShardLayout
 from render_adapt._runs.run_folder import RunFolder
 from render_adapt._runs.studio import Studio
 from renderer import CropBatch, capture
@@ -34,7 +34,7 @@ def measure_stages(config: RunConfig) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         clock = _Clock(replace(config, out=Path(folder) / "run", workers=1))
-        shards = [clock.shard(number) for number in range(clock.config.shards)]
+        shards = [clock.shard(number) for number in clock.layout.numbers]
     return {
         stage: statistics.median(shard[stage] for shard in shards)
         for stage in STAGES
@@ -49,6 +49,7 @@ class _Clock:
         self.studio = Studio(config)
         self.config = self.studio.config
         self._run = describe_run(self.studio)
+        self.layout = ShardLayout.of_run(self._run)
         self._folder = RunFolder(Path(str(config.out)))
         self._folder.open(self._run)
         self._seconds: dict[str, float] = {}
@@ -56,12 +57,13 @@ class _Clock:
 
     def shard(self, number: int) -> dict[str, float]:
         """Seconds a crop of each stage."""
-        start, stop = shard_range(number, self._run)
+        shard = self.layout.shard(number)
+        start, stop = self.layout.range_of(number)
         self._seconds = {}
         with self._timed("write"):
             prepared = self._folder.begin_shard(number)
             writers = make_writers(
-                self.config.format, prepared, number, self.studio.models,
+                self.config.format, prepared, shard, self.studio.models,
                 self.config.pixel_centre, self.config.rgb,
             )  # fmt: skip
         rows: list[dict[str, Any]] = []
@@ -77,6 +79,7 @@ class _Clock:
                 rows += index_rows(
                     made.crops, labels, self.studio.models, provenance, made.scores, made.attempt,
                     shard=number, first_image=len(rows), pixel_centre=self.config.pixel_centre,
+                    split=shard.split if self.config.splits else None,
                 )  # fmt: skip
         with self._timed("write"):
             for writer in writers:
