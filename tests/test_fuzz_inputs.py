@@ -8,9 +8,11 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,18 +176,17 @@ def merged_sets() -> tuple[Path, Path]:
     return folder / "merged", folder / "three"
 
 
-@FEW
-@given(st.data())
-def test_damaged_merged_sets(data: st.DataObject) -> None:
-    """Of a merged dataset whose list has the manifest's hash, as somebody would write it."""
+def check_merged_set(manifest: bytes) -> list[str | None]:
+    """Use a merged dataset with another manifest, whose hash its list has, as somebody would write
+    it; returns how each use was refused, that of merging it last."""
     whole, other = merged_sets()
-    content = data.draw(damaged_json(json.loads((whole / "manifest.json").read_bytes())))
+    refusals: list[str | None] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(whole, Path(name) / "merged"))
-        (folder / "manifest.json").write_bytes(content)
+        (folder / "manifest.json").write_bytes(manifest)
         lines = (folder / "dataset.sha256").read_text().splitlines(keepends=True)
         kept = [line for line in lines if not line.endswith("  manifest.json\n")]
-        digest = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(manifest).hexdigest()
         (folder / "dataset.sha256").write_text("".join([*kept, f"{digest}  manifest.json\n"]))
         for use in (
             lambda: verify(folder, workers=1),
@@ -195,5 +196,52 @@ def test_damaged_merged_sets(data: st.DataObject) -> None:
         ):
             try:
                 use()
+                refusals.append(None)
             except RenderAdaptError as error:
                 check_refusal(error, "")
+                refusals.append(str(error))
+    return refusals
+
+
+@FEW
+@given(st.data())
+def test_damaged_merged_sets(data: st.DataObject) -> None:
+    whole, _ = merged_sets()
+    check_merged_set(data.draw(damaged_json(json.loads((whole / "manifest.json").read_bytes()))))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *({"obj_id": number} for number in ("", "1", False, None, [], 1.0, 7, -1, 10**400)),
+        *({key: value} for key in ("origin", "sha256") for value in (None, {}, 1)),
+    ],
+    ids=lambda facts: ascii(facts)[:30],
+)
+def test_merged_sets_with_objects_that_are_none(facts: dict[str, Any]) -> None:
+    whole, _ = merged_sets()
+    manifest = json.loads((whole / "manifest.json").read_bytes())
+    manifest["objects"]["ape"] |= facts
+    refusal = check_merged_set(json.dumps(manifest).encode())[-1]
+    assert refusal is not None
+    assert "manifest.json is damaged" in refusal
+
+
+@pytest.mark.parametrize("key", ["obj_id", "origin", "sha256"])
+def test_merged_sets_with_objects_of_which_something_is_not_said(key: str) -> None:
+    whole, _ = merged_sets()
+    manifest = json.loads((whole / "manifest.json").read_bytes())
+    del manifest["objects"]["ape"][key]
+    refusal = check_merged_set(json.dumps(manifest).encode())[-1]
+    assert refusal is not None
+    assert "manifest.json is damaged" in refusal
+
+
+def test_merged_sets_with_two_objects_of_one_number() -> None:
+    whole, _ = merged_sets()
+    manifest = json.loads((whole / "manifest.json").read_bytes())
+    manifest["objects"]["cat"] = manifest["objects"]["ape"]
+    manifest["order"].append("cat")
+    refusal = check_merged_set(json.dumps(manifest).encode())[-1]
+    assert refusal is not None
+    assert "two of its objects have one number" in refusal

@@ -70,11 +70,14 @@ def test_nor_for_an_editable_install(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         wheel.extractall(site)
+    # Started without site, Python reads no .pth of an editable install of this checkout, which
+    # would come first.
+    libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     code = (
-        f"import site; site.addsitedir({str(site)!r}); import render_adapt.jobs, adapter; "
-        "print(render_adapt.__file__, adapter.__file__)"
+        f"import site, sys; site.addsitedir({str(site)!r}); sys.path += {libraries!r}; "
+        "import render_adapt.jobs, adapter; print(render_adapt.__file__, adapter.__file__)"
     )
-    done = python(work, "-c", code, PYTHONPATH="")
+    done = python(work, "-S", "-c", code, PYTHONPATH="")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         str(tree / "render_adapt/__init__.py"), str(tree / "adapter/__init__.py"),

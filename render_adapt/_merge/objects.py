@@ -39,9 +39,7 @@ def merge_objects(sources: Sequence[Source]) -> MergedObjects:
         ModelError: models cannot be read.
     """
     known: list[_Known] = []
-    next_id = 1 + max(
-        int(entry["obj_id"]) for source in sources for entry in source.objects.values()
-    )
+    next_id = 1 + max(entry["obj_id"] for source in sources for entry in source.objects.values())
     found: list[list[_Known]] = []
     for source in sources:
         described, of_source = source.described(), []
@@ -104,7 +102,7 @@ def _refuse_same_name(model: CadModel, source: Source, known: Sequence[_Known]) 
 
 def _numbering(source: Source, found: Sequence[_Known], known: Sequence[_Known]) -> Numbering:
     carried = [one.carried for one in found]
-    ids = [int(source.objects[name]["obj_id"]) for name in source.names]
+    ids = [source.objects[name]["obj_id"] for name in source.names]
     return Numbering(
         dict(zip(ids, carried, strict=True)),
         dict(zip(source.names, carried, strict=True)),
@@ -116,7 +114,7 @@ def _numbering(source: Source, found: Sequence[_Known], known: Sequence[_Known])
 def _notes(source: Source, found: Sequence[_Known]) -> list[str]:
     notes = []
     for name, one in zip(source.names, found, strict=True):
-        number = int(source.objects[name]["obj_id"])
+        number = source.objects[name]["obj_id"]
         if one.model.object_id != number:
             taken = f"{number} is another's" if one.first is source else f"as in {one.first.folder}"
             notes.append(f"{name} of {source.folder} is object {one.model.object_id} here: {taken}")

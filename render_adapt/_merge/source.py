@@ -21,6 +21,7 @@ from render_adapt._runs.shard_entry import ShardEntry, listing_of
 from safe_files import parse_json, read_file
 
 CAMERA = "camera.json"
+MODELS_INFO = "models/models_info.json"
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ class Source:
         ids = [str(entry["obj_id"]) for entry in facts]
         loaded = load_models(ids, models=self.folder / "models", units="mm")
         return [
-            replace(model, name=name, origin=str(entry["origin"]), sha256=str(entry["sha256"]))
+            replace(model, name=name, origin=entry["origin"], sha256=entry["sha256"])
             for model, name, entry in zip(loaded, self.names, facts, strict=True)
         ]
 
     def described(self) -> dict[str, dict[str, Any]]:
         """What `models/` says of each object's shape and symmetries, by name."""
-        info = read_written(self.folder, "models/models_info.json")
+        info = read_written(self.folder, MODELS_INFO)
         return {
             name: {**info[str(self.objects[name]["obj_id"])], "name": ""} for name in self.names
         }
@@ -138,6 +139,7 @@ def _source(folder: Path, manifest: Mapping[str, Any]) -> Source:
     objects = {str(name): dict(manifest["objects"][name]) for name in names}
     if type(shards) is not int or shards != layout.count or not names:
         raise ValueError("its numbers do not fit together")
+    _refuse_unknown_objects(folder, objects)
     sound, _ = RunFolder(folder).sound(manifest)
     missing = sorted(set(layout.numbers) - sound.keys())
     if missing:
@@ -157,9 +159,26 @@ def _source(folder: Path, manifest: Mapping[str, Any]) -> Source:
     )  # fmt: skip
 
 
+def _refuse_unknown_objects(folder: Path, objects: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse objects that are not each one of the dataset's models.
+
+    Raises:
+        ValueError, LookupError: one is none.
+    """
+    info = read_written(folder, MODELS_INFO)
+    numbers = [entry["obj_id"] for entry in objects.values()]
+    if not all(type(one) is int and isinstance(info.get(str(one)), dict) for one in numbers):
+        raise ValueError("one of its objects has the number of none of the models")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("two of its objects have one number")
+    if not all(type(one[key]) is str for one in objects.values() for key in ("origin", "sha256")):
+        raise ValueError("it does not say where one of its objects is from")
+
+
 def _refuse_changed(folder: Path, listed: Mapping[str, str]) -> None:
     """Refuse a dataset whose files of no shard are not those that were written."""
-    for name in sorted({MANIFEST, CAMERA, *(k for k in listed if k.startswith("models/"))}):
+    models = {name for name in listed if name.startswith("models/")}
+    for name in sorted({MANIFEST, CAMERA, MODELS_INFO} | models):
         try:
             as_written = hash_file(folder / name, folder) == listed.get(name)
         except OSError:
