@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from render_adapt._fit.settings import FitConfig, FitSummary, Likeness
     from render_adapt._formats.coco import coco_annotation, decode_mask, encode_mask
     from render_adapt._formats.crop_reader import CropReader
-    from render_adapt._formats.format import Format
+    from render_adapt._formats.format import Format, MergeableFormat
     from render_adapt._formats.image import BopImage, RgbKind, bop_image
     from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop
     from render_adapt._formats.labels import InstanceLabel, box_corners, label_crops
@@ -98,6 +98,7 @@ __all__ = [
     "LabelledCrop",
     "Likeness",
     "MergeSummary",
+    "MergeableFormat",
     "MissingDependency",
     "PreparedShard",
     "ProcessExecutor",
@@ -180,6 +181,7 @@ _WHERE = {
     "LabelledCrop": "_formats.labelled_crop",
     "Likeness": "_fit.settings",
     "MergeSummary": "_merge.merge",
+    "MergeableFormat": "_formats.format",
     "PreparedShard": "_formats.prepared_shard",
     "ProcessExecutor": "_runs.executor",
     "RayExecutor": "_runs.ray_executor",

@@ -16,7 +16,7 @@ from render_adapt._files import MOST_PICTURE, MOST_TEXT
 from render_adapt._formats.carried_shard import CarriedObject, CarriedShard, Numbering
 from render_adapt._formats.coco import coco_annotation, coco_image
 from render_adapt._formats.crop_reader import CropReader
-from render_adapt._formats.format import Format
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.image import DEPTH_SCALE, BopImage, RgbKind, bop_image, png
 from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape, decode_png
 from render_adapt._formats.labels import InstanceLabel
@@ -269,11 +269,10 @@ class BopSceneReader(CropReader):
         return np.asarray(decode_png(self._picture(path), cv2.IMREAD_UNCHANGED, shape) > 0)
 
 
-class BopScenes(Format):
+class BopScenes(MergeableFormat):
     """BOP scene-wise: a folder of PNG and JSON files for each shard."""
 
     name = "bop"
-    merges = True
 
     def entry(self, shard: Shard) -> str:
         """Its scene."""

@@ -21,7 +21,7 @@ from render_adapt._formats.bop_scenes import renumbered
 from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.coco import decode_mask, encode_mask
 from render_adapt._formats.crop_reader import CropReader
-from render_adapt._formats.format import Format
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.image import RgbKind, bop_image
 from render_adapt._formats.labelled_crop import LabelledCrop, assemble_crop, crop_shape
 from render_adapt._formats.labels import InstanceLabel
@@ -229,12 +229,11 @@ def _members(file: BinaryIO) -> Iterator[tuple[int, int, str, bytes]]:
             yield int(found[1]), int(found[2]), found[3], content.read()
 
 
-class BopWebdataset(Format):
+class BopWebdataset(MergeableFormat):
     """BOP webdataset: a tar file for each shard."""
 
     name = "bop-webdataset"
     shared = (*(f"{web_folder(split)}/{KEY_TO_SHARD}" for split in SPLITS), KEY_TO_SHARD)
-    merges = True
 
     def entry(self, shard: Shard) -> str:
         """Its tar file."""

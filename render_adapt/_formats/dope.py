@@ -11,7 +11,7 @@ import numpy as np
 
 from cad_models import CadModel
 from render_adapt._formats.carried_shard import CarriedShard
-from render_adapt._formats.format import Format
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.image import RgbKind, colour_file, numbers
 from render_adapt._formats.labels import InstanceLabel, instance_corners, places_of, pose_of
 from render_adapt._formats.pixel_centre import INSIDE, recounted
@@ -106,11 +106,10 @@ def _middle(model: CadModel, rotation: Any, translation: Any, k: Any) -> list[fl
     return numbers(np.array([u / z, v / z]))
 
 
-class Dope(Format):
+class Dope(MergeableFormat):
     """A folder of pictures and JSON files for each shard."""
 
     name = "dope"
-    merges = True
 
     def entry(self, shard: Shard) -> str:
         """Its folder."""

@@ -37,9 +37,6 @@ class Format(abc.ABC):
     store."""
     of_one_camera: bool = False
     """Whether all pictures must have one K, as whole frames have."""
-    merges: bool = False
-    """Whether `carry` is there, or nothing is to be carried: what else datasets are written as is
-    left out where they are merged."""
 
     @abc.abstractmethod
     def entry(self, shard: Shard) -> str | None:
@@ -79,20 +76,6 @@ class Format(abc.ABC):
             shard, image, instance: whose it is.
         """
 
-    def carry(self, shard: CarriedShard) -> None:
-        """Write a shard of another dataset as one of this, where `merges` says so.
-
-        What does not hang on the shard's number, or on those of its objects, stays to the byte.
-
-        Args:
-            shard: what is read, and where it is written.
-
-        Raises:
-            LookupError, TypeError, ValueError, AttributeError: what is read is not as it is written
-                here.
-        """
-        raise NotImplementedError
-
     def finish(self, out: Path, crops: Mapping[Shard, int]) -> list[str]:
         """Write what belongs to all shards, the same bytes whenever it is called.
 
@@ -113,10 +96,27 @@ class Format(abc.ABC):
         return None
 
 
-class DerivedFormat(Format):
-    """A format that is made of what another wrote, by `finish` alone, once all shards are there."""
+class MergeableFormat(Format):
+    """A format whose shards can be carried to another dataset; others are left out where datasets
+    are merged."""
 
-    merges = True
+    @abc.abstractmethod
+    def carry(self, shard: CarriedShard) -> None:
+        """Write a shard of another dataset as one of this.
+
+        What does not hang on the shard's number, or on those of its objects, stays to the byte.
+
+        Args:
+            shard: what is read, and where it is written.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: what is read is not as it is written
+                here.
+        """
+
+
+class DerivedFormat(MergeableFormat):
+    """A format that is made of what another wrote, by `finish` alone, once all shards are there."""
 
     def carry(self, shard: CarriedShard) -> None:
         """Nothing: it is made anew."""

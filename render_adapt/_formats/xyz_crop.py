@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cad_models import CadModel
 from render_adapt._formats.carried_shard import CarriedShard
-from render_adapt._formats.format import Format
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.image import RgbKind
 from render_adapt._formats.labels import InstanceLabel, places_of, pose_of
 from render_adapt._formats.prepared_shard import PreparedShard
@@ -107,12 +107,11 @@ def _packed(xyz: NDArray[np.float64], mask: NDArray[np.bool_]) -> bytes:
     return pickle.dumps({"xyz_crop": _Array(crop), "xyxy": [x1, y1, x2, y2]}, protocol=4)
 
 
-class XyzCrop(Format):
+class XyzCrop(MergeableFormat):
     """A folder of files for each scene, to be named as `xyz_root`."""
 
     name = "xyz-crop"
     needs = "bop"
-    merges = True
 
     def entry(self, shard: Shard) -> str:
         """Its folder."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cad_models import CadModel
 from render_adapt._formats.carried_shard import CarriedShard
 from render_adapt._formats.coco import coco_box
-from render_adapt._formats.format import Format
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.image import RgbKind, colour_file
 from render_adapt._formats.labels import (
     InstanceLabel,
@@ -98,12 +98,11 @@ def _corner_words(shares: NDArray[np.float64]) -> list[str]:
     return words
 
 
-class Yolo(Format):
+class Yolo(MergeableFormat):
     """Boxes."""
 
     name = "yolo"
     shared = ("yolo/data.yaml",)
-    merges = True
     _with_corners = False
 
     def entry(self, shard: Shard) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from render_adapt._exceptions import DatasetError
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.registry import formats
 from render_adapt._formats.written import MOST_RUNS
 from render_adapt._merge.source import CAMERA, Source, camera_of
@@ -75,7 +76,7 @@ def chosen_formats(sources: Sequence[Source]) -> tuple[list[str], list[str]]:
         format_ = formats()[name]
         if lacking:
             notes.append(f"{name} is left out, which {lacking[0].folder} was not written in")
-        elif not format_.merges:
+        elif not isinstance(format_, MergeableFormat):
             notes.append(f"{name} is left out, which says nothing of how it is merged")
         elif format_.of_one_camera and not one_camera:
             notes.append(f"{name} is left out, which has one camera: these datasets have several")

@@ -18,6 +18,7 @@ from render_adapt._existing.folder import refuse_overlap
 from render_adapt._files import MOST_TEXT, writing
 from render_adapt._formats.bop_scenes import write_model_files
 from render_adapt._formats.carried_shard import CarriedShard
+from render_adapt._formats.format import MergeableFormat
 from render_adapt._formats.index import carried_rows, index_file
 from render_adapt._formats.parquet.columns import read_columns
 from render_adapt._formats.registry import finish_dataset, formats
@@ -140,7 +141,7 @@ class _Work:
         )  # fmt: skip
         try:
             for format_ in map(formats().__getitem__, self.formats):
-                if format_.entry(shard) is not None:
+                if isinstance(format_, MergeableFormat) and format_.entry(shard) is not None:
                     format_.carry(carried)
             self._carry_index(carried)
         except (LookupError, TypeError, ValueError, AttributeError, tarfile.TarError) as error:
