@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -21,6 +23,7 @@ from benchmarks.real_crops.crops import (  # noqa: E402
     joined,
     read_real,
     read_set,
+    spread,
 )
 from benchmarks.real_crops.estimators import (  # noqa: E402
     RECIPES,
@@ -101,6 +104,15 @@ def test_sets_of_other_models_are_refused(dataset: Path, models: list[CadModel])
     others = [replace(models[0], sha256="0" * 64), *models[1:]]
     with pytest.raises(DatasetError, match="shows ape"):
         read_set(dataset, others, 5, 1)
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_frames_are_spread_evenly(all_of_them: int, count: int) -> None:
+    numbers = [int(frame) for frame in spread(map(str, range(all_of_them)), count)]
+    assert len(numbers) == min(count, all_of_them)
+    gaps = np.diff([*numbers, all_of_them + numbers[0]])
+    assert numbers[0] == 0
+    assert set(gaps) <= {all_of_them // len(numbers), -(-all_of_them // len(numbers))}
 
 
 @pytest.mark.parametrize("along_rays", [False, True])

@@ -12,7 +12,8 @@ called again. Sets are datasets of `render-adapt`, made here where they are miss
 
     a       plain renders                      e       real crops with labels
     b       the best randomisation             e_rays  the same, along known or estimated rays
-    c       crops of the shipped adapter       d       as many of c as of b
+    c       crops of the shipped adapter       e_1000  1,000 of e
+    d       as many of c as of b
 
 A set of your own is a dataset, or several, as many crops of each: `--set NAME=DIR[,DIR or SET]`.
 After each call, what is there is written to OUT.json and OUT.md.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def read_real(linemod: Path, folder: Path, each: int | None = None) -> RealCrops
     Args:
         linemod: the folder with `frames/` and `models/`.
         folder: `poses.json` and a folder of pictures for each object, as in `crops/test`.
-        each: so many of each object at most.
+        each: so many of each object at most, spread evenly over its frames.
 
     Raises:
         SettingError: labels or a picture cannot be read.
@@ -124,7 +124,7 @@ def read_real(linemod: Path, folder: Path, each: int | None = None) -> RealCrops
     # An absolute path stands in for the split's name.
     known = straight_rotations(linemod, str(folder.resolve()))
     unknown = np.full((3, 3), np.nan)
-    frames = [(name, frame) for name in OBJECTS for frame in list(labels.get(name, ()))[:each]]
+    frames = [(name, frame) for name in OBJECTS for frame in spread(labels.get(name, ()), each)]
     quaternions = np.array([labels[name][frame] for name, frame in frames])
     turned = np.stack([TURNED_ABOUT_Z.get(name, np.eye(3)) for name, _ in frames])
     return RealCrops(
@@ -133,6 +133,13 @@ def read_real(linemod: Path, folder: Path, each: int | None = None) -> RealCrops
         rotation=matrix_from_quaternion(quaternions) @ turned,
         straight=np.stack([known.get(frame, unknown) for frame in frames]),
     )
+
+
+def spread(frames: Iterable[str], count: int | None) -> list[str]:
+    """So many of frames at most, evenly spread over them; all if no count is given."""
+    some = list(frames)
+    taken = min(count or len(some), len(some))
+    return [some[number * len(some) // taken] for number in range(taken)]
 
 
 def _refuse_others(folder: Path, models: Sequence[CadModel]) -> None:

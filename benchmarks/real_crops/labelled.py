@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.real_crops.crops import read_real
+from benchmarks.real_crops.crops import read_real, spread
 from benchmarks.real_crops.estimators import DISTANCE
 from cad_models import CadModel
 from render_adapt._align.aligner import TargetView
@@ -42,13 +42,13 @@ def write_labelled(
         along_rays: whether a crop's camera looks past it as LINEMOD's did, as far as that is known,
             and else as estimated from the label; if not, labels count as poses that a camera sees
             which looks straight at the crop, as one has to take them who knows nothing else.
-        each: so many crops of each object at most.
+        each: so many crops of each object at most, spread evenly over its frames.
 
     Raises:
         RenderAdaptError: crops cannot be read, or the dataset cannot be written.
     """
     labels = read_labels(linemod / "crops/train/poses.json")
-    frames = {model.name: list(labels[model.name])[:each] for model in models}
+    frames = {model.name: spread(labels[model.name], each) for model in models}
     names = [f"{name}_{frame}" for name, some in frames.items() for frame in some]
     if along_rays:
         rgb, plans = _along_rays(linemod, models, frames)

@@ -37,9 +37,31 @@ MADE = {
     "b": Made("the best randomisation (randomised.toml)", randomised=True, adapter="none"),
     "c": Made("adapted crops (shipped adapter)", randomised=False, adapter="shipped"),
 }
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Real crops of the target with their labels.
+
+    Args:
+        says: what it is.
+        along_rays: whether labels count as seen along known or estimated rays.
+        each: so many crops of each object; all if not given.
+    """
+
+    says: str
+    along_rays: bool = False
+    each: int | None = None
+
+
 LABELLED = {
-    "e": "real crops with their labels, taken as seen straight",
-    "e_rays": "real crops with their labels, as seen along known or estimated rays",
+    "e": Labelled("real crops with their labels, taken as seen straight"),
+    "e_rays": Labelled(
+        "real crops with their labels, as seen along known or estimated rays", along_rays=True
+    ),
+    "e_1000": Labelled(
+        "1,000 real crops with their labels, 200 of each object, taken as seen straight", each=200
+    ),
 }
 MIXED = {"d": ("c", "b")}
 """As many crops of each."""
@@ -69,14 +91,14 @@ class Sets:
     @property
     def names(self) -> tuple[str, ...]:
         """Of all sets."""
-        return ("b", "c", "e", "d", "a", "e_rays", *self.given)
+        return ("b", "c", "e", "d", "a", "e_rays", "e_1000", *self.given)
 
     def says(self, name: str) -> str:
         """What a set is."""
         if name in MADE:
             return MADE[name].says
         if name in LABELLED:
-            return LABELLED[name]
+            return LABELLED[name].says
         return " and ".join(MIXED.get(name) or self.given[name])
 
     def parts(self, name: str) -> tuple[str, ...]:
@@ -130,9 +152,10 @@ class Sets:
             if part in MADE and not (self.is_made(part) and self._crops_in(part) == self.crops):
                 generate(self.run(part), show)
             elif part in LABELLED and not self.is_made(part):
+                labelled = LABELLED[part]
                 write_labelled(
                     self.folder(part), self.data / "linemod", models, self.threads,
-                    along_rays=part == "e_rays", each=self.real_crops,
+                    along_rays=labelled.along_rays, each=self.real_crops or labelled.each,
                 )  # fmt: skip
 
     def _crops_in(self, part: str) -> int:
