@@ -29,6 +29,7 @@ from render_adapt._config import WINDOW, Units, split_names
 from render_adapt._files import writing
 from render_adapt._own_packages import refuse_own_name
 from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
+from render_adapt._pairs.light import EVEN_LIGHT, write_even_light
 from render_adapt._pairs.pairs import (
     aligned_cut,
     has_kept_its_place,
@@ -291,7 +292,7 @@ def _train_on_pairs(
         renderer = source_renderer(models, run.objects, run.models)
         clock.says(f"rendering {run.source_crops:,} crops to learn from")
         pairs, crops = read_pairs(run.target, models, plan, renderer, config.seed)
-        plans = make_plans(plan, models, config.seed, 0, run.source_crops)
+        plans = make_plans(plan, models, config.seed, 0, run.source_crops, EVEN_LIGHT)
         source = render_source(models, plans, plan.window, renderer, with_depth=True)
         shown = Shown(models, plan, target.images, renderer)
         config = clock.left_for_training(config, source.images.shape[1], shown)
@@ -304,6 +305,7 @@ def _train_on_pairs(
         with writing(run.out, "make room there, or give a folder that can be written to"):
             poses = picture_poses(crops, models) if has_kept_its_place(run.target) else None
             write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds, poses)
+            write_even_light(run.out)
         return clock.judged(run.out, info, shown)
 
 

@@ -18,6 +18,7 @@ from renderer import (
     RANDOMIZATIONS,
     CropBatch,
     PlanConfig,
+    Randomization,
     Renderer,
     capture,
     load_photographs,
@@ -75,7 +76,9 @@ def calibrate_adapter(
     def adapt(renders: CropBatch) -> CropBatch:
         return adapt_crops(renders, adapter, SEED, window)
 
-    calibration = calibrate(adapt, adapter, models, plan, crops, JUDGE, renderer, take, on_batch)
+    calibration = calibrate(
+        adapt, adapter, models, plan, crops, JUDGE, renderer, take, on_batch, randomization
+    )
     with writing(folder, "make room there, or give a folder that can be written to"):
         write_file(folder / CALIBRATION, write_calibration(calibration))
     return calibration
@@ -91,6 +94,7 @@ def calibrate(
     renderer: Renderer | None = None,
     take: Callable[[CropBatch], CropBatch] = lambda renders: renders,
     on_batch: OnBatch | None = None,
+    randomization: Randomization = RANDOMIZATIONS["linemod"],
 ) -> Calibration:
     """Measure crops as `adapt` makes them of plain renders.
 
@@ -104,6 +108,7 @@ def calibrate(
         renderer: of these models; raster if not given.
         take: makes of a render what is adapted.
         on_batch: is shown all that is made for it.
+        randomization: in whose light renders are.
     """
     judge_sha256 = hash_of_judge(network)
     renderer = renderer or make_renderer("raster", models, levels=False)
@@ -111,7 +116,7 @@ def calibrate(
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, crops, _AT_ONCE):
         stop = min(start + _AT_ONCE, crops)
-        renders = renderer.render(make_plans(plan, models, SEED, start, stop))
+        renders = renderer.render(make_plans(plan, models, SEED, start, stop, randomization))
         taken = take(renders)
         adapted = adapt(taken)
         measured = measure_parts(adapted, renders, judge)

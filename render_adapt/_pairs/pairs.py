@@ -14,6 +14,7 @@ from adapter._cut import read_cut
 from cad_models import CadModel
 from render_adapt._exceptions import DatasetError
 from render_adapt._pairs.backgrounds import fill_backgrounds
+from render_adapt._pairs.light import EVEN_LIGHT
 from render_adapt._pairs.posed_crops import PosedCrops, read_posed_crops
 from render_adapt._runs.manifest import MANIFEST, read_manifest, refuse_changed_manifest
 from renderer import PicturePoses, PlanConfig, Plans, Renderer, centre_points, make_plans
@@ -71,7 +72,7 @@ def _lit(
     plans: Plans, plan: PlanConfig, models: Sequence[CadModel], seed: int, start: int
 ) -> Plans:
     """The plans in the lights that renders have which are not aligned with anything."""
-    other = make_plans(plan, models, seed, start, start + len(plans))
+    other = make_plans(plan, models, seed, start, start + len(plans), EVEN_LIGHT)
     return replace(
         plans, light_direction=other.light_direction, light_color=other.light_color,
         ambient_color=other.ambient_color, surfaces=other.surfaces,
