@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -416,7 +417,10 @@ def chosen_formats(texts: tuple[str, ...]) -> tuple[str, ...]:
     names, all_formats = split_names(texts), formats()
     if not names or not set(names) <= all_formats.keys():
         rule = f"{alternatives(all_formats)}, or several with commas between them"
-        raise WrongValue("format", ",".join(names), rule)
+        unknown = [name for name in names if name not in all_formats]
+        meant = difflib.get_close_matches(unknown[0], all_formats, 1) if unknown else []
+        advice = f"; did you mean {meant[0]}?" if meant else ""
+        raise WrongValue("format", ",".join(names), f"{rule}{advice}")
     for name in names:
         needed = all_formats[name].needs
         if needed is not None and needed not in names:

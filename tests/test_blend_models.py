@@ -179,7 +179,7 @@ def test_the_hash_is_of_looks_too(parts: Path, models: dict[str, CadModel], tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "there is no object nothing in the file: it has Box, bare, child"),
+        ("nothing", r"^there is no object nothing in parts\.blend: it has Box, bare, child"),
         ("empty", "empty has no surface, it is of the type empty: leave it out"),
         ("lamp", "lamp has no surface, it is of the type light: leave it out"),
         ("bare", "bare has no faces: give it some"),

@@ -694,7 +694,7 @@ def test_an_interrupted_training_does_not_promise_to_go_on_from_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("render_adapt._cli.app.train_adapter", interrupted)
+    monkeypatch.setattr("render_adapt._cli.train.train_adapter", interrupted)
     arguments = ("train", "--objects", "ape", "--target", tmp_path, "--out", tmp_path / "a")
     outcome = cli(*arguments)
     assert outcome.code == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import subprocess
@@ -44,6 +45,17 @@ def loaded(folder: Path) -> ModuleType:
 def hits(module: ModuleType) -> int:
     assert module.twice(21.0) == 42.0
     return sum(module.twice.stats.cache_hits.values())
+
+
+def test_garbage_is_collected_as_before_once_it_is_compiled(cache: Path) -> None:
+    hits(loaded(cache))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        loaded(cache).twice(21)  # a whole number: another signature
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_what_is_compiled_is_kept(cache: Path) -> None:

@@ -302,7 +302,8 @@ def test_boxes_alone_are_a_dataset_that_load_refuses_in_words(tmp_path: Path) ->
     assert not (out / "train").exists()
     assert (out / "yolo/000000/images/000001.jpg").is_file()
     assert (out / "dope/000000/000001.jpg").is_file()
-    assert verify(out, workers=1).bad == ()
+    found = verify(out, workers=1)
+    assert (found.bad, found.reads_labels) == ((), False)
     with pytest.raises(DatasetError, match="was written as yolo, dope, which others read"):
         load(out)
 

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 def printed(capsys: pytest.CaptureFixture[str], columns: int) -> tuple[str, int]:
     """What `doctor` prints on a terminal, and its exit code."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("render_adapt._cli.bars.output.width", columns)
+        patch.setattr("render_adapt._cli.consoles.output.width", columns)
         with pytest.raises(SystemExit) as end:
             run_command("doctor")
     return capsys.readouterr().out, int(end.value.code or 0)

@@ -45,11 +45,13 @@ SENTENCES = {
     "--renderer rastr": (
         "--renderer is rastr: it must be raster, cuda, pyrender or blender; did you mean raster?"
     ),
-    "verify": "render-adapt verify needs DATASET: render-adapt verify --help says what it is",
+    "verify": "DATASET is missing: render-adapt verify --help says what it is",
     "completion tcsh": "SHELL is tcsh: it must be bash, zsh, fish or powershell",
     "verify a b": "b is one word too many: render-adapt verify --help says what it takes",
-    "report": "render-adapt report needs DATASET: render-adapt report --help says what it is",
-    "train": "render-adapt train needs --objects: render-adapt train --help says what it is",
+    "report": "DATASET is missing: render-adapt report --help says what it is",
+    "train": "--objects is missing: render-adapt train --help says what it is",
+    "--objects ape --n 3 --distance 900 300.5": "--distance is 900 300.5: it must be two numbers",
+    "--objects ape --n 3 --format bop,yollo": "--format is bop,yollo: it must be bop, bop-webd",
     "--objects aep --n 3": "--objects aep: not among the built-in models (did you mean ape?)",
     "--objects ape,ape --n 3": "--objects names ape twice; give each object once and each file a "
     "name of its own",

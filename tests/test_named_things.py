@@ -78,6 +78,7 @@ def test_an_adapter_is_shown_with_its_card(
     assert f"data: {info.provenance}" in shown
     accuracy = info.figures["adapted"]["accuracy_percent"]
     assert f"adapted accuracy percent: {accuracy}" in shown
+    assert f"estimator: {info.figures['estimator']}" in shown
     assert f"SHA-256 of generator.onnx: {info.sha256['generator.onnx']}" in shown
     card = (SHIPPED_ADAPTER / "MODEL_CARD.md").read_text().splitlines()
     assert shown[-len(card) :] == card

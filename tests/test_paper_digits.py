@@ -192,9 +192,9 @@ def test_mnist_m_of_other_digits_or_photographs_is_refused(tmp_path: Path) -> No
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="must be the folder that holds digits/"):
+    with pytest.raises(SettingError, match="give `data` the folder that holds digits/"):
         mnist_to_usps(tmp_path, tmp_path / "cache")
-    with pytest.raises(SettingError, match="must be the folder that holds digits/"):
+    with pytest.raises(SettingError, match="give `data` the folder that holds digits/"):
         read_usps(tmp_path, "train")
     write_idx(tmp_path, 3)
     with pytest.raises(SettingError, match="put BSDS500's training photographs there"):

@@ -592,6 +592,20 @@ class TestSettings:
 
 
 class TestInChromium:
+    def test_what_the_adapter_is_worth_stands_with_the_figures(
+        self, visit: Any, page: Path, tmp_path: Path
+    ) -> None:
+        text, places = re.subn(
+            r'("adapter":\{"name":[^,]*,"rows":\[)', r'\1["verdict","below the bar: noise"],',
+            page.read_text(),
+        )  # fmt: skip
+        assert places == 1
+        (tmp_path / "page.html").write_text(text)
+        assert "The adapter is below the bar: noise." in visit(tmp_path / "page.html").text(
+            "#figures"
+        )
+        assert "The adapter is" not in visit().text("#figures")
+
     def test_objects_are_chosen_with_the_keyboard(self, visit: Any) -> None:
         page = visit()
         assert page.text("#count") == f"{CROPS} of {CROPS} crops"

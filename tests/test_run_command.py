@@ -115,6 +115,15 @@ def test_more_crops_than_any_dataset_has_are_refused(cli, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_crop_is_said_as_one_and_labels_that_nobody_read_are_not_said_to_be_true(cli) -> None:
+    made = cli(*PLAIN, "--n", 1, "--out", "d", "--format", "yolo")[1]
+    assert re.match(r"1 crop in [\d.]+ s \([\d.]+ crops/s\), [\d.]+ kB\n", made)
+    assert cli(*PLAIN, "--n", 1, "--out", "d", "--format", "yolo")[1].startswith("1 crop was there")
+    checked = cli("verify", "d")[1]
+    assert "as they were written, and no labels were looked at, since only others" in checked
+    assert "checked 1 crop in 1 shard:" in checked
+
+
 def test_quiet_and_json(cli) -> None:
     assert cli(*PLAIN, "--n", 4, "--out", "d", "--quiet") == (0, "", "")
     code, out, error = cli(*PLAIN, "--n", 4, "--out", "d", "--json")
@@ -141,7 +150,7 @@ def test_without_a_terminal_progress_is_lines(cli, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("render_adapt._cli.bars._SECONDS_A_LINE", 0.0)
     begun, going_on = cli(*PLAIN, "--n", 80, "--out", "b")[2].splitlines()
     assert begun == "0 of 80 crops"
-    assert re.fullmatch(r"64 of 80 crops, \d+ crops/s, \d+ s left", going_on)
+    assert re.fullmatch(r"64 of 80 crops, [\d.]+ crops/s, \d+ s left", going_on)
     assert cli(*PLAIN, "--n", 80, "--out", "c", "--quiet")[2] == ""
 
 

@@ -162,6 +162,9 @@ def run_training(
 ) -> AnyTraining:
     """Train up to `config.steps` or `config.max_minutes`, from the start or from a checkpoint.
 
+    At least one step is taken, however short the time, so that the same command always comes
+    further.
+
     A folder that holds a checkpoint is continued from it: k steps, a stop and m steps give the
     same parameters, bit for bit, as k + m steps (on one machine, CPU, same number of threads).
     Where `config.threads` is 0 that number is found by a few steps of another training, made for
@@ -258,7 +261,9 @@ class _Run:
         """Step after step, to the end or to the time limit."""
         config, report = self.config, dict[str, Tensor]()
         look_every = _READ_EVERY if config.device == "cuda" else 1
-        while self.step < config.steps and not self._is_out_of_time():
+        while self.step < config.steps:
+            if self._is_out_of_time() and self.step > self.first:
+                break
             report = take_step(self.training, self.step)
             self.step += 1
             due = self.step % config.checkpoint_every == 0

@@ -12,7 +12,7 @@ from adapter import (
     adapter_folder,
     read_info,
 )
-from render_adapt._cli.bars import output
+from render_adapt._cli.consoles import output
 from render_adapt._printable import printable
 from render_adapt._report.adapter import (
     NOT_SAID,

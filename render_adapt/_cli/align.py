@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from render_adapt._align.settings import AlignConfig, AlignSummary
-from render_adapt._cli.bars import errors, output, steps_bar
+from render_adapt._cli.bars import steps_bar
+from render_adapt._cli.consoles import errors, output
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 from render_adapt._cli.target import print_target
 

@@ -1,12 +1,11 @@
-"""Where the command line prints, and how it shows that work goes on."""
+"""How the command line shows that work goes on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,11 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from adapter import Progress as TrainProgress
+from render_adapt._cli.consoles import errors
 from render_adapt._cli.settings import in_flags
 
-output = Console(highlight=False, markup=False, emoji=False)
-errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+if TYPE_CHECKING:
+    from adapter import Progress as TrainProgress
 
 _SECONDS_A_LINE = 10.0
 """Between two lines of progress in a log file."""
@@ -68,14 +67,14 @@ class CropsBar:
         time_spent = self._clock() - self._started
         crops_made = crops_done - self._at_start
         rate = crops_made / time_spent if crops_made and time_spent else 0.0
-        rate_text = f"{rate:.0f} crops/s" if rate else ""
+        rate_words = rate_text(rate) if rate else ""
         if self._bar is not None and self._task is not None:
             self._bar.update(
-                self._task, description="crops", completed=crops_done, total=total, rate=rate_text
+                self._task, description="crops", completed=crops_done, total=total, rate=rate_words
             )
         elif not self._quiet and crops_done < total and self._is_due():
             self._said = self._clock()
-            left = f", {rate_text}, {(total - crops_done) / rate:.0f} s left" if rate else ""
+            left = f", {rate_words}, {(total - crops_done) / rate:.0f} s left" if rate else ""
             errors.print(f"{crops_done} of {total} crops{left}", soft_wrap=True)
 
     def _is_due(self) -> bool:
@@ -148,6 +147,11 @@ class TrainingBar:
         if state.picture is not None and not self._has_picture:
             self._has_picture = True
             self.say(f"sample picture: {state.picture}; later ones go beside it")
+
+
+def rate_text(rate: float) -> str:
+    """So many crops a second, of less than ten with two figures."""
+    return f"{rate:.0f} crops/s" if rate >= 10 else f"{rate:.2g} crops/s"
 
 
 def time_text(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from render_adapt._cli.bars import output
+from render_adapt._cli.consoles import output
 
 Shell = Literal["bash", "zsh", "fish", "powershell"]
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from adapter._target.report import counted
-from render_adapt._cli.bars import errors, output
-from render_adapt._cli.settings import in_flags
+from render_adapt._cli.consoles import errors, output
+from render_adapt._cli.settings import Flag, in_flags
 from render_adapt._printable import printable
 from render_adapt._target_crops.settings import CropTargetConfig
 
@@ -16,7 +16,7 @@ from render_adapt._target_crops.settings import CropTargetConfig
 def crop_target(
     *,
     config: Annotated[CropTargetConfig, Parameter(name="*")],
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Flag = False,
 ) -> None:
     """Cut unlabelled crops to train on out of whole frames of your camera.
 

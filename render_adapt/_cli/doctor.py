@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checked_settings import RenderAdaptError
+from render_adapt._cli.consoles import errors, output
 from render_adapt._cli.settings import in_flags
 from renderer import ENGINES, check_engine
 
@@ -53,6 +54,18 @@ class Finding:
     works: bool
     message: str
     """What was found, or one sentence on what to install."""
+
+
+def doctor() -> None:
+    """Say what works on this machine, and what to install for the rest.
+
+    Exit code 1 where no dataset can be made.
+    """
+    with errors.status("looking"):
+        findings = list(examine())
+    output.print(show(findings))
+    if not can_make_datasets(findings):
+        sys.exit(1)
 
 
 def examine() -> Iterator[Finding]:

@@ -23,7 +23,7 @@ _LINES = {
 }
 
 EXAMPLES: dict[str, str] = {
-    command: "\n".join(["Examples:", "", *(f"    render-adapt {line}" for line in lines)])
+    command: "\n".join(["Examples:", *(f"    render-adapt {line}" for line in lines)])
     for command, lines in _LINES.items()
 }
-"""Markdown, by command."""
+"""By command."""

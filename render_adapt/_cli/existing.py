@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from render_adapt._cli.bars import CropsBar, output
+from render_adapt._cli.bars import CropsBar
+from render_adapt._cli.consoles import output
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 from render_adapt._existing.settings import AdaptConfig, AdaptSummary, CropConfig

@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from render_adapt._cli.bars import errors, output, steps_bar
+from render_adapt._cli.bars import steps_bar
+from render_adapt._cli.consoles import errors, output
 from render_adapt._fit.settings import FitConfig, FitSummary
 
 

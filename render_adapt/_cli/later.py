@@ -11,10 +11,21 @@ COMMANDS = {
         "adapters:adapters_app",
         "What makes renders look like a camera's crops.",
     ),
+    "models": ("models:models_app", "The objects that can be rendered."),
+    "presets": ("presets:presets_app", "Settings that have a name."),
     "verify": (
         "verify:verify",
         "Check that a dataset is what was written, file by file, and that its labels are true.\n\n"
         "Exit code 1 where they are not, with the first bad file.",
+    ),
+    "report": (
+        "report:report",
+        "Write one HTML page about a dataset: counts, views, fidelity, examples.",
+    ),
+    "doctor": (
+        "doctor:doctor",
+        "Say what works on this machine, and what to install for the rest.\n\n"
+        "Exit code 1 where no dataset can be made.",
     ),
     "adapt": (
         "existing:adapt",
@@ -47,6 +58,16 @@ COMMANDS = {
         "Make one dataset of several finished ones, which stay as they are.\n\n"
         "Scenes are numbered through, and objects where their numbers are another's; all else is "
         "carried over. The same command continues.",
+    ),
+    "train": (
+        "train:train",
+        "Train an adapter on unlabelled crops of your camera.\n\n"
+        "Says first what was found to learn from, and in the end what the adapter is worth.",
+    ),
+    "calibrate": (
+        "calibrate:calibrate",
+        "Calibrate label fidelity for an adapter by its own crops; `train` does so by itself.\n\n"
+        "With crops of the camera it also says what the adapter is worth beside them.",
     ),
     "reproduce": (
         "reproduce:reproduce",

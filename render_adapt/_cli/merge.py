@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from render_adapt._cli.bars import CropsBar, output
+from render_adapt._cli.bars import CropsBar
+from render_adapt._cli.consoles import output
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 

@@ -16,7 +16,7 @@ from cyclopts import (
 )
 from cyclopts.argument import Argument
 
-from checked_settings import WrongValue, alternatives, worded
+from checked_settings import SettingError, WrongValue, alternatives, worded
 from render_adapt._printable import printable
 
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -72,6 +72,14 @@ def _shown(argument: Argument) -> str:
     return argument.name if argument.index is None else argument.name.lstrip("-").upper()
 
 
+def as_typed(error: SettingError) -> str:
+    """What is wrong with a setting, a value of several words as a command line has these."""
+    if isinstance(error, WrongValue) and isinstance(error.value, tuple):
+        words = " ".join(str(part).removesuffix(".0") for part in error.value)
+        return str(WrongValue(error.name, words, error.rule))
+    return str(error)
+
+
 def _wrong_value(name: str, value: str, kind: Any) -> str:
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     rule = alternatives(choices) if choices else _KINDS.get(kind, "of another kind")
@@ -84,7 +92,7 @@ def _wrong_value(name: str, value: str, kind: Any) -> str:
 def _missing(error: MissingArgumentError, argument: Argument) -> str:
     command = _command(error)
     if error.keyword is None:
-        return f"{command} needs {_shown(argument)}: {command} --help says what it is"
+        return f"{_shown(argument)} is missing: {command} --help says what it is"
     count, _ = argument.token_count()
     values = "a value" if count == 1 else f"{count} values"
     got = f" and got {len(error.tokens_so_far)}" if error.tokens_so_far else ""

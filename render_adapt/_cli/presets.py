@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from render_adapt._cli.bars import output
+from render_adapt._cli.consoles import output
 
-presets_app = App(name="presets", help="Settings that have a name.")
+presets_app = App(name="presets", help="Settings that have a name.", help_epilogue="")
 
 PRESETS_IN_WORDS: dict[str, dict[str, str]] = {
     "render-adapt --preset": {

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from checked_settings import MissingDependency
-from render_adapt._cli.bars import ExperimentLines, errors, output, steps_bar
+from render_adapt._cli.bars import ExperimentLines, steps_bar
+from render_adapt._cli.consoles import errors, output
 from render_adapt._cli.settings import in_flags
 from render_adapt._cli.streams import CONTINUES, saying_when_interrupted
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from cyclopts import App, ArgumentCollection, Parameter
-from docstring_parser import parse_from_object
 
 from checked_settings import WrongValue, worded
 from render_adapt._printable import printable
 from renderer import ENGINES
+
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""An option without a value, which there is or is not."""
 
 
 def in_flags(message: str) -> str:
@@ -26,8 +32,7 @@ def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
         kind: the dataclass.
         defaults: what the help says about defaults; each field's own if not given.
     """
-    documents = {param.arg_name: param.description for param in parse_from_object(kind).params}
-    hints = get_type_hints(kind)
+    documents, hints = _documents(kind), get_type_hints(kind)
     optional: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(kind):
         default = f"[default: {defaults}]" if defaults else _own_default(field)
@@ -37,6 +42,25 @@ def optional_fields(kind: type[Any], defaults: str | None = None) -> Any:
     # cyclopts reads the fields of classes that say which module they are from.
     named = {"__module__": __name__}
     return dataclasses.make_dataclass("Settings", optional, frozen=True, namespace=named)
+
+
+def _documents(kind: type[Any]) -> dict[str, str]:
+    """What stands below each field of a class, by the field's name."""
+    module = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+    [body] = [
+        node.body
+        for node in module.body
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+    ]
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 _ON_COMMAND_LINE: dict[str, Any] = {
@@ -51,7 +75,7 @@ _ON_COMMAND_LINE: dict[str, Any] = {
 def _own_default(field: dataclasses.Field[Any]) -> str:
     if field.default is dataclasses.MISSING:
         return "" if field.default_factory is dataclasses.MISSING else "[default: all cores]"
-    if field.default is None or field.default == 0:
+    if not field.default:
         return ""
     value = field.default
     return f"[default: {' '.join(map(str, value)) if isinstance(value, tuple) else value}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from render_adapt._cli.bars import output
+from render_adapt._cli.consoles import output
 from render_adapt._cli.settings import in_flags
 from render_adapt._printable import printable
 from render_adapt._train import FoundTarget

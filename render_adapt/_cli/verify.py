@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from adapter._target.report import counted
 from checked_settings import WrongValue
-from render_adapt._cli.bars import CropsBar, errors, output
-from render_adapt._cli.settings import in_flags
+from render_adapt._cli.bars import CropsBar, rate_text
+from render_adapt._cli.consoles import errors, output
+from render_adapt._cli.settings import Flag, in_flags
 from render_adapt._exceptions import DatasetError
 from render_adapt._runs.manifest import LISTING
 from render_adapt._stores.address import StoreAddress, place_of
@@ -25,12 +23,12 @@ def verify(
     dataset: str,
     /,
     *,
-    repair: Annotated[bool, Parameter(negative=())] = False,
+    repair: Flag = False,
     sha256: str | None = None,
     adapter: str | None = None,
     workers: int | None = None,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Flag = False,
+    json: Flag = False,
 ) -> None:
     """Check that a dataset is what was written, file by file, and that its labels are true.
 
@@ -85,10 +83,14 @@ def _found(verification: Verification) -> str:
             f"checked {counted(crops, 'image')} in {counted(shards, 'scene')}: all files are as "
             "they were written"
         )
-    rate = crops / verification.seconds
+    labels = (
+        "and the labels are true"
+        if verification.reads_labels
+        else "and no labels were looked at, since only others read its formats"
+    )
     return (
         f"checked {counted(crops, 'crop')} in {counted(shards, 'shard')}: all files are as they "
-        f"were written, and the labels are true ({rate:.0f} crops/s)"
+        f"were written, {labels} ({rate_text(crops / verification.seconds)})"
     )
 
 

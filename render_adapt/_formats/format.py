@@ -55,7 +55,8 @@ class Format(abc.ABC):
         """What writes a shard; None where it has no entry.
 
         Args:
-            prepared: where it is written, with names as in the dataset; `entry`'s folder is there.
+            prepared: where it is written, with names as in the dataset; the folder that `entry`
+                lies in is there.
             shard: which.
             models: the run's.
             pixel_centre: of the K that is written (`RunConfig.pixel_centre`).

@@ -15,6 +15,8 @@ from render_adapt._verdict.words import headline
 from safe_files import read_file
 
 NOT_SAID = "not said"
+_MOST_LETTERS = 300
+"""Of a value that a file holds, which may be anything."""
 
 
 def adapter_card(dataset: ReportedDataset, folder: Path | None) -> dict[str, Any] | None:
@@ -140,7 +142,7 @@ def shown_value(value: object) -> str:
         return "none"
     if isinstance(value, list):
         return ", ".join(map(shown_value, value))
-    return str(value)[:80]
+    return str(value)[:_MOST_LETTERS]
 
 
 def shown_values(values: Iterable[object]) -> str:

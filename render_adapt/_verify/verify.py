@@ -69,6 +69,9 @@ class Verification:
     carried_over: bool = False
     """Whether it is a dataset that `adapt` made, whose labels are another's: shards are its scenes,
     crops their images."""
+    reads_labels: bool = True
+    """Whether crops are read of one of its formats, so that labels could be looked at; of others
+    hashes alone are checked."""
 
 
 def verify(
@@ -109,6 +112,7 @@ def verify(
         bad = list(_check_shared(dataset.folder, facts))
         # Without a list nothing speaks against the models.
         labels = all(file.path == dataset.folder / LISTING for file in bad)
+        readers = [formats()[name].reader(dataset.folder) for name in facts.formats]
         listing_sha256 = _hash_of_listing(dataset.folder)
         bad[:0] = _other_dataset(dataset.folder, listing_sha256, sha256)
         bad += _unlisted(dataset, facts)
@@ -117,8 +121,9 @@ def verify(
     bad.sort(key=lambda file: -1 if file.shard is None else file.shard)
     seconds = time.perf_counter() - started
     return Verification(
-        dataset.place, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256
-    )
+        dataset.place, crops, facts.shards, tuple(bad), seconds, listing_sha256, sha256,
+        reads_labels=any(reader is not None for reader in readers),
+    )  # fmt: skip
 
 
 def _check_shards(

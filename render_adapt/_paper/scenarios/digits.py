@@ -279,5 +279,6 @@ def _check_there(files: list[Path], data: Path) -> None:
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise SettingError(
-            f"{missing[0]} is not there; {data} must be the folder that holds digits/ and bsds500/"
+            f"{missing[0]} is not there: give `data` the folder that holds digits/ and bsds500/ "
+            "(docs/paper.md says what is in them)"
         )

@@ -166,7 +166,8 @@ class _Selection:
 def _scenario(data: Path, cache: Path, selection: _Selection) -> Scenario:
     if not (data / "linemod/crops").is_dir():
         raise SettingError(
-            f"{data} holds no linemod/crops with real crops; give the folder that holds linemod/"
+            f"{data} holds no linemod/crops with real crops: give `data` the folder that holds "
+            "linemod/ (docs/paper.md says what is in it)"
         )
     models = load_models(selection.objects, models=data / "linemod/models")
     source = source_plans(models, selection.viewpoints, selection.in_plane)

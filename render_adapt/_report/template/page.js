@@ -85,6 +85,8 @@ function drawFigures() {
       figure(`Below ${DOUBTFUL}`, (100 * data.fidelity.doubtful / data.fidelity.scored).toFixed(1), " %"));
   }
   byId("figures").append(list);
+  const verdict = data.isAdapted && data.adapter.rows.find(([name]) => name === "verdict");
+  if (verdict) byId("figures").append(make("p", { class: "note" }, `The adapter is ${verdict[1]}.`));
   if (!data.complete) {
     byId("figures").append(make("p", { class: "note" },
       "This run has not finished: the same command continues it, and a new report will show the rest."));

@@ -86,6 +86,8 @@ class BlenderProcess:
             answer = wire.receive(self._answers)
         except (EOFError, OSError):
             raise self._death("has died") from None
+        if "refused" in answer:
+            raise RenderError(answer["refused"])
         if "error" in answer:
             raise RenderError(f"{self._name}: {answer['error']}")
         return answer

@@ -25,7 +25,7 @@ BINARY_VARIABLE = "RENDER_ADAPT_BLENDER"
 
 INSTALL = (
     "make an environment of its own for it (python3.11 -m venv blender && blender/bin/pip install "
-    f"'bpy>=4.2') and set {PYTHON_VARIABLE}=blender/bin/python, or set {BINARY_VARIABLE} to a "
+    f"'bpy>=4.2') and set {PYTHON_VARIABLE}=$PWD/blender/bin/python, or set {BINARY_VARIABLE} to a "
     "Blender of 4.2 or later"
 )
 

@@ -116,8 +116,8 @@ def _find(device: str) -> torch.device:
         raise MissingDependency(_WHAT, "torch", _INSTALL) from error
     if not torch.cuda.is_available():
         raise RenderError(
-            "no CUDA device was found: render with RasterRenderer (`renderer` raster), or go to a "
-            "machine with an NVIDIA GPU and a torch that is built for CUDA"
+            "no CUDA device was found: draw with `renderer` raster, or go to a machine with an "
+            "NVIDIA GPU and a torch that is built for CUDA"
         )
     try:
         asked_device = torch.device(device)
@@ -177,6 +177,6 @@ def _checked(answer: tuple[Any, ...], explanation: str = "") -> Any:
     if status != 0:
         raise RenderError(
             f"the GPU cannot render: {status.name} {explanation}".rstrip()
-            + "; update the driver, or render with RasterRenderer (`renderer` raster)"
+            + "; update the driver, or draw with `renderer` raster"
         )
     return values[0] if values else None

@@ -92,7 +92,8 @@ def _find(name: str) -> bpy.types.Object:
     object_ = bpy.data.objects.get(name)
     if object_ is None:
         names = ", ".join(names_of_objects()) or "none with a surface"
-        raise RenderError(f"there is no object {name} in the file: it has {names}")
+        file = Path(bpy.data.filepath).name
+        raise RenderError(f"there is no object {name} in {file}: it has {names}")
     return object_
 
 

@@ -79,7 +79,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             else:
                 wire.send(answers, scene.draw(message))
         except RenderError as error:
-            wire.send(answers, {"error": str(error)})
+            wire.send(answers, {"refused": str(error)})
         except Exception as error:
             import traceback
 
