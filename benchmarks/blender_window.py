@@ -16,6 +16,8 @@ from safe_files import write_file
 
 SIDE = Path(__file__).with_name("blender_window_side.py")
 WIDTH, HEIGHT = 1280, 800
+_START_SECONDS = 300
+"""Of patience: beside other work, and drawn by software."""
 
 
 class BlenderWindow:
@@ -46,7 +48,11 @@ class BlenderWindow:
                  str(folder)],
                 stdout=log, stderr=log, cwd=folder,
             )  # fmt: skip
-        self.version = self.ask("answer = bpy.app.version_string", patience=120)
+        try:
+            self.version = self.ask("answer = bpy.app.version_string", patience=_START_SECONDS)
+        except TimeoutError:
+            self.close()
+            raise
 
     def ask(self, code: str, patience: float = 60) -> Any:
         """Run Python in it, and return what that leaves in `answer`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import bpy
 
-from . import job_operators, operators, panels, pictures, preferences, properties
+from . import job_operators, operators, panels, pictures, preferences, presets, properties
 from .control import control
 
-_CLASSES = (*job_operators.CLASSES, *operators.CLASSES, *panels.CLASSES)
+_CLASSES = (*job_operators.CLASSES, *operators.CLASSES, *presets.CLASSES, *panels.CLASSES)
 
 
 def register() -> None:

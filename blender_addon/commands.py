@@ -17,8 +17,11 @@ from .refusal import Refusal
 WORKER = Path(__file__).with_name("worker.py")
 LAUNCHER = Path(__file__).with_name("launch.py")
 
+_NO_OTHER_BLENDER = {"RENDER_ADAPT_BLENDER": "", "RENDER_ADAPT_BLENDER_PYTHON": ""}
+"""This one draws, whichever the user's environment names for render-adapt's own command."""
 
-def job_command(context: bpy.types.Context, job: Path, blend_file: Path) -> Command:
+
+def job_command(context: bpy.types.Context, job: Path, blend_file: Path | None = None) -> Command:
     """Work on a job, in the preferences' Python or else in this Blender without a window.
 
     Raises:
@@ -46,9 +49,9 @@ def python_command(context: bpy.types.Context, job: Path) -> Command:
             "preferences"
         )
     if bpy.app.binary_path:
-        environment = {"RENDER_ADAPT_BLENDER": bpy.app.binary_path}
+        environment = {**_NO_OTHER_BLENDER, "RENDER_ADAPT_BLENDER": bpy.app.binary_path}
     else:
-        environment = {"RENDER_ADAPT_BLENDER_PYTHON": sys.executable}
+        environment = {**_NO_OTHER_BLENDER, "RENDER_ADAPT_BLENDER_PYTHON": sys.executable}
     return Command([python, str(LAUNCHER), str(job)], environment)
 
 
@@ -56,7 +59,7 @@ def work_command(context: bpy.types.Context, *work: str, blend_file: Path | None
     """Do work in this Blender without a window, or in this Python where it has no Blender."""
     after = ["--", str(bundled_packages()), *work]
     if not bpy.app.binary_path:
-        return Command([sys.executable, "-P", str(WORKER), *after])
+        return Command([sys.executable, "-P", str(WORKER), *after], _NO_OTHER_BLENDER)
     # Drivers and scripts of the scene run where they run in the window.
     scripts = context.preferences.filepaths.use_scripts_auto_execute
     words = [
@@ -65,4 +68,4 @@ def work_command(context: bpy.types.Context, *work: str, blend_file: Path | None
         *([] if blend_file is None else [str(blend_file)]),
         "--python-exit-code", "3", "--python", str(WORKER), *after,
     ]  # fmt: skip
-    return Command(words)
+    return Command(words, _NO_OTHER_BLENDER)

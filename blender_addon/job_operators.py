@@ -14,11 +14,12 @@ import bpy
 
 from . import pictures
 from .commands import job_command, python_command, work_command
-from .control import Kind, control
+from .control import control
 from .interface import dataset_folder, draw_again
 from .job_process import Command
-from .job_settings import dataset_settings, learning_settings, preview_settings
+from .job_settings import chosen_adapter, dataset_settings, learning_settings, preview_settings
 from .messages import Job, write_job
+from .outcomes import Kind
 from .preferences import external_python
 from .refusal import Refusal
 from .scene_objects import refuse_objects
@@ -93,6 +94,7 @@ class JobOperator:
             control.start(self.kind, self.prepare(context, folder), folder)
         except (Refusal, OSError) as error:
             control.refuse(self.kind, str(error))
+            draw_again(context)
             self.report({"ERROR"}, f"{error}.")
         finally:
             if not control.running:
@@ -155,6 +157,39 @@ class RenderAdaptLearn(JobOperator, bpy.types.Operator):
         settings.adapter, settings.adapter_folder = "FOLDER", settings.learned
 
 
+class RenderAdaptVerify(JobOperator, bpy.types.Operator):
+    """Look whether the dataset's files are as they were written and its labels true"""
+
+    bl_idname = "render_adapt.verify"
+    bl_label = "Check"
+    kind = "verify"
+
+    def prepare(self, context: bpy.types.Context, folder: Path) -> Command:
+        """Say which dataset."""
+        job = folder / "job.json"
+        write_job(job, Job("verify", {"dataset": str(dataset_folder(context))}))
+        return job_command(context, job)
+
+
+class RenderAdaptRepair(JobOperator, bpy.types.Operator):
+    """Make anew what is bad in the dataset, from the scene as it is; what is sound stays"""
+
+    bl_idname = "render_adapt.repair"
+    bl_label = "Repair"
+    kind = "repair"
+
+    def prepare(self, context: bpy.types.Context, folder: Path) -> Command:
+        """Say which dataset, and where its scene and its adapter are."""
+        copy, job = folder / "scene.blend", folder / "job.json"
+        content = {"dataset": str(dataset_folder(context)), "repair": True, "models": str(copy)}
+        if context.scene.render_adapt.adapter == "FOLDER":
+            content["adapter"] = chosen_adapter(context.scene.render_adapt)
+        write_job(job, Job("verify", content))
+        command = job_command(context, job, copy)
+        _copy_scene(copy)
+        return command
+
+
 class RenderAdaptCheckPython(JobOperator, bpy.types.Operator):
     """Ask the Python that is set here for its versions of render-adapt and torch, and its GPU"""
 
@@ -196,13 +231,17 @@ def _scene_job(context: bpy.types.Context, folder: Path, kind: Any, settings: Se
     picture = str(pictures.place()) if kind in ("preview", "learn") else ""
     write_job(job, Job(kind, content, picture=picture, crops=crops))
     command = job_command(context, job, copy)
+    _copy_scene(copy)
+    return command
+
+
+def _copy_scene(copy: Path) -> None:
     try:
         bpy.ops.wm.save_as_mainfile(
             filepath=str(copy), copy=True, compress=False, relative_remap=True, check_existing=False
         )
     except RuntimeError as error:
         raise Refusal(f"The scene could not be copied: {error}") from None
-    return command
 
 
 def _over_view(context: bpy.types.Context, event: bpy.types.Event) -> bool:
@@ -218,6 +257,8 @@ CLASSES = (
     RenderAdaptRun,
     RenderAdaptPreview,
     RenderAdaptLearn,
+    RenderAdaptVerify,
+    RenderAdaptRepair,
     RenderAdaptCheckPython,
     RenderAdaptOpenReport,
 )

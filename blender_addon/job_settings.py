@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from .refusal import Refusal
-from .scene_objects import diameter_mm
+from .scene_objects import declared_symmetries, diameter_mm, refuse_distractors
 
 LINEMOD_DIAMETER, LINEMOD_WINDOW, LINEMOD_DISTANCE = 220.0, 200.0, (650.0, 1100.0)
 """Millimetres; what is no larger is shown as LINEMOD's objects are."""
@@ -40,9 +40,10 @@ def preview_settings(
         Refusal: there is no adapter where there should be one.
     """
     settings = context.scene.render_adapt
-    adapter = _adapter(settings)
+    adapter = chosen_adapter(settings)
     return {
         **_models(context, objects, copy),
+        **_distractors(context, objects),
         "n": settings.count,
         "size": int(settings.size),
         "seed": settings.seed,
@@ -137,9 +138,20 @@ def _models(
     return {
         "models": str(copy),
         "objects": [item.name for item in objects],
+        "symmetry": declared_symmetries(objects),
+        "lit_by": settings.lit_by,
         "window": window,
         "distance": list(distance),
         **_cut(settings),
+    }
+
+
+def _distractors(context: bpy.types.Context, objects: Sequence[bpy.types.Object]) -> dict[str, Any]:
+    """The objects around those that are rendered, with the symmetries of all."""
+    distractors = refuse_distractors(context)
+    return {
+        "distractors": [item.name for item in distractors],
+        "symmetry": declared_symmetries([*objects, *distractors]),
     }
 
 
@@ -164,7 +176,12 @@ def _depth(settings: Any) -> dict[str, Any]:
     return depth
 
 
-def _adapter(settings: Any) -> str:
+def chosen_adapter(settings: Any) -> str:
+    """`shipped`, `none`, or the folder of the user's own.
+
+    Raises:
+        Refusal: no folder is chosen, or there is no adapter in it.
+    """
     if settings.adapter != "FOLDER":
         return str(settings.adapter).lower()
     if not settings.adapter_folder:

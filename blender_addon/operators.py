@@ -40,6 +40,8 @@ class RenderAdaptOpenDataset(bpy.types.Operator):
         try:
             folder = dataset_folder(context)
         except Refusal as refusal:
+            control.refuse(None, str(refusal))
+            draw_again(context)
             self.report({"ERROR"}, f"{refusal}.")
             return {"CANCELLED"}
         bpy.ops.wm.path_open(filepath=str(folder))

@@ -10,7 +10,8 @@ import bpy
 from . import pictures
 from .control import control
 from .preferences import external_python
-from .scene_objects import chosen_objects, doubtful_units, size_mm
+from .presets import VIEW3D_PT_render_adapt_presets
+from .scene_objects import chosen_distractors, chosen_objects, doubtful_units, size_mm
 from .status import show_picture, show_status, show_text
 
 _MOST_LISTED = 8
@@ -27,11 +28,16 @@ class VIEW3D_PT_render_adapt(_Sidebar, bpy.types.Panel):
 
     bl_label = "Render + Adapt"
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """Draw the button that opens the presets."""
+        VIEW3D_PT_render_adapt_presets.draw_panel_header(self.layout)
+
     def draw(self, context: bpy.types.Context) -> None:
         """Draw objects, settings, buttons and what became of them."""
         layout = self.layout
         settings = context.scene.render_adapt
         _draw_objects(layout, context, settings)
+        _fields(layout).prop(settings, "distractors")
         column = _fields(layout)
         column.prop(settings, "count")
         column.prop(settings, "size")
@@ -43,6 +49,7 @@ class VIEW3D_PT_render_adapt(_Sidebar, bpy.types.Panel):
             column.prop(settings, "adapter_folder")
         column.prop(settings, "samples")
         column.prop(settings, "randomize")
+        column.prop(settings, "lit_by")
         row = layout.row(align=True)
         row.scale_y = 1.4
         row.operator("render_adapt.preview", icon="HIDE_OFF")
@@ -50,8 +57,9 @@ class VIEW3D_PT_render_adapt(_Sidebar, bpy.types.Panel):
         show_status(layout, context)
         if control.dataset is not None and not control.running:
             row = layout.row(align=True)
-            row.operator("render_adapt.open_dataset", icon="FILE_FOLDER")
-            row.operator("render_adapt.open_report", icon="URL")
+            row.operator("render_adapt.open_dataset", text="Open", icon="FILE_FOLDER")
+            row.operator("render_adapt.open_report", text="Report", icon="URL")
+            row.operator("render_adapt.verify", icon="CHECKMARK")
 
 
 class VIEW3D_PT_render_adapt_picture(_Sidebar, bpy.types.Panel):
@@ -68,6 +76,26 @@ class VIEW3D_PT_render_adapt_picture(_Sidebar, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
         show_picture(self.layout, context)
+
+
+class VIEW3D_PT_render_adapt_symmetry(_Sidebar, bpy.types.Panel):
+    """Turns that leave an object as it looks, which a pose cannot tell apart."""
+
+    bl_label = "Symmetry"
+    bl_parent_id = "VIEW3D_PT_render_adapt"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There are objects that may have some."""
+        return bool(chosen_objects(context))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw a field for each object."""
+        column = _fields(self.layout)
+        for item in [*chosen_objects(context), *chosen_distractors(context)]:
+            column.prop(item, "render_adapt_symmetry", text=item.name)
+        show_text(self.layout, context, "z: any turn about z; z2: half turns; z6 x2: both", "INFO")
 
 
 class VIEW3D_PT_render_adapt_framing(_Sidebar, bpy.types.Panel):
@@ -155,12 +183,15 @@ class TOPBAR_MT_render_adapt(bpy.types.Menu):
         layout.separator()
         layout.operator("render_adapt.open_dataset", icon="FILE_FOLDER")
         layout.operator("render_adapt.open_report", icon="URL")
+        layout.operator("render_adapt.verify", text="Check Dataset", icon="CHECKMARK")
+        layout.operator("render_adapt.repair", text="Repair Dataset", icon="TOOL_SETTINGS")
         layout.operator("render_adapt.open_log", icon="TEXT")
 
 
 CLASSES = (
     VIEW3D_PT_render_adapt,
     VIEW3D_PT_render_adapt_picture,
+    VIEW3D_PT_render_adapt_symmetry,
     VIEW3D_PT_render_adapt_framing,
     VIEW3D_PT_render_adapt_more,
     VIEW3D_PT_render_adapt_learn,

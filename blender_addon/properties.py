@@ -35,6 +35,8 @@ _PROPERTIES = {
     "source_crops": "renders",
 }
 """The scene's settings by a job's names for them, where these differ."""
+_OF_OBJECTS = {"symmetry": "Symmetry"}
+"""What the interface calls settings that each object has of its own, by a job's names."""
 
 
 class RenderAdaptSettings(bpy.types.PropertyGroup):
@@ -51,6 +53,12 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
     )
     collection: PointerProperty(
         name="Collection", description="Its visible objects are rendered", type=bpy.types.Collection
+    )
+    distractors: PointerProperty(
+        name="Distractors",
+        description="Visible objects of this collection hide the others and stand beside them; no "
+        "crop is of them, and they are labelled too",
+        type=bpy.types.Collection,
     )
 
     count: IntProperty(
@@ -122,6 +130,20 @@ class RenderAdaptSettings(bpy.types.PropertyGroup):
             ),
         ),
         default="linemod",
+    )
+    lit_by: EnumProperty(
+        name="Light",
+        description="What lights the objects",
+        items=(
+            ("plan", "Varied", "Lights and surroundings that Vary says"),
+            (
+                "scene",
+                "The Scene's",
+                "The lights and the world of this scene: the camera goes around each object as it "
+                "stands here",
+            ),
+        ),
+        default="plan",
     )
     min_fidelity: FloatProperty(
         name="Least Fidelity",
@@ -263,6 +285,8 @@ def shown_name(name: str, kind: str | None) -> str:
         name: the setting's, as the job knows it.
         kind: the job's.
     """
+    if name in _OF_OBJECTS:
+        return _OF_OBJECTS[name]
     property_name = "learned" if (name, kind) == ("out", "learn") else _PROPERTIES.get(name, name)
     field = RenderAdaptSettings.bl_rna.properties.get(property_name)
     # Without the unit.
@@ -270,12 +294,18 @@ def shown_name(name: str, kind: str | None) -> str:
 
 
 def register() -> None:
-    """Give every scene settings."""
+    """Give every scene settings, and every object a symmetry."""
     bpy.utils.register_class(RenderAdaptSettings)
     bpy.types.Scene.render_adapt = PointerProperty(type=RenderAdaptSettings)
+    bpy.types.Object.render_adapt_symmetry = StringProperty(
+        name=_OF_OBJECTS["symmetry"],
+        description="Turns that leave the object as it looks, about its own axes: z for any turn "
+        "about z, z2 for half turns, z6 x2 for sixths about z and half turns about x",
+    )
 
 
 def unregister() -> None:
     """Take them away again; what a .blend file holds of them stays in it."""
+    del bpy.types.Object.render_adapt_symmetry
     del bpy.types.Scene.render_adapt
     bpy.utils.unregister_class(RenderAdaptSettings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import bpy
@@ -21,24 +22,23 @@ SMALLEST, LARGEST = 5.0, 1000.0
 """Millimetres; the units of an object beyond these are worth a question."""
 
 _DIRECTIONS = 256
+_TURN = re.compile(r"[xyz]([1-9]\d?)?")
 
 
 def chosen_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The objects that the settings name: the selected ones, or a collection's visible ones."""
     settings = context.scene.render_adapt
-    inside = context.view_layer.objects
     if settings.source == "COLLECTION":
-        candidates = settings.collection.all_objects if settings.collection else []
-        # By identity: a linked object may have the name of another.
-        present = {item.as_pointer() for item in inside}
-        objects = [
-            item
-            for item in candidates
-            if item.as_pointer() in present and not _hidden(item, context)
-        ]
-    else:
-        objects = [item for item in inside if item.select_get(view_layer=context.view_layer)]
-    return sorted((item for item in objects if item.type in KINDS), key=lambda item: item.name)
+        return _visible(settings.collection, context)
+    inside = context.view_layer.objects
+    return _renderable(item for item in inside if item.select_get(view_layer=context.view_layer))
+
+
+def chosen_distractors(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The objects that stand around those to render: a collection's visible ones, but for these."""
+    rendered = {item.as_pointer() for item in chosen_objects(context)}
+    visible = _visible(context.scene.render_adapt.distractors, context)
+    return [item for item in visible if item.as_pointer() not in rendered]
 
 
 def size_mm(item: bpy.types.Object, scene: bpy.types.Scene) -> float:
@@ -60,22 +60,66 @@ def refuse_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     objects = chosen_objects(context)
     if not objects:
         raise Refusal(_nothing(context))
+    _refuse_each(objects, context)
+    return objects
+
+
+def refuse_distractors(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The objects that stand around those to render; none where no collection is chosen.
+
+    Raises:
+        Refusal: the collection has none, or one of them cannot be rendered as it looks.
+    """
+    collection = context.scene.render_adapt.distractors
+    objects = chosen_distractors(context)
+    if collection is not None and not objects:
+        raise Refusal(
+            f"The collection {collection.name} shows no distractors beside the objects: unhide "
+            "some, or choose another"
+        )
+    _refuse_each(objects, context)
+    # Whose size would be found missing later.
+    diameter_mm(objects, context)
+    return objects
+
+
+def _refuse_each(objects: Sequence[bpy.types.Object], context: bpy.types.Context) -> None:
     for item in objects:
         _refuse(item, context)
         for block in _depends_on(item):
             _refuse_missing(block, item)
-    return objects
 
 
 def diameter_mm(objects: Sequence[bpy.types.Object], context: bpy.types.Context) -> float:
-    """The largest distance between two points of one object, to within 1 %.
+    """The largest distance between two points of one object, to within 1 %; 0 without objects.
 
     Raises:
         Refusal: an object has no faces.
     """
     scale = float(context.scene.unit_settings.scale_length) * 1000
     depsgraph = context.evaluated_depsgraph_get()
-    return max(_diameter(_vertices(item, depsgraph)) for item in objects) * scale
+    diameters = (_diameter(_vertices(item, depsgraph)) for item in objects)
+    return max(diameters, default=0.0) * scale
+
+
+def declared_symmetries(objects: Sequence[bpy.types.Object]) -> list[str]:
+    """The symmetries of objects, `NAME=z6` for each turn, as jobs take them.
+
+    Raises:
+        Refusal: that of an object is none.
+    """
+    return [f"{item.name}={turn}" for item in objects for turn in _turns(item)]
+
+
+def _turns(item: bpy.types.Object) -> list[str]:
+    turns = str(item.render_adapt_symmetry).replace(",", " ").lower().split()
+    for turn in turns:
+        if not _TURN.fullmatch(turn):
+            raise Refusal(
+                f"The symmetry of {item.name} is {turn}: write z for any turn about its own z, z2 "
+                "for half turns, or several as in z6 x2"
+            )
+    return turns
 
 
 def _nothing(context: bpy.types.Context) -> str:
@@ -90,6 +134,22 @@ def _nothing(context: bpy.types.Context) -> str:
     )
 
 
+def _visible(
+    collection: bpy.types.Collection | None, context: bpy.types.Context
+) -> list[bpy.types.Object]:
+    """What of a collection is shown and can be rendered."""
+    candidates = collection.all_objects if collection else []
+    # By identity: a linked object may have the name of another.
+    present = {item.as_pointer() for item in context.view_layer.objects}
+    return _renderable(
+        item for item in candidates if item.as_pointer() in present and not _hidden(item, context)
+    )
+
+
+def _renderable(objects: Iterable[bpy.types.Object]) -> list[bpy.types.Object]:
+    return sorted((item for item in objects if item.type in KINDS), key=lambda item: item.name)
+
+
 def _hidden(item: bpy.types.Object, context: bpy.types.Context) -> bool:
     return item.hide_render or not item.visible_get(view_layer=context.view_layer)
 
@@ -97,6 +157,8 @@ def _hidden(item: bpy.types.Object, context: bpy.types.Context) -> bool:
 def _refuse(item: bpy.types.Object, context: bpy.types.Context) -> None:
     if _hidden(item, context):
         raise Refusal(f"{item.name} is hidden: show it in viewport and render, or deselect it")
+    if set(item.name) & set(",="):
+        raise Refusal(f"{item.name} has a comma or an equals sign in its name: rename it")
     if bpy.data.objects.get(item.name) != item:
         raise Refusal(f"Two objects are called {item.name}, one of them linked: rename one")
     if min(map(abs, item.matrix_world.to_scale())) < 1e-9:

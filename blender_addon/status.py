@@ -8,15 +8,21 @@ import textwrap
 import bpy
 
 from . import pictures
-from .control import Status, control
+from .control import control
+from .messages import Verified
+from .outcomes import Status
 
 _CHARACTER = 6.6
 """Pixels of width that a character of the interface's font takes on the mean, at scale 1."""
 
 
 def show_status(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the job that runs, or what came of the last one."""
+    """Draw what was refused, and the job that runs or what came of the last one."""
     status = control.status
+    if control.refusal:
+        column = layout.box().column()
+        column.alert = True
+        show_text(column, context, control.refusal, icon="ERROR")
     if status.state in ("running", "ending"):
         _show_progress(layout, context, status)
     elif status.state != "idle" and status.kind != "check":
@@ -69,5 +75,8 @@ def _show_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, status
     show_text(column, context, status.text, icon=icon)
     for line in [*status.details, *status.found]:
         show_text(column, context, line, icon="BLANK1")
-    if failed and status.log is not None:
+    if isinstance(status.result, Verified):
+        if failed:
+            box.operator("render_adapt.repair", icon="TOOL_SETTINGS")
+    elif failed and status.log is not None:
         box.operator("render_adapt.open_log", icon="TEXT")

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_models._model import CadModel, ContinuousSymmetry, Symmetries
-from cad_models._names import spelling
+from cad_models._names import name_from_file, spelling
 from checked_settings import SettingError
 
-_DECLARED = re.compile(r"([^=\s]+)\s*=\s*([xyz])([1-9]\d?)?")
+_DECLARED = re.compile(r"([^=]+?)\s*=\s*([xyz])([1-9]\d?)?")
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 _MOST_TURNS = 60
 _LARGEST_GROUP = 120
@@ -54,16 +54,22 @@ def declare_symmetries(models: Sequence[CadModel], declared: Sequence[str]) -> l
     names = {spelling(model.name): number for number, model in enumerate(models)}
     for entry in declared:
         name, turn = _parsed(entry)
-        if spelling(name) not in names:
+        # A program's name of an object, `Tin.001`, is not quite the model's.
+        fit = next((key for key in _spellings(name) if key in names), None)
+        if fit is None:
             raise SettingError(
                 f"`symmetry` {entry}: {name} is none of the objects, which are "
                 f"{', '.join(model.name for model in models)}"
             )
-        turns.setdefault(names[spelling(name)], []).append(turn)
+        turns.setdefault(names[fit], []).append(turn)
     return [
         replace(model, symmetries=_symmetries(model, turns[number])) if number in turns else model
         for number, model in enumerate(models)
     ]
+
+
+def _spellings(name: str) -> tuple[str, str]:
+    return spelling(name), spelling(name_from_file(name) or name)
 
 
 def _parsed(entry: str) -> tuple[str, Turn]:

@@ -44,6 +44,7 @@ from renderer import (
 
 Size = Literal[64, 128, 256]
 Units = Literal["m", "cm", "mm", "in"]
+LitBy = Literal["plan", "scene"]
 
 SHARD_SIZE = 250
 """Crops in a shard: about 2 s of work on one core, and one BOP scene of 1,000 small files."""
@@ -96,7 +97,7 @@ PixelDA's source set has."""
 _ONLY_OF = (
     ("crop", "size"), ("crop", "window"), ("crop", "centre"), ("crop", "off_axis"),
     ("crop", "cut_from"), ("crop", "viewpoints"), ("crop", "in_plane_steps"), ("crop", "rectified"),
-    ("frame", "objects_per_frame"),
+    ("crop", "distractors"), ("frame", "objects_per_frame"),
 )  # fmt: skip
 """Settings that mean something to one planner alone, behind what it plans."""
 _MISFIT = {
@@ -168,10 +169,16 @@ class RunConfig:
     symmetry: tuple[str, ...] = ()
     """Symmetries of objects whose files do not say them: bowl=z, any turn about its own z axis;
     box=z2, half turns; nut=z6, sixths of a turn (docs/meshes.md)."""
+    distractors: tuple[str, ...] = ()
+    """Further objects, named as --objects, that crops are never of: they hide the others and stand
+    beside them, up to two each way where --randomize says nothing, and are labelled too."""
     renderer: Annotated[str, _ENGINE] = "raster"
     """Rendering engine."""
     samples: Annotated[int, Between(1, MOST_SAMPLES)] = EngineOptions.samples
     """Rays per pixel for each light; for --renderer blender."""
+    lit_by: LitBy = "plan"
+    """Where light comes from: `plan`, as --randomize says; or `scene`, the lights and the world of
+    the .blend file, around each object as it stands there; for --renderer blender."""
     randomize: str | Path | Randomization = "linemod"
     """What differs between crops beside the pose: none, linemod (light alone, on black, for the
     adapter to go on from), strong (everything, for training without an adapter), or a TOML file
@@ -231,6 +238,7 @@ class RunConfig:
         """Split comma-separated names, and check what can be checked without reading a mesh."""
         check(self)
         object.__setattr__(self, "objects", split_names(self.objects))
+        object.__setattr__(self, "distractors", split_names(self.distractors))
         object.__setattr__(self, "out", place_of(self.out))
         refuse_own_name("out", self.out)
         object.__setattr__(self, "format", chosen_formats(self.format))
@@ -267,6 +275,10 @@ class RunConfig:
             )
         if self.device.startswith("cuda"):
             self._refuse_idle_gpu()
+        if self.lit_by == "scene":
+            self._refuse_without_scene()
+        for name in set(self.distractors) & set(self.objects):
+            raise SettingError(f"`distractors` {name} is among `objects`: name it in one of them")
         for name in self.format:
             if formats()[name].reads_shards and isinstance(self.out, StoreAddress):
                 raise SettingError(
@@ -297,6 +309,18 @@ class RunConfig:
             raise SettingError(
                 f"`device` is {self.device}, and actors of a cluster have processors alone: leave "
                 "it out, or leave out `executor` ray"
+            )
+
+    def _refuse_without_scene(self) -> None:
+        has_scene = self.models is not None and self.models.suffix.lower() == ".blend"
+        if not has_scene or "blend" not in ENGINES[self.renderer].options:
+            raise SettingError(
+                "`lit_by` scene is the light of a .blend file: give one as `models`, and "
+                "`renderer` blender"
+            )
+        if self.randomization.environments is not None:
+            raise SettingError(
+                "`lit_by` is scene, and `environments` would light it too: leave one of them out"
             )
 
     @property
@@ -337,6 +361,7 @@ class RunConfig:
                 viewpoints=self.viewpoints, subdivisions=self.subdivisions,
                 in_plane=self.in_plane, in_plane_steps=self.in_plane_steps,
                 rectified=self.rectified, distance=self.distance,
+                distractors=len(self.distractors),
                 repeat_objects=self.repeat_objects,
             )  # fmt: skip
 
@@ -350,7 +375,11 @@ class RunConfig:
         randomization = self.randomization
         if adapter is not None:
             randomization = left_to_adapter(randomization, adapter_folder(self.adapter))
-            changes["randomize"] = randomization
+        if self.distractors and not randomization.occluders[1] + randomization.neighbours[1]:
+            others = len(self.shown_objects) - 1
+            before, beside = min(2, (others + 1) // 2), min(2, others // 2)
+            randomization = replace(randomization, occluders=(0, before), neighbours=(0, beside))
+        changes["randomize"] = randomization
         if self.planner.what == "frame":
             if adapter is not None and randomization.background == ("black",):
                 changes["randomize"] = replace(randomization, background=("board",))
@@ -374,6 +403,11 @@ class RunConfig:
             return None
         fx, fy, cx, cy = self.camera
         return fx, fy, cx + INSIDE - self.pixel_centre, cy + INSIDE - self.pixel_centre
+
+    @property
+    def shown_objects(self) -> tuple[str, ...]:
+        """All that crops may show: objects, and then distractors."""
+        return self.objects + self.distractors
 
     @property
     def alone(self) -> bool:

@@ -182,11 +182,12 @@ class CropPlanner(Planner):
 
     def refuse_too_near(self, models: Sequence[CadModel]) -> None:
         """Of the crops' middles."""
-        refuse_too_near(models, self.config.distance[0], self.config.centre)
+        refuse_too_near(self.config.targets(models), self.config.distance[0], self.config.centre)
 
     def notes(self, models: Sequence[CadModel], cut: TargetCut | None) -> tuple[str, ...]:
         """On windows that are small, off their objects or other than the adapter's."""
         window, centre = self.config.window, self.config.centre
+        models = self.config.targets(models)
         notes = [
             f"{model.name} is {model.diameter:.0f} mm across and a crop shows {window:.0f} mm: "
             f"give `window` {10 * math.ceil(0.11 * model.diameter)} to see it whole"

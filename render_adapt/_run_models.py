@@ -7,15 +7,17 @@ from pathlib import Path
 
 from cad_models import CadModel, declare_symmetries, load_models
 from checked_settings import SettingError
-from render_adapt._config import available_cores, split_names
+from render_adapt._config import LitBy, available_cores, split_names
 from renderer import BlendFile, Renderer, load_blend_models, make_renderer
 
 
-def blend_file(objects: tuple[str, ...], models: Path | None) -> BlendFile | None:
+def blend_file(
+    objects: tuple[str, ...], models: Path | None, lit_by: LitBy = "plan"
+) -> BlendFile | None:
     """The .blend file that a run's models are from; None where they are from none."""
     if models is None or models.suffix.lower() != ".blend":
         return None
-    return BlendFile(models, objects)
+    return BlendFile(models, objects, scene_light=lit_by == "scene")
 
 
 def load_run_models(
@@ -23,6 +25,7 @@ def load_run_models(
     models: Path | None,
     units: str | None,
     symmetry: Sequence[str] = (),
+    lit_by: LitBy = "plan",
 ) -> list[CadModel]:
     """Load the objects of a run, in the order given.
 
@@ -31,13 +34,14 @@ def load_run_models(
         models: a folder in BOP's layout, or a .blend file.
         units: of mesh files.
         symmetry: as for `declare_symmetries`.
+        lit_by: what lights them, which the hashes of a .blend file's objects are of too.
 
     Raises:
         SettingError: the .blend file is not there, or units are given for it; a symmetry that
             cannot be.
         ModelError, RenderError: an object is not known or not usable.
     """
-    blend = blend_file(objects, models)
+    blend = blend_file(objects, models, lit_by)
     if blend is None:
         loaded = load_models(objects, models=models, units=units)
         return declare_symmetries(loaded, split_names(tuple(symmetry)))
@@ -52,10 +56,13 @@ def load_run_models(
 
 
 def source_renderer(
-    loaded: list[CadModel], objects: tuple[str, ...], models: Path | None
+    loaded: list[CadModel],
+    objects: tuple[str, ...],
+    models: Path | None,
+    lit_by: LitBy = "plan",
 ) -> Renderer:
     """What renders crops to learn from: objects of a .blend file with their materials there."""
-    blend = blend_file(objects, models)
+    blend = blend_file(objects, models, lit_by)
     return make_renderer(
         "blender" if blend else "raster", loaded, threads=available_cores(), blend=blend,
         levels=False,

@@ -25,7 +25,7 @@ from adapter._settings.pairs import refuse_unread_settings
 from adapter._training.lock import only_training
 from cad_models import CadModel
 from checked_settings import Above, AtLeast, SettingError, check
-from render_adapt._config import WINDOW, Units, split_names
+from render_adapt._config import WINDOW, LitBy, Units, split_names
 from render_adapt._files import writing
 from render_adapt._own_packages import refuse_own_name
 from render_adapt._pairs.backgrounds import refuse_other_files, write_backgrounds
@@ -37,7 +37,7 @@ from render_adapt._pairs.pairs import (
     read_pairs,
 )
 from render_adapt._planner import CropPlanner
-from render_adapt._run_models import load_run_models, source_renderer
+from render_adapt._run_models import blend_file, load_run_models, source_renderer
 from render_adapt._runs.target_sheet import write_target_sheet
 from render_adapt._verdict.clock import Shown, TrainingClock
 from render_adapt._verdict.words import ENOUGH_CROPS
@@ -79,6 +79,9 @@ class TrainRun:
     symmetry: tuple[str, ...] = ()
     """Symmetries of objects whose files do not say them: bowl=z, any turn about its own z axis;
     box=z2, half turns; nut=z6, sixths of a turn (docs/meshes.md)."""
+    lit_by: LitBy = "plan"
+    """Where the light of renders comes from: `plan`, drawn anew for each; or `scene`, the lights
+    and the world of the .blend file, as for a run."""
     provenance: str = ""
     """Where the camera's crops are from and under which licence, to be kept with the adapter."""
     source_crops: Annotated[int, AtLeast(2)] = 10_000
@@ -109,6 +112,8 @@ class TrainRun:
         check(self)
         refuse_own_name("out", self.out)
         object.__setattr__(self, "objects", split_names(self.objects))
+        if self.lit_by == "scene" and blend_file(self.objects, self.models) is None:
+            raise SettingError("`lit_by` scene is the light of a .blend file: give one as `models`")
         self.plan(None)  # which checks what it is made of
 
     @property
@@ -191,7 +196,7 @@ def read_camera_crops(
     Raises:
         RenderAdaptError: one sentence that says why they cannot be had.
     """
-    models = load_run_models(run.objects, run.models, run.units, run.symmetry)
+    models = load_run_models(run.objects, run.models, run.units, run.symmetry, run.lit_by)
     CropPlanner(run.plan(None)).refuse_too_near(models)
     target = read_target(
         run.target,
@@ -253,7 +258,7 @@ def train_adapter(
     cut, plan = run.cut(target.cut), run.plan(target.cut)
     # The training's own lock would let go before the adapter is saved and calibrated.
     with only_training(run.working, "adapter.lock"):
-        renderer = source_renderer(models, run.objects, run.models)
+        renderer = source_renderer(models, run.objects, run.models, run.lit_by)
         clock.says(f"rendering {run.source_crops:,} crops to learn from")
         plans = make_plans(plan, models, config.seed, 0, run.source_crops)
         source = render_source(models, plans, plan.window, renderer, with_depth=target.has_depth)
@@ -289,7 +294,7 @@ def _train_on_pairs(
         on_target(found_target)
     cut, plan = run.cut(None), run.plan(None)
     with only_training(run.working, "adapter.lock"):
-        renderer = source_renderer(models, run.objects, run.models)
+        renderer = source_renderer(models, run.objects, run.models, run.lit_by)
         clock.says(f"rendering {run.source_crops:,} crops to learn from")
         pairs, crops = read_pairs(run.target, models, plan, renderer, config.seed)
         plans = make_plans(plan, models, config.seed, 0, run.source_crops, EVEN_LIGHT)

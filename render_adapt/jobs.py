@@ -36,6 +36,7 @@ from checked_settings import (
     fitted_to,
 )
 from render_adapt._config import RunConfig
+from render_adapt._jobs.dataset_check import DatasetCheck, check_dataset
 from render_adapt._jobs.messages import (
     Checked,
     Failed,
@@ -47,12 +48,14 @@ from render_adapt._jobs.messages import (
     Message,
     Preview,
     Target,
+    Verified,
     Working,
     decode_message,
     encode_message,
     read_job,
     write_job,
 )
+from render_adapt._jobs.meter import EVERY, CropsMeter
 from render_adapt._runs.pipeline import generate, run_notes
 from render_adapt._runs.run_folder import sweep_held
 from render_adapt._runs.studio import Studio
@@ -68,6 +71,7 @@ __all__ = [
     "Message",
     "Preview",
     "Target",
+    "Verified",
     "Working",
     "decode_message",
     "encode_message",
@@ -78,8 +82,6 @@ __all__ = [
 
 _PATIENCE = 1.0
 """Seconds in which a job that is to stop may tidy up by itself."""
-_EVERY = 0.25
-"""Seconds between messages about how far it is."""
 
 
 def main(job_file: str) -> None:
@@ -131,7 +133,7 @@ def _stop_with_input(stopping: threading.Event) -> None:
 def _generate(job: Job, tell: Callable[[Message], None]) -> None:
     config = _run_config(job)
     tell(Working("Reading the objects"))
-    summary = generate(config, _CropsMeter(tell))
+    summary = generate(config, CropsMeter(tell))
     tell(
         Generated(
             folder=str(summary.folder), crops=summary.crops, redrawn=summary.redrawn,
@@ -140,27 +142,6 @@ def _generate(job: Job, tell: Callable[[Message], None]) -> None:
             notes=list(summary.notes), sha256=summary.sha256,
         )
     )  # fmt: skip
-
-
-class _CropsMeter:
-    """Tells how many crops are made, and how fast."""
-
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        self._tell = tell
-        self._start: tuple[float, int] | None = None
-        self._told = 0.0
-
-    def __call__(self, crops_done: int, total: int) -> None:
-        now = time.perf_counter()
-        if self._start is None:
-            self._start = now, crops_done
-        since, crops_before = self._start
-        if crops_done < total and crops_done > crops_before and now - self._told < _EVERY:
-            return
-        self._told = now
-        rate = (crops_done - crops_before) / (now - since) if crops_done > crops_before else 0.0
-        left = (total - crops_done) / rate if rate else None
-        self._tell(Generating(crops_done, total, rate, left))
 
 
 def _preview(job: Job, tell: Callable[[Message], None]) -> None:
@@ -202,7 +183,7 @@ def _learn(job: Job, tell: Callable[[Message], None]) -> None:
     def show(state: TrainProgress) -> None:
         nonlocal told_at, renewed
         renewed = state.picture or renewed
-        if state.step < state.steps and time.perf_counter() - told_at < _EVERY:
+        if state.step < state.steps and time.perf_counter() - told_at < EVERY:
             return
         told_at, picture, renewed = time.perf_counter(), renewed, None
         tell(
@@ -232,6 +213,10 @@ def _need_torch() -> None:
         raise MissingDependency(use, "torch", "'render-adapt[train]'")
 
 
+def _verify(job: Job, tell: Callable[[Message], None]) -> None:
+    tell(check_dataset(DatasetCheck(**fitted_to(DatasetCheck, job.settings)), tell))
+
+
 def _check(job: Job, tell: Callable[[Message], None]) -> None:
     torch_version = gpu = None
     if importlib.util.find_spec("torch") is not None:
@@ -246,6 +231,7 @@ _WORK: dict[str, Callable[[Job, Callable[[Message], None]], None]] = {
     "generate": _generate,
     "preview": _preview,
     "learn": _learn,
+    "verify": _verify,
     "check": _check,
 }
 

@@ -50,6 +50,13 @@ def no_collection(folder: Path) -> None:
     settings().source = "COLLECTION"
 
 
+def no_distractors(folder: Path) -> None:
+    parts = bpy.data.collections.new("Parts")
+    bpy.context.scene.collection.children.link(parts)
+    parts.objects.link(bpy.context.object)
+    settings().distractors = parts
+
+
 def missing_library(folder: Path) -> None:
     library = folder / "library.blend"
     bpy.context.object.name = "Lent"
@@ -86,6 +93,14 @@ def missing_picture(folder: Path) -> None:
     picture.save()
     node.image = bpy.data.images.load(str(folder / "paint.png"))
     (folder / "paint.png").unlink()
+
+
+def symmetry_is_none(folder: Path) -> None:
+    bpy.context.object.render_adapt_symmetry = "z2 upright"
+
+
+def comma_in_a_name(folder: Path) -> None:
+    bpy.context.object.name = "Box, round"
 
 
 def same_name(folder: Path) -> None:
@@ -184,10 +199,11 @@ FAULTS: dict[str, Callable[[Path], Any]] = {
     fault.__name__.replace("_", " "): fault
     for fault in (
         nothing_selected, only_a_light_selected, no_faces, zero_scale, hidden_in_renders,
-        hidden_collection, no_collection, missing_library, unsaved_picture, missing_picture,
-        same_name, no_output, output_beside_unsaved_file, output_cannot_be_made, output_is_a_file,
-        no_adapter_chosen, adapter_is_none, distances_exchanged, no_dataset_to_report,
-        no_dataset_to_open, learning_without_python, python_is_not_there, python_without_packages,
+        hidden_collection, no_collection, no_distractors, missing_library, unsaved_picture,
+        missing_picture, same_name, symmetry_is_none, comma_in_a_name, no_output,
+        output_beside_unsaved_file, output_cannot_be_made, output_is_a_file, no_adapter_chosen,
+        adapter_is_none, distances_exchanged, no_dataset_to_report, no_dataset_to_open,
+        learning_without_python, python_is_not_there, python_without_packages,
         nothing_to_learn_from,
     )
 }  # fmt: skip

@@ -85,6 +85,7 @@ def trial_describe(folder: Path) -> dict[str, Any]:
         [name for name in dir(bpy.types) if "render_adapt" in name.lower()]
         + dir(bpy.ops.render_adapt)
         + [name for name in ("render_adapt",) if hasattr(bpy.types.Scene, name)]
+        + [name for name in ("render_adapt_symmetry",) if hasattr(bpy.types.Object, name)]
     )
     seen["menu entries taken away"] = menu - len(bpy.types.TOPBAR_MT_render._dyn_ui_initialize())
     return seen
@@ -110,6 +111,79 @@ def trial_run(folder: Path) -> dict[str, Any]:
     seen["scene changed"] = [key for key, value in _state().items() if before[key] != value]
     seen["left"] = leftovers()
     return seen
+
+
+def trial_choices(folder: Path) -> dict[str, Any]:
+    """A dataset in the scene's light, of an object with a symmetry among others that stand around
+    it; spoilt, looked at, mended."""
+    bpy.context.object.name = "Box round.001"
+    around = bpy.data.collections.new("Around")
+    bpy.context.scene.collection.children.link(around)
+    for name, place in (("Ball", 0.5), ("Pipe", 0.9), ("Hidden", 1.3)):
+        bpy.ops.mesh.primitive_cylinder_add(radius=0.02, depth=0.06, location=(place, 0, 0))
+        bpy.context.object.name = name
+        bpy.context.object.hide_render = name == "Hidden"
+        around.objects.link(bpy.context.object)
+    around.objects.link(bpy.data.objects["Box round.001"])
+    bpy.data.objects["Ball"].render_adapt_symmetry = "z"
+    bpy.data.objects["Box round.001"].render_adapt_symmetry = "z4 x2"
+    bpy.ops.object.light_add(type="SUN")
+    bpy.context.object.data.energy = 3
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.data.objects["Box round.001"].select_set(True)
+    settings = bpy.context.scene.render_adapt
+    settings.count, settings.out, settings.lit_by = 3, "//dataset/", "scene"
+    settings.adapter, settings.distractors = "NONE", around
+    control = part("control").control
+    seen: dict[str, Any] = {"run": report_of(bpy.ops.render_adapt.run)}
+    seen["check"] = [report_of(bpy.ops.render_adapt.verify), control.status.text]
+    (folder / "dataset/train/000000/depth/000001.png").unlink()
+    seen["spoilt"] = [report_of(bpy.ops.render_adapt.verify), control.status.state]
+    seen["repair"] = [report_of(bpy.ops.render_adapt.repair), control.status.text]
+    bpy.data.lights[0].energy = 1
+    (folder / "dataset/train/000000/depth/000001.png").unlink()
+    seen["repair by another scene"] = report_of(bpy.ops.render_adapt.repair)
+    seen["left"] = leftovers()
+    return seen
+
+
+def trial_refused(folder: Path) -> dict[str, Any]:
+    """What is shown of a job that ended, one that was refused after it, and the next."""
+    control = part("control").control
+    settings = bpy.context.scene.render_adapt
+    settings.out = "//dataset/"
+    pretend("finish")
+    bpy.ops.render_adapt.run()
+    seen = {"finished": [control.refusal, control.status.text, control.status.state]}
+    settings.out = ""
+    report_of(bpy.ops.render_adapt.run)
+    seen["refused"] = [control.refusal, control.status.text, control.status.state]
+    settings.out = "//dataset/"
+    bpy.ops.render_adapt.run()
+    seen["again"] = [control.refusal, control.status.state]
+    report_of(bpy.ops.render_adapt.open_dataset)
+    seen["not there"] = [control.refusal, control.status.state]
+    return {**seen, "left": leftovers()}
+
+
+def trial_presets(folder: Path) -> dict[str, Any]:
+    """Settings kept under a name, taken again in another scene, and forgotten."""
+    settings = bpy.context.scene.render_adapt
+    settings.count, settings.off_axis, settings.lit_by, settings.out = 77, 12.5, "scene", "//mine/"
+    bpy.ops.render_adapt.preset_add(name="Bench lamp")
+    places = bpy.utils.preset_paths("render_adapt")
+    (file,) = [str(path) for place in places for path in Path(place).glob("*.py")]
+    begin(folder)
+    settings = bpy.context.scene.render_adapt
+    before = settings.count
+    panel = "VIEW3D_PT_render_adapt_presets"
+    bpy.ops.script.execute_preset(filepath=file, menu_idname=panel)
+    seen = {
+        "before": before,
+        "taken": [settings.count, settings.off_axis, settings.lit_by, settings.out],
+    }
+    bpy.ops.render_adapt.preset_add(name="Bench lamp", remove_active=True)
+    return {**seen, "left": Path(file).exists()}
 
 
 def trial_cut(folder: Path) -> dict[str, Any]:

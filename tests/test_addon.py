@@ -86,13 +86,20 @@ def archive(blender: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trial(blender: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """Does a trial of `addon_in_blender.py` in a Blender of its own that has the extension."""
-    home = tmp_path_factory.mktemp("blender_home")
+    """Does a trial of `addon_in_blender.py` in a Blender of its own that has the extension, in a
+    folder as a user may have: with a blank and letters that are not in ASCII."""
+    home = tmp_path_factory.mktemp("blender_home") / "Büro für 3D"
+    home.mkdir()
+    # Jobs are drawn by the Blender that they are of.
+    nowhere = {PYTHON_VARIABLE: "/nowhere/python", "RENDER_ADAPT_BLENDER": "/nowhere/blender"}
 
     def run(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
             [blender, CHECKOUT / "tests" / "addon_in_blender.py", name, folder, *arguments],
-            env={**os.environ, "BLENDER_USER_RESOURCES": str(home), "TMPDIR": str(folder)},
+            env={
+                **os.environ, **nowhere, "BLENDER_USER_RESOURCES": str(home),
+                "TMPDIR": str(folder),
+            },
             cwd=folder, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         # An interpreter with Blender in it that has something of ours left hangs as it ends.
@@ -103,6 +110,14 @@ def trial(blender: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
 
     assert run("install", home, str(archive)) == {"enabled": True}
     return run
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Of a name as a user may give one."""
+    folder = tmp_path / "Maße & Teile"
+    folder.mkdir()
+    return folder
 
 
 def test_everything_has_a_tooltip_and_goes_away_again(trial: Trial, tmp_path: Path) -> None:
@@ -140,6 +155,51 @@ def test_a_dataset_from_the_button(trial: Trial, tmp_path: Path) -> None:
         [100, 100, 100],
         [120, 60, 80],
     ]
+
+
+def test_light_and_symmetries_are_the_scenes_and_what_is_spoilt_is_mended(
+    trial: Trial, tmp_path: Path
+) -> None:
+    seen = trial("choices", tmp_path)
+    dataset = tmp_path / "dataset"
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    assert manifest["lit_by"] == "scene"
+    assert manifest["order"] == ["Box_round_001", "Ball", "Pipe"]
+    assert manifest["plan"]["distractors"] == 2
+    box, ball, pipe = (manifest["objects"][name] for name in manifest["order"])
+    assert len(box["symmetries_discrete"]) == 7
+    assert len(ball["symmetries_continuous"]) == 1
+    assert pipe["symmetries_continuous"] == []
+    assert seen["run"] == "FINISHED"
+    sound = (
+        "Checked 3 crops in 1 shard: all files are as they were written, and the labels are true"
+    )
+    assert seen["check"] == ["FINISHED", sound]
+    lost = dataset / "train/000000/depth/000001.png"
+    assert seen["spoilt"] == [f"{lost} is not there; its only shard is bad", "failed"]
+    assert seen["repair"] == ["FINISHED", sound]
+    assert "holds another run" in seen["repair by another scene"]
+    assert seen["left"] == []
+
+
+def test_a_refusal_stands_beside_what_came_of_the_job_before(trial: Trial, tmp_path: Path) -> None:
+    seen = trial("refused", tmp_path)
+    text = seen["finished"][1]
+    assert re.fullmatch(r"98 crops in \d s", text)
+    assert seen["finished"] == ["", text, "finished"]
+    assert seen["refused"] == ["Output is empty: choose a folder", text, "finished"]
+    assert seen["again"] == ["", "finished"]
+    assert seen["not there"][0].startswith("There is no dataset in /nowhere: make one")
+    assert seen["left"] == []
+
+
+def test_settings_are_kept_under_a_name(trial: Trial, tmp_path: Path) -> None:
+    seen = trial("presets", tmp_path)
+    assert seen == {
+        "before": 1000,
+        "taken": [77, 12.5, "scene", "//dataset/"],
+        "left": False,
+    }
 
 
 def test_crops_are_cut_as_the_panel_says(trial: Trial, tmp_path: Path) -> None:
@@ -223,10 +283,13 @@ SAID = {
     "hidden in renders": "Cube is hidden: show it",
     "hidden collection": "The collection Parts shows nothing to render: unhide",
     "no collection": "No collection is chosen: choose one",
+    "no distractors": "The collection Parts shows no distractors beside the objects: unhide",
     "missing library": "Lent needs the library {folder}/library.blend, which is missing: put it",
     "unsaved picture": "The image Paint of Cube has changes that are not saved: save or pack",
     "missing picture": "The image {folder}/paint.png of Cube is missing: find it with File",
     "same name": "Two objects are called Cube, one of them linked: rename one",
+    "symmetry is none": "The symmetry of Cube is upright: write z for any turn about its own z",
+    "comma in a name": "Box, round has a comma or an equals sign in its name: rename it",
     "no output": "Output is empty: choose a folder",
     "output beside unsaved file": "Output is //dataset/, beside the .blend file, which is not "
     "saved yet: save it, or choose",

@@ -66,6 +66,14 @@ def test_any_turn_is_an_axis_through_the_origin_or_beside_it() -> None:
     assert axis.offset == pytest.approx((170, 170, 170), abs=0.01)
 
 
+def test_objects_of_other_programs_are_known_by_their_names_there() -> None:
+    """A name like `Hex nut.001`, of which the model's is made."""
+    model = solid(prism(6).mesh.vertices.astype(np.float64), name="Hex nut.001")
+    assert model.name == "Hex_nut_001"
+    assert len(declared(model, "Hex nut.001=z6").symmetries.discrete) == 5
+    assert len(declared(model, "hex_nut_001 = z2").symmetries.discrete) == 1
+
+
 def test_several_turns_are_all_that_they_lead_to() -> None:
     two = declared(box(), "part=z2", "part=x2").symmetries
     expected = [rotation_about(axis, np.pi) for axis in np.eye(3)]

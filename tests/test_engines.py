@@ -341,6 +341,12 @@ def test_an_objects_place_may_be_empty(renderer: Renderer, models: list[CadModel
     np.testing.assert_array_equal(batch.mask[1], batch.mask_visib[1])
 
 
+def test_no_crops_are_an_empty_batch(renderer: Renderer, models: list[CadModel]) -> None:
+    batch = renderer.render(make_plans(PlanConfig(), models, 0, 3, 3))
+    assert batch.rgb.shape == (0, 64, 64, 3)
+    assert batch.depth.shape == (0, 64, 64)
+
+
 def test_what_cannot_be_drawn_is_refused(renderer: Renderer, models: list[CadModel]) -> None:
     plans = crowded_crops(models, 2)
     near = plans.translation.copy()

@@ -109,6 +109,36 @@ def test_a_preview_is_a_picture_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.several_seconds
+def test_a_dataset_is_looked_through_and_mended(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    generate(RunConfig(("ape", "cat"), n=20, adapter="none", workers=1, out=out))
+
+    def look(**settings: Any) -> jobs.Verified:
+        job = jobs.Job("verify", {"dataset": str(out), **settings})
+        (*before, last), code = done(tmp_path, job)
+        assert code == 0
+        assert isinstance(before[0], jobs.Working)
+        assert isinstance(last, jobs.Verified)
+        return last
+
+    assert look() == jobs.Verified(
+        str(out),
+        "checked 20 crops in 1 shard: all files are as they were written, and the labels are true",
+        "", [],
+    )  # fmt: skip
+    lost = out / "train/000000/rgb/000003.png"
+    content = lost.read_bytes()
+    lost.unlink()
+    seen = look()
+    assert (seen.sound, seen.notes) == ("", [])
+    assert seen.bad == f"{lost} is not there; its only shard is bad"
+    assert not lost.exists()
+    mended = look(repair=True)
+    assert (mended.bad, mended.sound) == ("", look().sound)
+    assert lost.read_bytes() == content
+
+
 def test_check_says_what_this_python_has(tmp_path: Path) -> None:
     (message,), code = done(tmp_path, jobs.Job("check"))
     assert code == 0

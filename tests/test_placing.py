@@ -20,6 +20,7 @@ from renderer import (
     PlanConfig,
     Plans,
     RasterRenderer,
+    RenderError,
     board_under,
     canonical_rotation,
     linemod_camera,
@@ -193,6 +194,20 @@ def test_no_object_shows_twice_while_others_are_left(
     times = (shown[:, :, None] == np.arange(count)).sum(axis=1)
     assert (times.max(axis=1) - times.min(axis=1) <= 1).all()
     assert times.max() > 1 or count > 2
+
+
+def test_distractors_are_never_targets_and_move_nothing_of_them() -> None:
+    """Crops are of the same objects in the same poses; beside them, and before, others show too."""
+    config = PlanConfig(distractors=3)
+    models = MODELS[:5]
+    plans = make_plans(config, models, 0, 0, 60, BOTH)
+    alone = make_plans(PlanConfig(), models[:2], 0, 0, 60)
+    for name in ("object_index", "rotation", "translation", "camera_matrix", "light_direction"):
+        np.testing.assert_array_equal(getattr(plans, name), getattr(alone, name))
+    assert set(plans.object_index) == {0, 1}
+    assert set(plans.others.object_index[plans.others.object_index >= 0]) == set(range(5))
+    with pytest.raises(RenderError, match="there are no models to plan for"):
+        make_plans(PlanConfig(distractors=5), models, 0, 0, 1)
 
 
 def test_objects_show_several_times_where_they_may() -> None:

@@ -486,3 +486,18 @@ def test_repair_with_an_adapter_that_was_moved(tmp_path: Path) -> None:
     assert (dataset / "shards/000000.json").exists(), "what is there stays until more is there"
     repair(found, adapter=str(tmp_path / "away/moved"), workers=1)
     assert tree_hash(dataset) == before
+
+
+def test_repair_with_models_that_were_moved(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "cad_models/builtin", tmp_path / "parts")
+    dataset = made(tmp_path / "d", n=4, models=tmp_path / "parts", format=("bop",))
+    before = tree_hash(dataset)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "parts").rename(tmp_path / "away/moved")
+    (dataset / "train/000000/rgb/000003.png").unlink()
+    (dataset / "models/obj_000001.ply").write_bytes(b"ply")
+    found = check(dataset)
+    with pytest.raises(ModelError, match="parts"):
+        repair(found, workers=1)
+    repair(found, models=tmp_path / "away/moved", workers=1)
+    assert tree_hash(dataset) == before

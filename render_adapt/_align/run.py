@@ -224,13 +224,14 @@ def _describe(task: _Task, source: Source) -> dict[str, Any]:
     """All that decides what is written, but for the machine."""
     config, target = task.config, task.target
     settings = {k: v for k, v in asdict(config).items() if k not in _NOT_DECISIVE}
+    plan = {k: v for k, v in asdict(task.plan).items() if k != "distractors"}
     randomization = asdict(source.randomization)
     for name in ("photographs", "textures", "environments"):
         randomization[name] = randomization[name] and Path(randomization[name]).name
     return {
         **settings,
         "objects": {model.name: model.sha256 for model in task.models},
-        "plan": asdict(task.plan),
+        "plan": plan,
         "randomization": randomization,
         "photographs": fingerprint_of(source.photographs),
         **_described_dataset(config.adapted),

@@ -6,17 +6,16 @@ import json
 import re
 from pathlib import Path
 
-from adapter._target.report import counted
 from checked_settings import WrongValue
 from render_adapt._cli.bars import CropsBar, rate_text
 from render_adapt._cli.consoles import errors, output
 from render_adapt._cli.settings import Flag, in_flags
 from render_adapt._exceptions import DatasetError
-from render_adapt._runs.manifest import LISTING
 from render_adapt._stores.address import StoreAddress, place_of
 from render_adapt._verify.verify import Verification
 from render_adapt._verify.verify import repair as repair_dataset
 from render_adapt._verify.verify import verify as verify_dataset
+from render_adapt._verify.words import bad_files, repair_notes, what_is_sound
 
 
 def verify(
@@ -26,6 +25,7 @@ def verify(
     repair: Flag = False,
     sha256: str | None = None,
     adapter: str | None = None,
+    models: Path | None = None,
     workers: int | None = None,
     quiet: Flag = False,
     json: Flag = False,
@@ -45,6 +45,8 @@ def verify(
         What the dataset's run printed under this name: proves that it is that very dataset.
     adapter
         Where the run's adapter is now, for --repair.
+    models
+        Where the run's models folder or .blend file is now, for --repair.
     workers
         Processes side by side [default: all cores].
     quiet
@@ -60,7 +62,7 @@ def verify(
     folder = place_of(dataset)
     verification = _verified(folder, expected, workers, quiet)
     if verification.bad and repair:
-        _repair(verification, adapter, workers, quiet or json)
+        _repair(verification, adapter, models, workers, quiet or json)
         verification = _verified(folder, expected, workers, quiet)
     if json:
         _print_json(verification)
@@ -69,29 +71,16 @@ def verify(
             repair or verification.carried_over or all(f.unlisted for f in verification.bad)
         )
         mend = f"; render-adapt verify {folder} --repair makes anew what is bad" if can_mend else ""
-        raise DatasetError(f"{_bad_files(verification)}{mend}")
+        raise DatasetError(f"{bad_files(verification)}{mend}")
     if not (quiet or json):
-        output.print(_found(verification), soft_wrap=True)
+        output.print(f"{what_is_sound(verification)}{_rate(verification)}", soft_wrap=True)
         output.print(f"sha256: {verification.sha256}", style="dim")
 
 
-def _found(verification: Verification) -> str:
-    """What is in order."""
-    crops, shards = verification.crops, verification.shards
+def _rate(verification: Verification) -> str:
     if verification.carried_over:
-        return (
-            f"checked {counted(crops, 'image')} in {counted(shards, 'scene')}: all files are as "
-            "they were written"
-        )
-    labels = (
-        "and the labels are true"
-        if verification.reads_labels
-        else "and no labels were looked at, since only others read its formats"
-    )
-    return (
-        f"checked {counted(crops, 'crop')} in {counted(shards, 'shard')}: all files are as they "
-        f"were written, {labels} ({rate_text(crops / verification.seconds)})"
-    )
+        return ""
+    return f" ({rate_text(verification.crops / verification.seconds)})"
 
 
 def _verified(
@@ -102,37 +91,25 @@ def _verified(
 
 
 def _repair(
-    verification: Verification, adapter: str | None, workers: int | None, quiet: bool
+    verification: Verification,
+    adapter: str | None,
+    models: Path | None,
+    workers: int | None,
+    quiet: bool,
 ) -> None:
     """Mend a dataset, and say what its hash has to say of that."""
     if not quiet:
-        errors.print(f"mending {_bad_files(verification)}", soft_wrap=True)
+        errors.print(f"mending {bad_files(verification)}", soft_wrap=True)
     with CropsBar(quiet) as show:
-        summary = repair_dataset(verification, adapter=adapter, workers=workers, on_progress=show)
+        summary = repair_dataset(
+            verification, adapter=adapter, models=models, workers=workers, on_progress=show
+        )
     if quiet:
         return
-    for note in summary.notes:
+    for note in repair_notes(verification, summary):
         output.print(in_flags(f"note: {note}"), soft_wrap=True)
-    listing = verification.folder / LISTING
-    listed = all(file.path != listing for file in verification.bad)
-    if listed and verification.sha256 != summary.sha256:
-        output.print(
-            "note: what was made anew is not to the bit what was there, as with another "
-            "version of render-adapt or its libraries: the dataset has another hash now",
-            soft_wrap=True,
-        )
 
 
 def _print_json(verification: Verification) -> None:
     facts = vars(verification) | {"bad": [vars(file) for file in verification.bad]}
     output.print(json.dumps(facts, default=str), soft_wrap=True)
-
-
-def _bad_files(verification: Verification) -> str:
-    """The first bad file, and how many shards are bad."""
-    first = verification.bad[0]
-    bad, shards = sum(file.shard is not None for file in verification.bad), verification.shards
-    count = f"{bad} of {shards} shards {'is' if bad == 1 else 'are'} bad"
-    if shards == 1:
-        count = f"its only shard is {'bad' if bad else 'in order'}"
-    return f"{first.path} {first.problem}; {count}"

@@ -28,12 +28,14 @@ class Job:
         WrongValue: there is no work of that kind.
     """
 
-    kind: Literal["generate", "preview", "learn", "check"]
-    """`generate`, a dataset; `preview`, a picture of its first crops; `learn`, an adapter; `check`,
-    whether this Python can do these."""
+    kind: Literal["generate", "preview", "learn", "verify", "check"]
+    """`generate`, a dataset; `preview`, a picture of its first crops; `learn`, an adapter;
+    `verify`, whether a dataset is sound, and mending it; `check`, whether this Python can do
+    these."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """By name: of `RunConfig` for `generate` and `preview`; of `TrainRun` and `TrainConfig`, with
-    `preset`, for `learn`. `models` may be a .blend file, and `objects` names in it."""
+    `preset`, for `learn`; of `DatasetCheck` for `verify`. `models` may be a .blend file, and
+    `objects` names in it."""
     picture: str = ""
     """The PNG file that `preview` writes, and `learn` renews."""
     crops: Annotated[int, Between(1, MOST_SHOWN)] = 4
@@ -125,6 +127,19 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A dataset is looked through, and mended where that was asked and needed."""
+
+    folder: str
+    sound: str
+    """What was found in order, a sentence; empty where something is bad."""
+    bad: str
+    """The first bad file, and how much is bad; empty where nothing is."""
+    notes: list[str]
+    """Of mending, a sentence each; settings are in backticks."""
+
+
+@dataclass(frozen=True)
 class Checked:
     """What a Python can do."""
 
@@ -145,13 +160,22 @@ class Failed:
 
 
 Message = (
-    Working | Generating | Preview | Target | Learning | Generated | Learned | Checked | Failed
+    Working
+    | Generating
+    | Preview
+    | Target
+    | Learning
+    | Generated
+    | Learned
+    | Verified
+    | Checked
+    | Failed
 )
 
 _KINDS: dict[str, type[Any]] = {
     "working": Working, "crops": Generating, "preview": Preview, "target": Target,
-    "learning": Learning, "dataset": Generated, "learned": Learned, "checked": Checked,
-    "failed": Failed,
+    "learning": Learning, "dataset": Generated, "learned": Learned,
+    "verified": Verified, "checked": Checked, "failed": Failed,
 }  # fmt: skip
 """By what a line calls them."""
 _NAMES = {kind: name for name, kind in _KINDS.items()}

@@ -79,10 +79,15 @@ def _as_run(dataset: ReportedDataset) -> RunConfig:
         # What an adapter brought, too.
         randomize = randomize | {name: drawn[name] for name in drawn if name not in _FOLDERS}
     settings = {**dataset.manifest["settings"], "randomize": randomize}
+    if settings.get("lit_by") == "scene":
+        raise DatasetError("its light is that of a .blend file, which is not in it")
+    names = tuple(model.name for model in dataset.models)
+    targets = len(names) - len(settings.get("distractors", ()))
     return config_of(
         {**dataset.manifest, "settings": settings},
         dataset.folder,
-        objects=tuple(model.name for model in dataset.models),
+        objects=names[:targets],
+        distractors=names[targets:],
         models=dataset.folder / "models",
         units="mm",
         adapter="none",

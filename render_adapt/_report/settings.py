@@ -11,6 +11,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "version": ("version of render-adapt", ""),
     "seed": ("seed", ""),
     "renderer": ("drawn by", ""),
+    "lit_by": ("lit by the light of the", ""),
     "size": ("side of a crop", "px"),
     "width": ("width of a frame", "px"),
     "height": ("height of a frame", "px"),
@@ -22,6 +23,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "in_plane": ("turned in the picture by up to", "degrees"),
     "in_plane_steps": ("turns of each view (0: drawn anew)", ""),
     "rectified": ("turned upright", ""),
+    "distractors": ("objects that no crop is of", ""),
     "repeat_objects": ("an object may be shown twice", ""),
     "centre": ("in a crop's middle", ""),
     "off_axis": ("off the camera's axis by up to", "degrees"),
@@ -68,7 +70,7 @@ def setting_rows(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """
     shown: dict[str, list[str]] = {}
     for run in runs:
-        settings = {name: run.get(name) for name in ("version", "seed", "renderer")}
+        settings = {name: run.get(name) for name in ("version", "seed", "renderer", "lit_by")}
         for group in ("plan", "randomization"):
             entries = run.get(group)
             settings |= entries if isinstance(entries, dict) else {}

@@ -39,9 +39,11 @@ from renderer import (
 _LIBRARIES = ("arro3-io", "numba", "numpy", "onnxruntime")
 """Those, with OpenCV, that compute what is written: other versions of them may round otherwise."""
 _NOT_KEPT = ("out", "workers", "executor", "address")
+_IF_GIVEN = ("distractors", "lit_by")
+"""Settings that are kept only where they are not as they are by default."""
 _FOLDERS = ("environments", "photographs", "textures")
 """Of a randomization."""
-_LONG = ("adapter", "models", "objects", "randomize")
+_LONG = ("adapter", "distractors", "models", "objects", "randomize")
 _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "centre": (None, "box"),
     "off_axis": (None, 0.0),
@@ -56,6 +58,8 @@ _CAME_LATER: dict[str, tuple[Any, ...]] = {
     "split": (None, ()),
     "first_scene": (0,),
     "symmetry": ((),),
+    "lit_by": ("plan",),
+    "distractors": (0,),
 }
 """Settings, each with what was the case before there was a choice."""
 _BEFORE = {"pixel_centre": INSIDE, "repeat_objects": True}
@@ -86,6 +90,7 @@ def describe_run(studio: Studio) -> dict[str, Any]:
         **_without_defaults(
             {
                 "device": config.device.partition(":")[0],
+                "lit_by": config.lit_by,
                 "pixel_centre": config.pixel_centre,
                 "precision": config.precision,
                 "rgb": config.rgb,
@@ -216,10 +221,11 @@ def where_files_are(config: RunConfig, folder: Path | StoreAddress) -> RunConfig
     changes: dict[str, Any] = {
         name: found(place) for name in _FOLDERS if (place := getattr(config.randomization, name))
     }
-    objects = tuple(
-        f"{name}={found(file)}" if equals else name
-        for name, equals, file in (entry.partition("=") for entry in config.objects)
-    )
+
+    def found_meshes(objects: Sequence[str]) -> tuple[str, ...]:
+        entries = (entry.partition("=") for entry in objects)
+        return tuple(f"{name}={found(file)}" if equals else name for name, equals, file in entries)
+
     adapter = config.adapter
     if adapter not in ("none", "shipped"):
         adapter = str(found(adapter, DESCRIPTION))
@@ -231,7 +237,8 @@ def where_files_are(config: RunConfig, folder: Path | StoreAddress) -> RunConfig
     return replace(
         config,
         adapter=adapter,
-        objects=objects,
+        objects=found_meshes(config.objects),
+        distractors=found_meshes(config.distractors),
         models=config.models and found(config.models),
         randomize=replace(config.randomization, **changes),
     )
@@ -253,7 +260,12 @@ def _describe_settings(studio: Studio) -> dict[str, Any]:
     files lie: they say nothing of the crops, but something of their maker."""
     config = studio.config
     settings = {name: value for name, value in vars(config).items() if name not in _NOT_KEPT}
-    settings["objects"] = tuple(map(_without_folder, config.objects))
+    for name in _IF_GIVEN:
+        if settings[name] == getattr(RunConfig, name):
+            del settings[name]
+    for name in ("objects", "distractors"):
+        if name in settings:
+            settings[name] = tuple(map(_without_folder, settings[name]))
     settings["models"] = config.models and _last_name(config.models)
     if config.adapter not in ("none", "shipped"):
         settings["adapter"] = _last_name(config.adapter)

@@ -79,7 +79,9 @@ class Studio:
         self.config = config
         """With what was left to the adapter."""
         self.models: list[CadModel] = (
-            load_run_models(config.objects, config.models, config.units, config.symmetry)
+            load_run_models(
+                config.shown_objects, config.models, config.units, config.symmetry, config.lit_by
+            )
             if models is None
             else list(models)
         )
@@ -98,7 +100,8 @@ class Studio:
         self.renderer: Renderer = make_renderer(
             config.renderer, self.models, textures=self.textures,
             environments=randomization.environments, seed=config.seed,
-            blend=blend_file(config.objects, config.models), samples=config.samples, levels=False,
+            blend=blend_file(config.shown_objects, config.models, config.lit_by),
+            samples=config.samples, levels=False,
             threads=available_cores() if config.alone and ENGINES[config.renderer].slow else 1,
             device="cuda" if device == "cpu" else device,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
@@ -119,7 +120,9 @@ class LabelChecker:
     def __init__(self, models: Sequence[CadModel], rules: LabelRules) -> None:
         self._models = models
         self._places = {model.object_id: place for place, model in enumerate(models)}
-        self._renderer = make_renderer("raster", models, levels=False)
+        # Blender's own Python has no compiler for the rasteriser, and an engine that draws alike.
+        engine = "raster" if importlib.util.find_spec("numba") else "blender"
+        self._renderer = make_renderer(engine, models, levels=False, samples=1)
         self._rules = rules
         height, width = rules.shape
         self.at_once = max(1, min(64, _PIXELS_AT_ONCE // (height * width)))

@@ -177,6 +177,7 @@ def repair(
     verification: Verification,
     *,
     adapter: str | None = None,
+    models: Path | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
@@ -192,6 +193,7 @@ def repair(
     Args:
         verification: what was found.
         adapter: where the run's adapter is now.
+        models: where the run's models folder or .blend file is now.
         workers: processes side by side; as many as the run's if not given.
         on_progress: as for `generate`.
 
@@ -218,12 +220,12 @@ def repair(
                     f"{place} was made by render-adapt {source} that are not in it: delete the "
                     "files that are bad and give that command again"
                 )
-        models = own_models(dataset.folder, manifest)
-    changes = {"workers": workers, "adapter": adapter}
+        own = own_models(dataset.folder, manifest)
+    changes = {"workers": workers, "adapter": adapter, "models": models}
     changed = {name: value for name, value in changes.items() if value is not None}
     config = where_files_are(config_of(manifest, place, **changed), place)
     bad_shards = {file.shard for file in verification.bad if file.shard is not None}
-    return make_dataset(config, on_progress, bad_shards, models)
+    return make_dataset(config, on_progress, bad_shards, own)
 
 
 def _refuse_what_is_no_damage(verification: Verification) -> None:

@@ -318,7 +318,7 @@ def _refuse_misfit(
             f"{name} of the plans has the shape {values.shape} where {shape} fits the rest: "
             "make the plans with make_plans or plans_from_poses"
         )
-    finite = np.isfinite(values.astype(np.float64)).reshape(len(values), -1).all(axis=1)
+    finite = np.isfinite(values.astype(np.float64)).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         raise RenderError(
             f"crop {plans.index[int(np.argmin(finite))]} has a {name} that is not finite"

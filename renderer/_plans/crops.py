@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cad_models import CadModel
-from checked_settings import Between, SettingError, WrongValue, check
+from checked_settings import AtLeast, Between, SettingError, WrongValue, check
 from renderer._crops import Instances, Plans, RenderError, Surfaces
 from renderer._plans.appearance import draw_lights, draw_surfaces, from_above
 from renderer._plans.cutting import (
@@ -85,6 +85,9 @@ class PlanConfig:
     camera: Annotated[CameraSettings, CAMERA] | None = None
     """fx, fy, cx, cy of the camera that took the pictures, pixels from their corner; needed with
     `picture`."""
+    distractors: Annotated[int, AtLeast(0)] = 0
+    """So many of the models, the last ones, are never a crop's target: they are among those that
+    occlude it and stand beside it."""
     repeat_objects: bool = False
     """Occluders and neighbours may be of the target's own kind, and of each other's, whether or not
     others are left; many readers expect one instance of each object."""
@@ -123,6 +126,17 @@ class PlanConfig:
         so that no pose differs from what a camera sees that looks straight at the object."""
         return self.centre in ("box", "visible") and not self.off_axis and self.picture is None
 
+    def targets(self, models: Sequence[CadModel]) -> Sequence[CadModel]:
+        """Those of the models that crops are of: all but the distractors.
+
+        Raises:
+            RenderError: there are none.
+        """
+        targets = models[: max(len(models) - self.distractors, 0)]
+        if not targets:
+            raise RenderError("there are no models to plan for: name at least one with `objects`")
+        return targets
+
     @property
     def poses(self) -> int:
         """How many poses of each object are enumerated; 0 where poses are drawn."""
@@ -141,9 +155,9 @@ def make_plans(
 ) -> Plans:
     """The plans of crops `start` to `stop` of a run.
 
-    Objects take turns: crop i shows models[i % len(models)]. Enumerated poses take turns in the
-    same way: crop i shows pose i // len(models), and after the last the first again. Poses of
-    symmetric objects are canonical (`canonical_pose`).
+    Objects take turns: crop i shows models[i % T], of the T that are no distractors. Enumerated
+    poses take turns in the same way: crop i shows pose i // T, and after the last the first again.
+    Poses of symmetric objects are canonical (`canonical_pose`).
 
     Convention:
         `config.centre` is in the middle of the crop, and the window is measured at its depth. It is
@@ -163,11 +177,12 @@ def make_plans(
             in and there are none.
     """
     index = crop_numbers(models, seed, start, stop)
+    target_count = len(config.targets(models))
     draws = draw(seed, index, Stream.PLAN, PLAN_DRAWS)
     surroundings = draw_surroundings(seed, index) if _needs_surroundings(randomization) else None
     about_camera, color, ambient = draw_lights(randomization, draws[:, 4:], surroundings)
     direction = about_camera
-    rotation = _rotations(config, index // len(models), draws[:, :3])
+    rotation = _rotations(config, index // target_count, draws[:, :3])
     depth = between(config.distance, draws[:, 3])
     rays = None
     if config.off_axis or config.picture is not None:
@@ -184,7 +199,7 @@ def make_plans(
         direction = from_above(about_camera, rotation)
     plans = plans_from_poses(
         models,
-        index % len(models),
+        index % target_count,
         rotation,
         depth,
         size=config.size,

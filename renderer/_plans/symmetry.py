@@ -68,6 +68,30 @@ def canonical_rotation(rotation: ArrayLike, symmetries: Symmetries) -> NDArray[n
     return canonical_pose(old, np.zeros(old.shape[:-1]), symmetries)[0]
 
 
+def alike_pose(
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+    symmetries: Symmetries,
+    draws: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One of the poses that give the same image of a symmetric object, by two numbers in [0, 1).
+
+    Convention:
+        As for `canonical_pose`. Of a sphere, one of those about its first axis.
+
+    Returns:
+        (3, 3) and (3,).
+    """
+    turns, shifts = _group(symmetries.discrete)
+    number = int(draws[0] * len(turns))
+    turn, shift = turns[number], shifts[number]
+    if symmetries.continuous:
+        twist = rotation_about(_axes(symmetries)[0], 2 * np.pi * draws[1])
+        fixed = _fixed_point(symmetries)
+        turn, shift = turn @ twist, turn @ (fixed - twist @ fixed) + shift
+    return rotation @ turn, rotation @ shift + translation
+
+
 def symmetry_quaternions(
     models: Sequence[CadModel], step_degrees: float = 5.0
 ) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def load_blend_models(blend: BlendFile) -> list[CadModel]:
     start = {
         "meshes": (), "textures": (), "environments": (), "through_file": False,
         "samples": 1, "threads": 1,
-        "blend": str(blend.path.resolve()), "objects": blend.objects,
+        "blend": str(blend.path.resolve()), "objects": blend.objects, "scene_light": False,
     }  # fmt: skip
     side = start_blender(start)
     models_arrays = side.models

@@ -18,6 +18,8 @@ from renderer._crops import RenderError
 from renderer._engines.blender import wire
 
 _START_SECONDS = 120
+_SINGLE = ("blend", "scene_light", "samples", "threads", "through_file")
+"""Arguments that are one value."""
 
 
 class BlenderProcess:
@@ -62,7 +64,7 @@ class BlenderProcess:
                     "environment", [{"file": np.array(item)} for item in start["environments"]]
                 ),
                 **wire.pack_list("object", [{"name": np.array(name)} for name in start["objects"]]),
-                **{name: start[name] for name in ("blend", "samples", "threads", "through_file")},
+                **{name: start[name] for name in _SINGLE},
             }
         )
         self.models = wire.unpack_list("model", ready)

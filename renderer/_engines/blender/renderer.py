@@ -17,6 +17,7 @@ from cad_models import CadModel
 from renderer._crops import RenderError
 from renderer._engines.blender.process import BlenderProcess
 from renderer._engines.scenes import Picture, Scene, SceneRenderer, oriented_faces
+from renderer._plans.symmetry import alike_pose
 from renderer._streams import Stream
 from safe_files import list_folder, open_file
 
@@ -52,6 +53,8 @@ class BlendFile:
     path: Path
     objects: tuple[str, ...]
     """Their names in it."""
+    scene_light: bool = False
+    """Whether they are lit by its scene's lights and world, in place of a plan's light."""
 
 
 class BlenderRenderer(SceneRenderer):
@@ -74,10 +77,13 @@ class BlenderRenderer(SceneRenderer):
         environments: a folder of HDRI pictures (.hdr, .exr) to be lit by: their light takes the
             place of the ambient colour's, as bright as that on the mean over all directions, the
             picture's ground under the target, turned at random about its vertical.
-        seed: the run's; only which picture lights a crop depends on it.
+        seed: the run's; only from where a crop is lit by pictures or a file's scene depends on it.
         blend: the .blend file that `models` are from (`load_blend_models`). They are drawn with
             their materials there, whose colour and gloss stay whatever `Surfaces` says, but for a
-            texture that is swapped in; light is seen as sRGB has it.
+            texture that is swapped in; light is seen as sRGB has it. With its `scene_light` the
+            camera goes around each crop's target as it stands in the file's scene, in the light of
+            that; of a symmetric target any of the poses that look alike is taken for the light, at
+            random.
         samples: rays per pixel for each light. With 4, corners that ambient light hardly reaches
             are grainy.
         through_file: whether to read what Cycles rendered through OpenEXR files, as is done by
@@ -108,6 +114,7 @@ class BlenderRenderer(SceneRenderer):
             "meshes": [] if blend else [_mesh_arrays(model) for model in models],
             "blend": str(blend.path.resolve()) if blend else "",
             "objects": blend.objects if blend else (),
+            "scene_light": blend is not None and blend.scene_light,
             "textures": [
                 {"picture": picture, "aspect": np.array(aspect)}
                 for picture, aspect in zip(
@@ -142,9 +149,16 @@ class BlenderRenderer(SceneRenderer):
 
     def _plan(self, scene: Scene, *, depth_only: bool) -> dict[str, Any]:
         draws = np.zeros(2)
-        if self._start["environments"]:
+        if self._start["environments"] or self._start["scene_light"]:
             draws = np.random.default_rng([self._seed, scene.index, Stream.ENVIRONMENT]).random(2)
-        return {**vars(scene), "environment": draws, "depth_only": depth_only}
+        symmetries = self._models[scene.object_index[0]].symmetries
+        rotation, translation = alike_pose(
+            scene.rotation[0], scene.translation[0], symmetries, draws
+        )
+        return {
+            **vars(scene), "environment": draws, "depth_only": depth_only,
+            "lit_rotation": rotation, "lit_translation": translation,
+        }  # fmt: skip
 
     def _blender(self) -> BlenderSide:
         if self._side is None:

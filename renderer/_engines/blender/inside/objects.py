@@ -30,6 +30,8 @@ class BlendObject:
     """In the object's own coordinates and the scene's unit, with its materials."""
     scale: Matrix
     """(4, 4), scale and shear as in the scene, without rotation or place."""
+    standing: Matrix
+    """(4, 4), rotation and place in the scene, without scale."""
     arrays: dict[str, NDArray[Any]]
     """`vertices` (V, 3) in millimetres, `faces` (F, 3), `normals` (V, 3), `colors` (V, 3), and
     `name`."""
@@ -127,7 +129,8 @@ def _evaluated(
     if not mesh.materials:
         mesh.materials.append(None)
     scale = _without_rotation(evaluated.matrix_world, object_.name)
-    return BlendObject(mesh, scale, _arrays(object_.name, mesh, scale, unit))
+    standing = evaluated.matrix_world @ scale.inverted()
+    return BlendObject(mesh, scale, standing, _arrays(object_.name, mesh, scale, unit))
 
 
 def _refuse_missing(object_: bpy.types.Object) -> None:

@@ -25,6 +25,7 @@ from renderer._engines.blender.inside.objects import (
     to_srgb,
 )
 from renderer._engines.blender.inside.passes import PassReader
+from renderer._engines.blender.inside.scene_light import SceneLight, camera_place, seen_from
 
 VERSION = ".".join(map(str, bpy.app.version))
 """Of the Blender that runs this."""
@@ -52,6 +53,7 @@ class BlenderScene:
             `blend` is given.
         blend: a .blend file whose objects are the models, with their own materials; "" for none.
         objects: their names in it.
+        scene_light: whether they are lit as the file's scene is, in place of a plan's light.
         textures: what may be swapped in, each a `picture`, (h, w, 3) RGB, and its `aspect`, height
             by width.
         environments: files of HDRI pictures.
@@ -71,6 +73,7 @@ class BlenderScene:
         *,
         blend: str = "",
         objects: Sequence[str] = (),
+        scene_light: bool = False,
         samples: int,
         threads: int,
         through_file: bool = False,
@@ -82,7 +85,9 @@ class BlenderScene:
         self._unit = 1.0
         self.models: list[dict[str, NDArray[Any]]] = []
         blend_objects = self._open(blend, objects) if blend else []
+        source = bpy.context.scene
         self._scene = scene = bpy.data.scenes.new("render-adapt")
+        self._scene_light = SceneLight(source, scene) if scene_light else None
         self._samples = samples
         self._textures = [
             (
@@ -98,6 +103,7 @@ class BlenderScene:
         self._scales = [blend_object.scale for blend_object in blend_objects] or [
             Matrix() for _ in meshes
         ]
+        self._standing = [blend_object.standing for blend_object in blend_objects]
         self._own = [
             materials.image_of(f"render-adapt model {number}", arrays["texture"])
             if "texture" in arrays
@@ -120,7 +126,9 @@ class BlenderScene:
 
         Args:
             plan: the fields of `renderer._engines.scenes.Scene`, `environment` (2,) in [0, 1)
-                (which picture, and how it is turned), and `depth_only`.
+                (which picture, and how it is turned), `lit_rotation` (3, 3) and `lit_translation`
+                (3,) (the first instance's pose, or one that looks alike, in which the light of a
+                file's scene falls on it), and `depth_only`.
 
         Returns:
             The fields of `renderer._engines.scenes.Picture`; with `depth_only` just `depth`.
@@ -141,22 +149,36 @@ class BlenderScene:
         view.use_pass_normal = view.use_pass_position = maps
         # A ray that meets a surface asks one of the lights, at random.
         lights = max(1, int((plan["light_color"].max(axis=-1, initial=0) > 0).sum()))
+        if self._scene_light is not None:
+            lights = self._scene_light.count
         cycles.samples = 1 if depth_only else self._samples * lights
         # Any number will do that the crop's own decides.
         cycles.seed = int(plan["index"]) % 2**31
-        self._place_objects(plan)
-        if not depth_only:
+        camera = self._camera_place(plan)
+        self._scene.camera.matrix_world = camera
+        self._place_objects(plan, camera)
+        if not depth_only and self._scene_light is None:
             self._light(plan)
         passes = self._reader.render()
         depth = passes["Depth"][..., 0]
         depth = np.where(depth < _NOTHING, self._unit * depth, 0).astype(np.float32)
         if depth_only:
             return {"depth": depth}
+        self._develop(passes, camera, maps)
+        return {"depth": depth, **_picture(plan, passes, depth > 0)}
+
+    def _develop(self, passes: dict[str, NDArray[Any]], camera: Matrix, maps: bool) -> None:
+        """Make of what Cycles rendered values of a picture, camera axes and millimetres."""
+        if self._scene_light is not None:
+            passes["Combined"] = self._scene_light.exposure * passes["Combined"]
         if self._own_surfaces:
             passes["Combined"] = to_srgb(passes["Combined"])
+        if maps and self._scene_light is not None:
+            passes["Normal"], passes["Position"] = seen_from(
+                camera, passes["Normal"], passes["Position"]
+            )
         if maps:
             passes["Position"] = self._unit * passes["Position"]
-        return {"depth": depth, **_picture(plan, passes, depth > 0)}
 
     def close(self) -> None:
         """Take everything out of Blender again."""
@@ -168,6 +190,8 @@ class BlenderScene:
         ]
         worlds = list(self._worlds.values())
         bpy.data.batch_remove([*objects, *data, *images, *worlds, *self._materials.values()])
+        if self._scene_light is not None:
+            self._scene_light.close()
         bpy.data.scenes.remove(self._scene)
 
     def _open(self, blend: str, objects: Sequence[str]) -> list[BlendObject]:
@@ -178,7 +202,14 @@ class BlenderScene:
         self.models = [blend_object.arrays for blend_object in blend_objects]
         return blend_objects
 
-    def _place_objects(self, plan: Mapping[str, Any]) -> None:
+    def _camera_place(self, plan: Mapping[str, Any]) -> Matrix:
+        """At the origin; in the light of a file's scene around the target as it stands there."""
+        if self._scene_light is None:
+            return Matrix()
+        pose = _pose(plan["lit_rotation"], plan["lit_translation"] / self._unit)
+        return camera_place(self._standing[int(plan["object_index"][0])], pose)
+
+    def _place_objects(self, plan: Mapping[str, Any], camera: Matrix) -> None:
         placed: list[bpy.types.Object] = []
         for instance, model in enumerate(plan["object_index"]):
             copies = self._objects[model]
@@ -200,7 +231,7 @@ class BlenderScene:
             object_.pass_index = instance + 1
             translation = plan["translation"][instance] / self._unit
             pose = _pose(plan["rotation"][instance], translation)
-            object_.matrix_world = pose @ self._scales[model]
+            object_.matrix_world = camera @ pose @ self._scales[model]
             # Blender does not notice changes of custom properties by itself.
             object_.update_tag()
         for copies in self._objects:

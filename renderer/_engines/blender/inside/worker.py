@@ -74,6 +74,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
                     through_file=bool(message["through_file"]),
                     blend=str(message["blend"]),
                     objects=[str(item["name"]) for item in wire.unpack_list("object", message)],
+                    scene_light=bool(message["scene_light"]),
                 )
                 wire.send(answers, {"version": VERSION, **wire.pack_list("model", scene.models)})
             else:
