@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from adapter._networks.cogan import CoupledDiscriminator, CoupledGenerator
     from adapter._networks.dsn import DomainSeparation
     from adapter._networks.export import export_onnx
-    from adapter._networks.pixelda import BatchNorm, Discriminator, Generator, TaskTower
+    from adapter._networks.normalisation import BatchNorm
+    from adapter._networks.pixelda import Discriminator, Generator, TaskTower
     from adapter._networks.registry import architecture_of, architectures
     from adapter._runtime.onnx_adapter import save_onnx_adapter
     from adapter._runtime.torch_network import TorchNetwork
@@ -186,7 +187,7 @@ _LATER = {
 }
 """What only trainings and their like need: it is imported when it is asked for."""
 _NEEDS_TORCH = {
-    "BatchNorm": "adapter._networks.pixelda",
+    "BatchNorm": "adapter._networks.normalisation",
     "CHECKPOINT": "adapter._training.checkpoint",
     "CoupledDiscriminator": "adapter._networks.cogan",
     "CoupledGenerator": "adapter._networks.cogan",

@@ -19,6 +19,7 @@ from adapter import (
     TargetReport,
     TrainConfig,
     encode,
+    read_info,
     read_target,
 )
 from adapter._settings.pairs import refuse_unread_settings
@@ -227,6 +228,9 @@ def train_adapter(
     It is calibrated and measured beside the camera's crops (`AdapterInfo.verdict`), and gets a card
     that says in words what came of it. The time limit is of all that.
 
+    In processes that torchrun started it is one training (`adapter.run_training`): each reads and
+    renders, the first alone saves the adapter, judges it and calls back.
+
     Args:
         run: what to train on.
         config: how to train.
@@ -241,16 +245,35 @@ def train_adapter(
     Raises:
         RenderAdaptError: one sentence that says why.
     """
-    from adapter import architecture_of, save_adapter, train
+    from adapter import architecture_of
+    from adapter._processes import is_first
+    from adapter._training.processes import joined
 
     architecture = architecture_of(config)  # refused before anything is rendered
-    if architecture.keeps_background:
-        return _train_on_pairs(run, config, preset, on_progress, on_target, on_stage)
-    if config.pair_weight:
+    if config.pair_weight and not architecture.keeps_background:
         raise SettingError(
             f"`pair_weight` is for aligned crops, which `architecture` {config.architecture} does "
             "not learn from: leave it out, or give `architecture` layered"
         )
+    train = _train_on_pairs if architecture.keeps_background else _train_on_crops
+    with joined(config):
+        if not is_first():
+            on_progress = on_target = on_stage = None
+        return train(run, config, preset, on_progress, on_target, on_stage)
+
+
+def _train_on_crops(
+    run: TrainRun,
+    config: TrainConfig,
+    preset: str,
+    on_progress: Callable[[Progress], None] | None,
+    on_target: Callable[[FoundTarget], None] | None,
+    on_stage: Callable[[str], None] | None,
+) -> AdapterInfo:
+    """`train_adapter` for a target that is not aligned."""
+    from adapter import save_adapter, train
+    from adapter._training.processes import made_once
+
     clock = TrainingClock(on_stage)
     models, target, found_target = read_camera_crops(run)
     if on_target is not None:
@@ -265,15 +288,16 @@ def train_adapter(
         shown = Shown(models, plan, target.images, renderer)
         config = clock.left_for_training(config, source.images.shape[1], shown)
         checkpoint = train(source, target.images, config, run.working, on_progress=on_progress)
-        info = save_adapter(
-            checkpoint,
-            run.out,
-            preset=preset,
-            provenance=_provenance(run, models, len(source), f"{len(target.images)} unlabelled"),
-            window_mm=plan.window,
-            cut=cut,
-        )
-        return clock.judged(run.out, info, shown)
+
+        def judged() -> AdapterInfo:
+            provenance = _provenance(run, models, len(source), f"{len(target.images)} unlabelled")
+            info = save_adapter(
+                checkpoint, run.out, preset=preset, provenance=provenance,
+                window_mm=plan.window, cut=cut,
+            )  # fmt: skip
+            return clock.judged(run.out, info, shown)
+
+        return made_once(judged, lambda: read_info(run.out))
 
 
 def _train_on_pairs(
@@ -286,6 +310,7 @@ def _train_on_pairs(
 ) -> AdapterInfo:
     """`train_adapter` for a target that is aligned."""
     from adapter import save_adapter, train_on_pairs
+    from adapter._training.processes import made_once
 
     clock = TrainingClock(on_stage)
     run = _of_pairs(run, config)
@@ -302,16 +327,20 @@ def _train_on_pairs(
         shown = Shown(models, plan, target.images, renderer)
         config = clock.left_for_training(config, source.images.shape[1], shown)
         checkpoint = train_on_pairs(source, pairs, config, run.working, on_progress=on_progress)
-        info = save_adapter(
-            checkpoint, run.out, preset=preset,
-            provenance=_provenance(run, models, len(source), f"{len(pairs)} aligned"),
-            window_mm=plan.window, cut=cut,
-        )  # fmt: skip
-        with writing(run.out, "make room there, or give a folder that can be written to"):
-            poses = picture_poses(crops, models) if has_kept_its_place(run.target) else None
-            write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds, poses)
-            write_even_light(run.out)
-        return clock.judged(run.out, info, shown)
+
+        def judged() -> AdapterInfo:
+            info = save_adapter(
+                checkpoint, run.out, preset=preset,
+                provenance=_provenance(run, models, len(source), f"{len(pairs)} aligned"),
+                window_mm=plan.window, cut=cut,
+            )  # fmt: skip
+            with writing(run.out, "make room there, or give a folder that can be written to"):
+                poses = picture_poses(crops, models) if has_kept_its_place(run.target) else None
+                write_backgrounds(run.out / BACKGROUNDS, pairs.backgrounds, poses)
+                write_even_light(run.out)
+            return clock.judged(run.out, info, shown)
+
+        return made_once(judged, lambda: read_info(run.out))
 
 
 def _of_pairs(run: TrainRun, config: TrainConfig) -> TrainRun:

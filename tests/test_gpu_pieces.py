@@ -364,3 +364,19 @@ def test_folded_batch_norms_change_nothing_and_shares_are_of_the_nearer_ceiling(
     narrow = {**ceilings, "copy_gb_per_s": values / 1e9}
     figures = generator.shares({"crops_per_s": 0.5}, "bf16", (operations, values), narrow)
     assert figures["share_of_floor"] == 1.0
+
+
+def test_the_page_has_the_operations_of_the_adapters_that_it_names() -> None:
+    from adapter import load_adapter
+
+    page = " ".join((ROOT / "docs/gpu.md").read_text().split())
+    for name, words in (
+        ("linemod-rgbd-fast", r"`linemod-rgbd-fast`\*\* \((\S+) GFLOP a crop\)"),
+        ("shipped", r"default adapter now, `linemod-rgbd`, is (\S+) GFLOP a crop"),
+    ):
+        adapter: Any = load_adapter(name, runtime="torch")
+        info = adapter.info
+        network = generator.fold(adapter._generator)
+        operations, _ = generator.work_of(network, info.channels, info.size, info.noise_dimension)
+        (said,) = re.findall(words, page)
+        assert said == f"{operations / 1e9:.2f}", name

@@ -1,10 +1,11 @@
 """Shards made in a cluster of Ray, with actors and nodes that die.
 
-The cluster is a fake one in most tests: a real node has 30 s to start, too few on a busy one.
+The cluster is a fake one in most tests, which takes no time to start.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -13,12 +14,15 @@ import random
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from benchmarks.main_job import descendants, read
 from checked_settings import MissingDependency, WrongValue
 from render_adapt import (
     DatasetError,
@@ -37,6 +41,10 @@ from tests.test_dataset import tree_hash
 
 CONFIG = RunConfig(objects=("ape", "duck"), n=260, seed=7, adapter="none", workers=1)
 KILLS = 20
+Result = TypeVar("Result")
+NODES = 2
+LOOPBACK = "127.0.0.2"
+"""Ray takes 127.0.0.1 for the machine's address in the network, where no node listens."""
 
 
 def square_or_die(shard: int, log: Path, lives: int) -> int:
@@ -196,50 +204,141 @@ def test_a_machine_with_other_libraries_is_refused(tmp_path: Path) -> None:
         ShardMaker(config, run, RunFolder(tmp_path))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="kills processes")
-def test_nodes_that_are_killed_change_nothing(tmp_path: Path) -> None:
-    """Of three nodes beside the head, one after another is killed, and a new one comes."""
-    many = dataclasses.replace(CONFIG, n=250 * 24)
-    generate(dataclasses.replace(many, out=tmp_path / "alone", workers=2))
+class Patient(RayExecutor[Result]):
+    """As many actors may die of one shard as are killed here, which chance may have at one."""
+
+    def __init__(self, address: str | None = None) -> None:
+        super().__init__(address, attempts=KILLS + 1)
+
+
+class Killer:
+    """Kills an actor and a node of a cluster by turns, at moments that are drawn.
+
+    Args:
+        cluster: it keeps one node at least.
+        add_node: adds another one, in the main thread, where alone ray starts nodes.
+        seed: of what dies, and when.
+    """
+
+    LONGEST = 3.0
+    """Seconds from one kill to the next, at most; a shard takes about one."""
+
+    def __init__(self, cluster: Any, add_node: Callable[[int], None], seed: int) -> None:
+        self.kills = collections.Counter[str]()
+        self._cluster, self._add_node = cluster, add_node
+        self._random, self._lock = random.Random(seed), threading.Lock()
+
+    @contextlib.contextmanager
+    def at_work(self, kills: int) -> Iterator[None]:
+        """Within it they die, until so many have died since this was made."""
+        end, errors = threading.Event(), list[BaseException]()
+
+        def work() -> None:
+            try:
+                while self.kills.total() < kills:
+                    if end.wait(self._random.uniform(0.0, self.LONGEST)):
+                        return
+                    self._kill(("actor", "node")[self.kills.total() % 2])
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+        assert errors == []
+
+    def _kill(self, kind: str) -> None:
+        """One of a kind, where there is one to spare."""
+        with self._lock:
+            if kind == "actor":
+                actors = actors_of_this_process()
+                if actors:
+                    os.kill(self._random.choice(actors), signal.SIGKILL)
+                    self.kills[kind] += 1
+            elif len(self._cluster.worker_nodes) > 1:
+                node = self._random.choice(sorted(self._cluster.worker_nodes, key=id))
+                self._cluster.remove_node(node, allow_graceful=False)
+                self.kills[kind] += 1
+
+    def make_up_for_nodes(self, done: int, total: int) -> None:
+        """As many nodes as there were; called as crops are done."""
+        with self._lock:
+            while len(self._cluster.worker_nodes) < NODES:
+                self._add_node(1)
+
+
+def actors_of_this_process() -> list[int]:
+    """Processes of actors in clusters that this one began."""
+    found = descendants(os.getpid())
+    return [pid for pid in found if read(Path(f"/proc/{pid}/cmdline")).startswith("ray::_Body")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds actors in /proc, and kills them")
+@pytest.mark.parametrize(
+    ("kills", "shards"),
+    [
+        pytest.param(2, 3, marks=pytest.mark.several_seconds),
+        pytest.param(KILLS, 24, marks=pytest.mark.slow),
+    ],
+)
+def test_nodes_and_actors_that_are_killed_change_nothing(
+    kills: int, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any moment, of the run's and their own; runs are made until all kills are done."""
+    monkeypatch.setattr("render_adapt._runs.pipeline.RayExecutor", Patient)
+    many = dataclasses.replace(CONFIG, n=250 * shards)
     with cluster_started() as (cluster, add_node, ray):
-        ray.init(
-            address=cluster.address, log_to_driver=False, _node_ip_address="127.0.0.1"
-        )  # fmt: skip
-        kills = 0
+        ray.init(address=cluster.address, log_to_driver=False, _node_ip_address=LOOPBACK)
+        generate(dataclasses.replace(many, out=tmp_path / "alone"))
+        killer, runs = Killer(cluster, add_node, seed=0), 0
+        while runs == 0 or killer.kills.total() < kills:
+            runs += 1
+            run = dataclasses.replace(many, out=tmp_path / f"run-{runs}", executor="ray")
+            with killer.at_work(kills):
+                generate(run, killer.make_up_for_nodes)
+            assert tree_hash(tmp_path / f"run-{runs}") == tree_hash(tmp_path / "alone")
+        assert killer.kills == {"actor": kills // 2, "node": kills // 2}
 
-        def kill_a_node(done: int, total: int) -> None:
-            nonlocal kills
-            if 0 < done < total and kills < KILLS:
-                kills += 1
-                node = random.choice(sorted(cluster.worker_nodes, key=id))
-                cluster.remove_node(node, allow_graceful=False)
-                add_node(1)
 
-        run = dataclasses.replace(many, out=tmp_path / "ray", executor="ray")
-        generate(run, kill_a_node)
-        assert kills == KILLS
-        assert tree_hash(tmp_path / "ray") == tree_hash(tmp_path / "alone")
+class SlowClock:
+    """Time for ray, which gives a node half a minute to start: too little on a busy machine.
+
+    Args:
+        clock: the function that runs a tenth as fast.
+    """
+
+    def __init__(self, clock: str) -> None:
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        called = getattr(time, name)
+        return (lambda: called() / 10) if name == self._clock else called
 
 
 @contextlib.contextmanager
 def cluster_started() -> Iterator[tuple[Any, Callable[..., Any], Any]]:
-    """A head, which makes nothing, and three nodes; what adds another; ray itself."""
+    """A head, which makes nothing, and `NODES` nodes; what adds another; ray itself."""
     ray = pytest.importorskip("ray", reason="needs ray, of the cluster extra")
     from ray.cluster_utils import Cluster
 
-    with environment_of_nodes():
+    with environment_of_nodes(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray._private.node.time", SlowClock("monotonic"))
+        patch.setattr("ray.cluster_utils.time", SlowClock("time"))
         cluster = Cluster()
 
         def add_node(processors: int) -> None:
             cluster.add_node(
                 num_cpus=processors, include_dashboard=False, object_store_memory=10**8,
-                node_ip_address="127.0.0.1",
+                node_ip_address=LOOPBACK,
             )  # fmt: skip
 
         try:
             add_node(0)
-            for _ in range(3):
+            for _ in range(NODES):
                 add_node(1)
             yield cluster, add_node, ray
         finally:

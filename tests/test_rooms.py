@@ -30,8 +30,8 @@ ROOMS = {
     ),
     "renderer": ("_streams", "_crops", "_refusals", "_pictures", "_plans", "_capture", "_engines"),
     "adapter": (
-        "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "losses",
-        "_networks", "_measures", "_runtime", "_target", "_training",
+        "_errors", "_settings", "_cut", "_crop_tensor", "_files", "_batches", "_processes",
+        "losses", "_networks", "_measures", "_runtime", "_target", "_training",
     ),
     "render_adapt": (
         "_own_packages", "_exceptions", "_printable", "_files", "_stores", "_coupling",

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapter._networks.pixelda import BatchNorm
+from adapter._networks.normalisation import BatchNorm
 
 
 class PrivateEncoder(nn.Module):

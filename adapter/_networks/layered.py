@@ -14,7 +14,8 @@ from adapter._crop_tensor import FAR
 from adapter._errors import AdapterError
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._networks.export import export_onnx
-from adapter._networks.pixelda import BatchNorm, ResidualBlock
+from adapter._networks.normalisation import BatchNorm
+from adapter._networks.pixelda import ResidualBlock
 from adapter._settings.pixelda import TrainConfig
 
 _STEEPEST = 0.25

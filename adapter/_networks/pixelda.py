@@ -17,44 +17,10 @@ from torch import Tensor, nn
 from adapter._errors import AdapterError
 from adapter._networks.architecture import AdapterArchitecture
 from adapter._networks.export import export_onnx
+from adapter._networks.normalisation import BatchNorm
+from adapter._networks.randomness import Dropout, dropped, gaussian
+from adapter._processes import all_rows, for_own_rows
 from adapter._settings.pixelda import TrainConfig
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation with an offset but no scale (the official code's setting).
-
-    `update_statistics` False leaves the running statistics alone while training: the generator's
-    move in generator steps only, the discriminator's in discriminator steps only.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-    ones: Tensor
-
-    def __init__(self, features: int, momentum: float = 0.1, epsilon: float = 1e-3) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("running_mean", torch.zeros(features))
-        self.register_buffer("running_var", torch.ones(features))
-        self.register_buffer("ones", torch.ones(features), persistent=False)
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.update_statistics = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        use_running = self.update_statistics or not self.training
-        normalised: Tensor = F.batch_norm(
-            x,
-            self.running_mean if use_running else None,
-            self.running_var if use_running else None,
-            # On a GPU torch cannot differentiate an offset without a scale.
-            weight=self.ones if x.is_cuda else None,
-            bias=self.bias,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.epsilon,
-        )
-        return normalised
 
 
 class ResidualBlock(nn.Module):
@@ -279,12 +245,14 @@ class Discriminator(nn.Module):
                 x = F.pad(x, (0, 1, 0, 1))  # as TensorFlow pads "SAME" at stride 2
             x = F.leaky_relu(norm(conv(x)), 0.2)
             if self.training and self.keep < 1:
-                x = _dropout(x, self.keep)
+                x = dropped(x, self.keep)
             if self.noise > 0:
-                x = x + _gaussian(x, self.noise_pool) * self.noise
+                x = x + gaussian(x, self.noise_pool) * self.noise
         if self.batch_deviation:
-            deviation = torch.sqrt(x.float().var(dim=0, unbiased=False) + 1e-8).mean()
-            x = torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
+            whole = all_rows(x.float())
+            deviation = torch.sqrt(whole.var(dim=0, unbiased=False) + 1e-8).mean()
+            deviation = for_own_rows(deviation).to(x.dtype)
+            x = torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], dim=1)
         logits: Tensor = self.logit(x.flatten(1))
         return logits.squeeze(1)
 
@@ -331,7 +299,7 @@ class TaskTower(nn.Module):
             hidden += [nn.ReLU()]
         if dropout is None:
             dropout = 0.5 if pose else 0.0
-        self.hidden = nn.Sequential(*hidden, nn.Dropout(dropout))
+        self.hidden = nn.Sequential(*hidden, Dropout(dropout))
         self.code_depth = 3 if batch_norm else 2
         self.class_logits = nn.Linear(self.feature_count, classes)
         self.quaternion = nn.Linear(self.feature_count, 4) if pose else None
@@ -369,30 +337,6 @@ class TaskTower(nn.Module):
             return self.class_logits(features), None
         quaternion = F.normalize(torch.tanh(self.quaternion(features)).float(), dim=1)
         return self.class_logits(features), quaternion
-
-
-def _gaussian(x: Tensor, pool: Tensor) -> Tensor:
-    """Noise from N(0, 1) for every sample of x, from random places in a pool of normal values.
-
-    Drawing afresh took a tenth of a training step on a processor; a GPU draws in no time.
-    """
-    if x.is_cuda:
-        return torch.randn_like(x)
-    values = x[0].numel()
-    places = torch.randint(0, len(pool) - values + 1, (len(x),)).tolist()
-    pool = pool.to(x.dtype)
-    return torch.stack([pool[place : place + values] for place in places]).view(x.shape)
-
-
-def _dropout(x: Tensor, keep: float) -> Tensor:
-    """As F.dropout; on a processor with the probability rounded to 1/65536: a quarter of a step
-    faster."""
-    if x.is_cuda:
-        return F.dropout(x, 1.0 - keep)
-    quarter = (x.numel() + 3) // 4
-    bits = torch.empty(quarter, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-    draws = bits.view(torch.int16)[: x.numel()].view(x.shape)
-    return x * (draws < round(keep * 65536) - 32768).to(x.dtype) * (1.0 / keep)
 
 
 def build_generator(channels: int, size: int, config: TrainConfig) -> Generator:

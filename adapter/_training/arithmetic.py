@@ -37,8 +37,8 @@ def torch_of(config: Machine) -> Iterator[None]:
         AdapterError: there is no such device.
     """
     cuda = config.device == "cuda"
-    if cuda and not torch.cuda.is_available():
-        raise AdapterError("torch finds no CUDA device; train with `device` cpu")
+    if cuda:
+        refuse_no_gpu()
     threads, tries = torch.get_num_threads(), torch.backends.cudnn.benchmark
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -50,6 +50,16 @@ def torch_of(config: Machine) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = tries
+
+
+def refuse_no_gpu() -> None:
+    """Refuse to train on a GPU where there is none.
+
+    Raises:
+        AdapterError: torch finds none.
+    """
+    if not torch.cuda.is_available():
+        raise AdapterError("torch finds no CUDA device; train with `device` cpu")
 
 
 def autocast(config: Precision) -> torch.autocast:

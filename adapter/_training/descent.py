@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from adapter._processes import add_gradients
+
 
 def descend(
     optimizer: torch.optim.Optimizer,
@@ -25,11 +27,10 @@ def descend(
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=None if parameters is None else list(parameters))  # type: ignore[no-untyped-call]
+    learnt = [p for group in optimizer.param_groups for p in group["params"]]
+    add_gradients(learnt)
     if clip_norm > 0:
-        clip_each(
-            (p for group in optimizer.param_groups for p in group["params"]),
-            clip_norm,
-        )
+        clip_each(learnt, clip_norm)
     optimizer.step()
 
 

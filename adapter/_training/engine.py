@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter._batches import seed_of
-from adapter._errors import TrainingDiverged
+from adapter._errors import AdapterError, TrainingDiverged
+from adapter._processes import is_first, sharing_batches, started
 from adapter._settings.progress import TaskProgress
 from adapter._training.arithmetic import torch_of
 from adapter._training.averages import MovingAverage
@@ -38,6 +40,7 @@ from adapter._training.checkpoint import (
 )
 from adapter._training.lock import only_training
 from adapter._training.monitor import SCALARS_EVERY, Board, board
+from adapter._training.processes import first_says, refuse_different
 from adapter._training.threads import chosen_text, fastest, step_seconds
 from safe_files import write_file
 
@@ -103,6 +106,8 @@ class Training(ABC):
     optimizers: dict[str, torch.optim.Optimizer]
     depends_on_steps: bool = False
     """Whether what a step does depends on how many there are to be; then they are fixed."""
+    shares_batches: bool = False
+    """Whether several processes may share its batches: see `adapter._processes`."""
 
     def __init__(self, config: TrainingSettings) -> None:
         self.config = config
@@ -170,6 +175,10 @@ def run_training(
     Where `config.threads` is 0 that number is found by a few steps of another training, made for
     that alone, or is the checkpoint's; a note says so.
 
+    In each process of a group of `torch.distributed`, where there is one, it is the same training:
+    they share each batch, and come to one process' parameters but for rounding. The first writes
+    to `out`, which all must see, and calls back; with `threads` 0 each has torch's number.
+
     Args:
         make: the training's class, or what makes one of the settings.
         config: settings, a dataclass whose values JSON can hold.
@@ -187,9 +196,12 @@ def run_training(
     """
     with torch_of(config), only_training(out):
         training = make(config)
+        if started() > 1 and not training.shares_batches:
+            raise AdapterError("this training is of one process: begin it without torchrun")
         run = _Run(training, out / CHECKPOINT, on_progress, on_checkpoint)
+        run.refuse_different()
         run.choose_threads(partial(make, config))
-        with board(tensorboard, out / "tensorboard", run.step) as opened:
+        with board(tensorboard and is_first(), out / "tensorboard", run.step) as opened:
             run.train(opened)
     return training
 
@@ -206,7 +218,8 @@ def take_step(training: Training, step: int) -> dict[str, Tensor]:
     for name, rate in training.learning_rates(step).items():
         for group in training.optimizers[name].param_groups:
             group["lr"] = rate
-    report = training.step(step)
+    with sharing_batches():
+        report = training.step(step)
     for average in training.averages.values():
         average.move(step)
     return {name: value.detach() for name, value in report.items()}
@@ -224,7 +237,8 @@ class _Run:
     ) -> None:
         self.training, self.config = training, training.config
         self.checkpoint = checkpoint
-        self.on_progress, self.on_checkpoint = on_progress, on_checkpoint
+        self.on_progress = on_progress if is_first() else None
+        self.on_checkpoint = on_checkpoint if is_first() else None
         self.fingerprint = fingerprint_of(training.data())
         self.step = 0
         self.threads_before = 0  # of the checkpoint that the run goes on from
@@ -235,6 +249,17 @@ class _Run:
         self.first = self.step
         self.saved = self.step if self.step > 0 else -1
         self.started = time.monotonic()
+
+    def refuse_different(self) -> None:
+        """Refuse processes of one training that would not train the same.
+
+        Raises:
+            AdapterError: there are such.
+        """
+        # How much of its time is left each process may see differently; the first one's counts.
+        config: Any = self.config
+        alike = describe(replace(config, max_minutes=0.0), self.fingerprint, self.step)
+        refuse_different(json.dumps(alike))
 
     def choose_threads(self, make: Callable[[], Training]) -> None:
         """Set torch's threads where they are left open, by steps of a training that is thrown away.
@@ -247,7 +272,7 @@ class _Run:
         if 0 < self.threads_before <= most:
             torch.set_num_threads(self.threads_before)
             self._add_note(f"`threads` {self.threads_before}, as this training began with")
-        elif most > 1:
+        elif most > 1 and started() == 1:
             with torch.random.fork_rng():
                 trial, steps = make(), itertools.count(1)
                 seconds = step_seconds(lambda: take_step(trial, next(steps)), most)
@@ -278,7 +303,7 @@ class _Run:
 
     def _is_out_of_time(self) -> bool:
         limit = 60.0 * self.config.max_minutes
-        return limit > 0 and time.monotonic() - self.started >= limit
+        return limit > 0 and first_says(time.monotonic() - self.started >= limit)
 
     def _read(self, report: Mapping[str, Tensor]) -> dict[str, float]:
         """The report's numbers, with one wait for all of them.
@@ -320,13 +345,21 @@ class _Run:
         return {**self.training.networks, **averages}
 
     def _save(self, board: Board | None) -> None:
-        """Write the checkpoint at one stroke, and then its picture beside it."""
+        """Write the checkpoint at one stroke, and then its picture beside it.
+
+        All processes look at what goes with it, for what they see may end the training.
+        """
         snapshot = self.training.snapshot(self.step)
+        self.saved = self.step
+        if is_first():
+            self._write(snapshot, board)
+        first_says(True)
+
+    def _write(self, snapshot: Snapshot, board: Board | None) -> None:
         metadata = {**snapshot.metadata, **describe(self.config, self.fingerprint, self.step)}
         metadata[THREADS] = str(torch.get_num_threads())
         networks = {**self._stored(), **snapshot.networks}
         write_checkpoint(self.checkpoint, networks, self.training.optimizers, metadata)
-        self.saved = self.step
         if snapshot.picture is not None:
             samples = self.checkpoint.parent / "samples"
             samples.mkdir(exist_ok=True)

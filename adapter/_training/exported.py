@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from adapter._batches import image_tensor, seed_of
-from adapter._networks.pixelda import BatchNorm
+from adapter._networks.normalisation import BatchNorm
 from adapter._settings.pixelda import TrainConfig
 from adapter._training.device import to_device
 

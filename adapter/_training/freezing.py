@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from adapter._networks.pixelda import BatchNorm
+from adapter._networks.normalisation import BatchNorm
 
 
 def follow_statistics(network: nn.Module, follows: bool) -> None:

@@ -15,6 +15,8 @@ from safe_files import FolderLock
 def only_training(folder: Path, name: str = "training.lock") -> Iterator[None]:
     """No other training works in a folder meanwhile.
 
+    Of several processes of one training the first has the lock.
+
     Args:
         folder: the training's; made if absent.
         name: of the file that is locked, and stays there.
@@ -22,6 +24,12 @@ def only_training(folder: Path, name: str = "training.lock") -> Iterator[None]:
     Raises:
         AdapterError: another one is at work there, or the folder cannot be written.
     """
+    # Here, for a command that trains nothing needs no torch.
+    from adapter._processes import is_first
+
+    if not is_first():
+        yield
+        return
     make_folder(folder)
     refusal = AdapterError(
         f"another training is at work in {folder}: wait until it has ended, or give `out` another "

@@ -20,6 +20,7 @@ from adapter._crop_tensor import FAR
 from adapter._errors import AdapterError
 from adapter._networks.patches import PatchDiscriminator, inner, seen_object
 from adapter._networks.registry import new_generator
+from adapter._processes import shared
 from adapter._settings.pairs import AlignedPairs, refuse_unread_settings
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
@@ -38,6 +39,7 @@ from adapter._training.engine import Snapshot, Training, run_training
 from adapter._training.exported import calibrated, draw_z, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import with_accuracies
+from adapter._training.processes import refuse_unshared
 from adapter._training.schedule import adversarial_rates
 
 _SOURCE, _PAIRS, _LIGHT, _BEHIND, _STEP, _WEIGHTS, _CALIBRATION = range(70, 77)
@@ -65,7 +67,8 @@ def train_on_pairs(
     itself, on all other renders from a discriminator of patches, which sees the inside of objects
     alone: what is behind is real anyway, and the outline is the mask's.
 
-    A folder that holds a checkpoint is continued from it, as by `train`.
+    A folder that holds a checkpoint is continued from it, and processes of a group of
+    `torch.distributed` share it, as by `train`.
 
     Args:
         source: (N, 4, H, W) rendered crops on black with labels.
@@ -85,6 +88,7 @@ def train_on_pairs(
             diverged, a folder that cannot be written.
         SettingError: a setting that is none of those.
     """
+    refuse_unshared(config)
     _check(source, pairs, config)
     run_training(
         partial(PairedTraining, source, pairs), config, out, tensorboard=config.tensorboard,
@@ -127,6 +131,7 @@ class PairedTraining(Training):
     """
 
     config: TrainConfig
+    shares_batches = True
 
     def __init__(self, source: LabelledCrops, pairs: AlignedPairs, config: TrainConfig) -> None:
         super().__init__(config)
@@ -165,7 +170,7 @@ class PairedTraining(Training):
         config = self.config
         x, (_, real, mask) = self.batches.source(2 * step), self.batches.pairs(2 * step)
         with torch.no_grad(), frozen_statistics(self.generator), autocast(config):
-            adapted = self.generator(x, draw_z(len(x), config)).float()
+            adapted = shared(self.generator, x, draw_z(len(x), config)).float()
         with autocast(config):
             logits_real = self._judged(real, mask)
             logits_fake = self._judged(adapted[:, :3], _mask(x))
@@ -188,7 +193,7 @@ class PairedTraining(Training):
         judges = [self.discriminator]
         with frozen_statistics(self.discriminator), without_gradient(judges):
             with autocast(config):
-                adapted = self.generator(both, draw_z(len(both), config)).float()[:, :3]
+                adapted = shared(self.generator, both, draw_z(len(both), config)).float()[:, :3]
                 logits = self._judged(adapted, _mask(both))
             adversarial = _mean(
                 losses.generator_loss(one.float(), config.gan_loss) for one in logits
@@ -205,7 +210,7 @@ class PairedTraining(Training):
             torch.cat([colors, inner(mask)], dim=1), color=config.discriminator_color,
             shift=config.discriminator_shift,
         )  # fmt: skip
-        logits: list[Tensor] = self.discriminator(seen_object(seen[:, :3], seen[:, 3:]))
+        logits: list[Tensor] = shared(self.discriminator, seen_object(seen[:, :3], seen[:, 3:]))
         return logits
 
     def snapshot(self, step: int) -> Snapshot:

@@ -17,6 +17,7 @@ from adapter._batches import LabelledBatch, seed_of
 from adapter._errors import AdapterError
 from adapter._networks.pixelda import Discriminator, TaskTower
 from adapter._networks.registry import new_generator
+from adapter._processes import shared
 from adapter._settings.pixelda import LabelledCrops, TrainConfig
 from adapter._settings.progress import Progress
 from adapter._training.arithmetic import autocast
@@ -36,6 +37,7 @@ from adapter._training.engine import Snapshot, Training, run_training, take_step
 from adapter._training.exported import calibrated, draw_z, looks, picture
 from adapter._training.freezing import frozen_statistics, without_gradient
 from adapter._training.monitor import CollapseWatch, DiscriminatorWatch, with_accuracies
+from adapter._training.processes import refuse_unshared
 from adapter._training.schedule import adversarial_rates
 from adapter._training.weighted import content_losses, weighted_task_loss
 
@@ -60,6 +62,9 @@ def train(
     A folder that holds a checkpoint is continued from it: k steps, a stop and m steps give the
     same parameters, bit for bit, as k + m steps (on one machine, CPU, same number of threads).
 
+    Called in each process of a group of `torch.distributed`, it is one training: see
+    `run_training`.
+
     Args:
         source: rendered crops with labels.
         target: (M, C, H, W) real crops in [-1, 1], unlabelled.
@@ -78,6 +83,7 @@ def train(
             diverged or collapsed, a folder that cannot be written.
     """
     crops = Crops(source, target, labelled_target)
+    refuse_unshared(config)
     _check_crops(crops, config)
     run_training(
         partial(PixelDA, crops),
@@ -132,6 +138,7 @@ class PixelDA(Training):
     """
 
     config: TrainConfig
+    shares_batches = True
 
     def __init__(self, crops: Crops, config: TrainConfig) -> None:
         super().__init__(config)
@@ -199,18 +206,19 @@ class PixelDA(Training):
         config = self.config
         source, real = self.batches.source(2 * step), self.batches.target(2 * step)
         with torch.no_grad(), frozen_statistics(self.generator), autocast(config):
-            adapted = self.generator(source.x, draw_z(config.batch, config)).float()
+            adapted = shared(self.generator, source.x, draw_z(config.batch, config)).float()
         real_seen, adapted_seen = self._seen(real), self._seen(adapted)
         with autocast(config):
-            logits_real = self.discriminator(real_seen).float()
-            logits_fake = self.discriminator(adapted_seen).float()
+            logits_real = shared(self.discriminator, real_seen).float()
+            logits_fake = shared(self.discriminator, adapted_seen).float()
         adversarial = losses.discriminator_loss(logits_real, logits_fake, config.gan_loss)
         loss = config.discriminator_weight * adversarial
         report = {"discriminator": adversarial}
         if config.gradient_penalty > 0 and step % config.gradient_penalty_every == 0:
             with frozen_statistics(self.discriminator):
                 # Not through a compiled call, which cannot be differentiated twice.
-                penalty = losses.gradient_penalty(self.discriminator.forward, real_seen)
+                judge = partial(shared, self.discriminator.forward)
+                penalty = losses.gradient_penalty(judge, real_seen)
             loss = loss + config.gradient_penalty * config.gradient_penalty_every * penalty
             report["gradient penalty"] = penalty
         if self.task is not None:
@@ -240,8 +248,8 @@ class PixelDA(Training):
         z = draw_z(len(source), config)
         with frozen_statistics(self.discriminator), without_gradient(self.judges):
             with autocast(config):
-                adapted = self.generator(source.x, z).float()
-                logits = self.discriminator(self._seen(adapted)).float()
+                adapted = shared(self.generator, source.x, z).float()
+                logits = shared(self.discriminator, self._seen(adapted)).float()
             adversarial = losses.generator_loss(logits, config.gan_loss)
             loss = config.generator_weight * adversarial
             report = {"generator": adversarial}
@@ -263,7 +271,7 @@ class PixelDA(Training):
         total = torch.zeros((), device=config.device)
         for domain, crops, labels in parts:
             with autocast(config):
-                outputs = task(crops, domain)
+                outputs = shared(partial(task, domain=domain), crops)
             total = total + weighted_task_loss(outputs, labels, config)
         return total
 

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from adapter import load_adapter
-from adapter._networks.pixelda import BatchNorm, NoiseImage, ResidualBlock
+from adapter._networks.normalisation import BatchNorm
+from adapter._networks.pixelda import NoiseImage, ResidualBlock
 from benchmarks.gpu.ceilings import allow_tf32, hardware, seconds_of, significant
 
 REPEATS = 9

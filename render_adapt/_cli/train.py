@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -46,11 +47,19 @@ def train(
     if dry_run:
         _print_found(find_target(run, config))
         return
+    if not _speaks_for_all():
+        train_adapter(run, config, preset)
+        return
     with saying_when_interrupted(lambda: _saved_so_far(run)), TrainingBar() as show:
         info = train_adapter(run, config, preset, show, _print_found, show.say)
     output.print(f"adapter: {run.out}, {info.steps} steps", soft_wrap=True)
     output.print(in_flags(f"verdict: {paragraph(info)}"), soft_wrap=True)
     output.print(f"use it with --adapter {run.out}", soft_wrap=True)
+
+
+def _speaks_for_all() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
 
 def _print_found(target: FoundTarget) -> None:
