@@ -181,8 +181,8 @@ def test_more_processes_than_gpus_are_refused(
     with pytest.raises(AdapterError) as caught:
         train_adapter(run, TrainConfig(device="cuda"), "fast")
     assert str(caught.value) == (
-        "torch finds 2 GPUs here, and there are more processes than that: give torchrun "
-        "--nproc-per-node 2, or train with `device` cpu"
+        "torch finds 2 GPUs here, and there are more processes than that: let torchrun "
+        "start 2, or train with `device` cpu"
     )
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(AdapterError, match="torch finds no CUDA device; train with `device` cpu"):

@@ -50,8 +50,8 @@ def _take_gpu(number: int) -> None:
     count = torch.cuda.device_count()
     if number >= count:
         raise AdapterError(
-            f"torch finds {count} GPUs here, and there are more processes than that: give torchrun "
-            f"--nproc-per-node {count}, or train with `device` cpu"
+            f"torch finds {count} GPUs here, and there are more processes than that: let torchrun "
+            f"start {count}, or train with `device` cpu"
         )
     torch.cuda.set_device(number)
 
