@@ -6,8 +6,17 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 PYTHON_VARIABLE = "RENDER_ADAPT_BLENDER_PYTHON"
 """Of the environment: names a Python that has bpy."""
+needs_blender = [
+    pytest.mark.several_seconds,
+    pytest.mark.skipif(
+        not os.environ.get(PYTHON_VARIABLE),
+        reason=f"{PYTHON_VARIABLE} names no Python with Blender",
+    ),
+]
 
 _HEAD = """
 import os, sys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,9 @@ from renderer import (
     make_renderer,
     plans_from_poses,
 )
-from tests.blend_files import PYTHON_VARIABLE, make_blend
+from tests.blend_files import make_blend, needs_blender
 
-pytestmark = [
-    pytest.mark.several_seconds,
-    pytest.mark.skipif(
-        not os.environ.get(PYTHON_VARIABLE),
-        reason=f"{PYTHON_VARIABLE} names no Python with Blender",
-    ),
-]
+pytestmark = needs_blender
 
 PARTS = """
 turned = Matrix.Translation((3, 2, 1)) @ Matrix.Rotation(0.7, 4, (1, 2, 3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,7 @@ from renderer import (
     plans_from_poses,
     rotation_about,
 )
-from tests.blend_files import PYTHON_VARIABLE, make_blend
-
-needs_blender = [
-    pytest.mark.several_seconds,
-    pytest.mark.skipif(
-        not os.environ.get(PYTHON_VARIABLE),
-        reason=f"{PYTHON_VARIABLE} names no Python with Blender",
-    ),
-]
+from tests.blend_files import make_blend, needs_blender
 
 SUN = """
 from math import pi

@@ -224,6 +224,7 @@ def _describe(task: _Task, source: Source) -> dict[str, Any]:
     """All that decides what is written, but for the machine."""
     config, target = task.config, task.target
     settings = {k: v for k, v in asdict(config).items() if k not in _NOT_DECISIVE}
+    # Alignments know no distractors; those that were begun before there were any go on.
     plan = {k: v for k, v in asdict(task.plan).items() if k != "distractors"}
     randomization = asdict(source.randomization)
     for name in ("photographs", "textures", "environments"):
